@@ -1,0 +1,200 @@
+// Package crm says what it means to write a finished call to a CRM: the entry that is written, the writer that does
+// it, what it must keep between attempts, and how it says what went wrong.
+//
+// Each kind of CRM is a package below this one. A writer keeps no state of its own that it could not lose, has no
+// schedule and retries nothing: the engine calls it again.
+package crm
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Event says why an entry is written. The values are the names of VInfer's webhook events, and one of ours.
+type Event string
+
+// The events, in the order in which one call goes through them.
+const (
+	CallCompleted   Event = "call.completed"           // first news of a call that has ended
+	DispositionSet  Event = "call.disposition_set"     // the disposition was set or changed after CallCompleted
+	CallUpdated     Event = "call.updated"             // something else about the call changed (ours, not VInfer's)
+	TranscriptReady Event = "call.transcription_ready" // the transcript is there: Entry.Transcript is set
+)
+
+// Entry is one thing to write: a call, what is to become of its contact, and perhaps its transcript. An Entry is
+// read-only for the writer.
+type Entry struct {
+	Event    Event
+	Key      string // idempotency key: one for one revision of one event of one call; ASCII letters, digits and '-'
+	Revision int    // 1 for the first state of the call that was queued, then counting
+	Attempt  int    // 1 for the first attempt at this entry
+	Late     bool   // the contact's newer call has already been written to this destination
+
+	Call Call
+
+	// Status is the lead status that the mapping gives the call's disposition; empty: the mapping gives none.
+	// It may be written to the contact only if SetStatus holds: it does not for a call older than the one that
+	// last set the contact's status, nor where the step is switched off.
+	Status    string
+	SetStatus bool
+
+	DoNotCall  bool        // the contact asked not to be called again (dnd, dnc)
+	NoActivity bool        // the destination wants no call activity (steps: {activity: false})
+	Task       *Task       // a follow-up to create; nil: none
+	Transcript *Transcript // set if and only if Event is TranscriptReady
+}
+
+// Call is a finished call. A zero field is one that the call does not have: it must never empty a field that the CRM has.
+// All times are UTC.
+type Call struct {
+	ID             string
+	Campaign       string
+	Contact        Contact
+	Direction      string   // "outbound" or "inbound"
+	Status         string   // "completed" or "failed"
+	Disposition    string   // normalised: lower case, underscores, synonyms resolved ("callback_requested", "dnc")
+	RawDisposition string   // as VInfer sent it
+	Duration       *float64 // seconds from the answer; 0: never connected; nil: not known
+	Language       string   // BCP 47
+	StartedAt      time.Time
+	EndedAt        time.Time // completion
+	TranscriptURL  string    // needs the VInfer key to open
+	Sentiment      string    // a word, or a number from -1 to 1
+	QAScore        *float64  // 0 to 100
+	Summary        string
+	CallbackAt     time.Time // when the contact asked to be called back
+}
+
+// Contact is the person who was called.
+type Contact struct {
+	Phone    string // as VInfer sent it; empty: unknown
+	E164     string // the same as +<country><number>; empty when it is no valid number
+	National string // digits as dialled inside the country, no leading 0; empty when E164 is
+	Name     string
+}
+
+// Task is a follow-up to create once for a call.
+type Task struct {
+	Title string
+	Due   time.Time // UTC
+	Owner string    // the CRM's id or name of a user; empty: the contact's owner or the CRM's default
+}
+
+// Transcript is what was said.
+type Transcript struct {
+	Text     string    // the whole as lines "agent: …", "customer: …"; plain text, any script
+	Segments []Segment // empty when VInfer sent plain text
+	Language string
+	Summary  string
+}
+
+// Segment is one utterance. Start and End are seconds from the beginning of the call; both 0: unknown.
+type Segment struct {
+	Speaker string // "agent", "customer" or as VInfer sent it
+	Text    string
+	Start   float64
+	End     float64
+}
+
+// Refs are the remote ids that a writer created or found for one call, by step: "contact", "activity", "note",
+// "task", or names of the writer's own. They outlive the process.
+type Refs map[string]string
+
+// Progress is what one call has already got at one destination. The engine makes one for each Write, filled with
+// the refs of all earlier attempts and entries of the same call; the writer goes on from there.
+type Progress struct {
+	Refs     Refs     // never nil
+	Warnings []string // what an operator should know though the write succeeded
+	save     func(Refs) error
+}
+
+// NewProgress returns a Progress that starts from refs (which it copies) and calls save after each step; save may be nil.
+func NewProgress(refs Refs, save func(Refs) error) *Progress {
+	p := &Progress{Refs: maps.Clone(refs), save: save}
+	if p.Refs == nil {
+		p.Refs = Refs{}
+	}
+	return p
+}
+
+// Save records the remote id of a finished step and returns when it is durable. A writer calls it after each step
+// that made something and before its next request, so that a process that dies in between does not make it twice. If it fails
+// the writer returns the error at once.
+func (p *Progress) Save(step, id string) error {
+	if p.Refs[step] == id {
+		return nil
+	}
+	p.Refs[step] = id
+	if p.save == nil {
+		return nil
+	}
+	return p.save(maps.Clone(p.Refs))
+}
+
+// Warn notes something that an operator should know though the write goes on. It must not hold secrets or full phone numbers.
+func (p *Progress) Warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Writer writes calls to one destination.
+type Writer interface {
+	// Write writes e and returns nil once the destination has accepted all of it.
+	//
+	// It is called again with the same entry, and with the refs saved so far, after an error, after a lost answer and after the
+	// process was killed at any point; wherever the destination has any means to tell, the outcome is that of one
+	// call. It is called with a newer revision of a call, or with its transcript, and the refs of the earlier entry.
+	// Entries of one contact come one after the other, those of different contacts side by side: Write must be safe for concurrent use.
+	//
+	// The error tells the engine what to do (VerdictOf): Rejected for an entry that can never be accepted, Halted
+	// for a destination that needs an operator, Throttled to wait, any other to try again later. When ctx ends, Write
+	// returns soon, with an error for which errors.Is(err, ctx.Err()) holds. Errors hold no secret and no full phone number.
+	Write(ctx context.Context, e Entry, p *Progress) error
+}
+
+// AppendOnly is implemented by writers to destinations that keep every delivery apart and have no key to recognise
+// one by (webhook, JSON lines, a program). For them a revision once attempted is frozen: what changed later follows
+// as an entry of its own. Other writers are given the newest revision.
+type AppendOnly interface {
+	AppendOnly()
+}
+
+// Finding is one line of what Check found.
+type Finding struct {
+	Subject string // what was looked at: "key", "lead statuses", "field vinfer_call_id"
+	Err     error  // nil: fine
+	Detail  string // one line for the operator: what was seen, or what to do
+}
+
+// Checker is implemented by writers that can look whether the destination is ready, without writing to it.
+type Checker interface {
+	// Check returns what it found, worst last not required. It writes nothing. statuses are the lead statuses that
+	// the mapping can produce; a CRM with a fixed list tells which are unknown there.
+	Check(ctx context.Context, statuses []string) []Finding
+}
+
+// Match is the contact that a call would be written to.
+type Match struct {
+	ID    string // empty: none; one would be created or the call skipped, as configured
+	Label string // for people: name or link; no full phone number
+	Count int    // how many matched
+}
+
+// Finder is implemented by writers that can tell which contact they would write to, without writing.
+type Finder interface {
+	Find(ctx context.Context, c Contact) (Match, error)
+}
+
+// Change is one thing that Provision made or would make.
+type Change struct {
+	Subject string // "field Call.vinfer_call_id"
+	Done    bool   // false: it would be made (dry run), or must be made by hand as Detail says
+	Detail  string
+}
+
+// Provisioner is implemented by writers whose destination needs something set up (fields, tables).
+type Provisioner interface {
+	// Provision makes what is missing, or with dryRun only says what it would make. Running it again changes nothing.
+	Provision(ctx context.Context, dryRun bool) ([]Change, error)
+}

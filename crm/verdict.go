@@ -1,0 +1,77 @@
+package crm
+
+import (
+	"errors"
+	"time"
+)
+
+// Verdict is what the engine does with an entry after Write.
+type Verdict int
+
+// The verdicts.
+const (
+	Delivered Verdict = iota // no error: settle it
+	Retry                    // a passing fault: again later, the contact's other entries wait
+	Reject                   // this entry can never be accepted: dead letter
+	Halt                     // the destination needs an operator: stop it, keep everything
+	Throttle                 // the destination asked to wait: all of it waits, no attempt is counted
+)
+
+// String returns the verdict's name as logs and status show it.
+func (v Verdict) String() string {
+	return [...]string{"delivered", "retry", "reject", "halt", "throttle"}[v]
+}
+
+type verdictError struct {
+	err     error
+	verdict Verdict
+	wait    time.Duration
+	request string
+}
+
+func (e *verdictError) Error() string { return e.err.Error() }
+func (e *verdictError) Unwrap() error { return e.err }
+
+// Rejected marks err as one that no repetition can mend: the entry becomes a dead letter. request describes the shape of
+// what was sent (method, path, field names), without values, for the operator.
+func Rejected(err error, request string) error {
+	return &verdictError{err: err, verdict: Reject, request: request}
+}
+
+// Halted marks err as one that stops the whole destination until an operator acts or its credentials change.
+func Halted(err error) error { return &verdictError{err: err, verdict: Halt} }
+
+// Throttled marks err as the destination's wish to be left alone for wait; 0: it did not say how long.
+func Throttled(err error, wait time.Duration) error {
+	return &verdictError{err: err, verdict: Throttle, wait: wait}
+}
+
+// VerdictOf tells what err, as returned by Write, asks for.
+func VerdictOf(err error) Verdict {
+	if err == nil {
+		return Delivered
+	}
+	var v *verdictError
+	if errors.As(err, &v) {
+		return v.verdict
+	}
+	return Retry
+}
+
+// Wait returns how long a throttled err asks to wait; 0 if it does not say.
+func Wait(err error) time.Duration {
+	var v *verdictError
+	if errors.As(err, &v) {
+		return v.wait
+	}
+	return 0
+}
+
+// Request returns the shape of the request that a rejected err is about; empty if it does not say.
+func Request(err error) string {
+	var v *verdictError
+	if errors.As(err, &v) {
+		return v.request
+	}
+	return ""
+}

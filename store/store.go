@@ -1,0 +1,400 @@
+// Package store keeps what must survive the process: how far the API was read, which calls were seen, what is still
+// to be delivered where, what is waited for, and what became of each call. The embedded database (bbolt) is Open's.
+//
+// Every method is one transaction: when it returns nil its effect is durable, when it returns an error nothing of it
+// happened. All methods are safe for concurrent use. The store does not look into the bodies that it keeps.
+//
+// Vocabulary: a lane is one contact at one destination; jobs of a lane are ordered by (When, ID, Kind, Revision). A
+// stream is one reader of the API (the live poll, a backfill, …); the rows that it brings belong to its open window
+// until the window is closed, and no job is deliverable (released) before.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrLocked: another process holds the store. The message names it where the system tells.
+	ErrLocked = errors.New("the store is held by another process")
+	// ErrDamaged: the file is not a usable store (truncated, foreign, a checksum does not match), or the marker
+	// beside it says that a store was here and there is none. The message says what to do.
+	ErrDamaged = errors.New("the store is damaged")
+	// ErrNewer: the store was written by a newer version of the program.
+	ErrNewer = errors.New("the store was written by a newer version")
+	// ErrUnknown: there is no such call, job, destination or backfill.
+	ErrUnknown = errors.New("unknown")
+)
+
+// Lane identifies a contact: a salted hash of the phone number (see Salt), or of the call id where there is none.
+type Lane [16]byte
+
+// Field is the fingerprint of one field of a call: Tag names the field, Hash its value.
+type Field struct {
+	Tag  byte
+	Hash uint32
+}
+
+// Target is one destination of a row and the decision about it.
+type Target struct {
+	Dest string
+	Skip string // why the destination does not get the call; empty: it does
+}
+
+// Row is one completed call as read.
+type Row struct {
+	ID      string
+	When    time.Time // completion; fixed at first sight, it orders the lane
+	Lane    Lane
+	Fields  []Field // of the fields the row has, sorted by Tag; a missing one is unknown, not a change
+	Body    []byte  // opaque
+	Targets []Target
+	Hold    bool // belongs to the stream's next window
+}
+
+// Unfinished is a call that is still in progress.
+type Unfinished struct {
+	ID   string
+	Body []byte
+}
+
+// Broken is a row that could not be understood; it is kept as a dead letter of no destination, once per Key.
+type Broken struct {
+	Key string // stable: the id if it has one, else a hash of Raw
+	Raw []byte
+	Err string
+}
+
+// Interval is a range of completion times that was read to its end: (From, To], whole seconds UTC.
+type Interval struct{ From, To time.Time }
+
+// Streams of the engine; a backfill's is BackfillStream.
+const (
+	LiveStream   = "live"
+	FollowStream = "follow"
+)
+
+// Page is one page of a listing, stored in one transaction.
+type Page struct {
+	Stream     string
+	Backfill   uint64 // id of the backfill that reads; 0: live. A backfill's jobs come after all live ones, and it queues known calls for destinations that never had them
+	At         time.Time
+	Rows       []Row
+	Unfinished []Unfinished
+	Broken     []Broken
+	// Close closes the stream's window in the same transaction: its rows are released, the held rows' window becomes the open
+	// one, and the interval (of the live stream) joins what was read. nil: the window stays open.
+	Close *Interval
+	// Checkpoint is kept for the backfill together with the page; nil leaves the old one.
+	Checkpoint []byte
+	// Merge returns newer completed by the fields that only older has; both are bodies.
+	Merge func(older, newer []byte) []byte
+}
+
+// Ingested counts what a page brought.
+type Ingested struct {
+	New     int      // ids never seen before
+	Changed int      // known ids with a change
+	Queued  int      // jobs made or brought up to date
+	Late    int      // new ids whose When lies behind the watermark
+	Fresh   []string // destinations that got jobs
+}
+
+// Kind of a job.
+type Kind byte
+
+// The kinds: the call itself, its transcript.
+const (
+	CallJob Kind = iota
+	TranscriptJob
+)
+
+// JobRef names a job and holds what is needed to schedule it.
+type JobRef struct {
+	Dest     string
+	Backfill uint64 // 0: live
+	When     time.Time
+	ID       string
+	Kind     Kind
+	Revision int
+	Lane     Lane
+	Due      time.Time // zero: at once
+	Attempts int       // attempts so far that ended or may have begun
+}
+
+// Job is a job with all that its delivery needs.
+type Job struct {
+	JobRef
+	Body        []byte
+	Refs        map[string]string // of this call at this destination, from this job or the receipt of an earlier one
+	First       bool              // the destination has had no revision of this call yet
+	Changed     []byte            // tags that changed since the revision that it had
+	Older       bool              // a call of this lane with a later (When, ID) has been delivered
+	OlderStatus bool              // a later call of this lane has set the contact's status
+	Fails       int               // failures while the destination was otherwise well
+	FirstFail   time.Time         // of Fails
+	LastError   string
+}
+
+// Verdict is how an attempt ended.
+type Verdict int
+
+// The verdicts.
+const (
+	Delivered Verdict = iota // out of the outbox, into the receipts
+	Retry                    // again at Outcome.Due; counts an attempt
+	Dead                     // out of the outbox, into the dead letters
+	Release                  // as if it had not been claimed: no attempt is counted, Due is kept if zero in Outcome
+	Skip                     // out of the outbox; the reason stands in the receipt
+)
+
+// Outcome is what became of a claimed job.
+type Outcome struct {
+	Job       JobRef
+	Verdict   Verdict
+	At        time.Time
+	Refs      map[string]string // all refs of the call at this destination so far
+	Error     string            // for Retry, Dead, Skip: without secrets
+	Request   string            // for Dead: the shape of the request
+	Due       time.Time         // for Retry
+	CountFail bool              // for Retry: count it in Fails
+	SetStatus bool              // for Delivered: it set the contact's status
+	Warnings  []string
+	// Transcript asks, for Delivered, that the transcript be watched for from now on, for this destination.
+	Transcript bool
+	// Signature is, for Dead, the error without its particulars. HaltAfter rejections in a row with one signature, from as many
+	// lanes, with no delivery between, halt the destination and put all of them back into the outbox.
+	Signature string
+	HaltAfter int
+}
+
+// Settled tells what settling did.
+type Settled struct {
+	Next    *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
+	Halted  string  // the reason, if the destination was halted by this outcome
+	Claimed *Job    // the job asked for with claim; nil if it is gone
+}
+
+// DestSpec describes a configured destination.
+type DestSpec struct {
+	Name, Kind  string
+	Fingerprint string // keyed hash of URL and credentials: a new one lifts a halt
+	AppendOnly  bool
+}
+
+// Dest is the state of a destination.
+type Dest struct {
+	DestSpec
+	Since       time.Time // first configured
+	New         bool      // it was not known before this Register (and the store was not new)
+	Orphaned    bool      // no longer configured
+	Halted      string    // why; empty: not halted
+	HaltedAt    time.Time
+	Pending     int
+	Dead        int
+	Delivered   int64 // since the store was made
+	LastError   string
+	LastErrorAt time.Time
+	LastSuccess time.Time
+}
+
+// WatchKind says what is waited for.
+type WatchKind byte
+
+// What is waited for: a transcript, or the end of a call in progress.
+const (
+	TranscriptWatch WatchKind = iota
+	FinishWatch
+)
+
+// Watch is one thing that is waited for.
+type Watch struct {
+	Kind     WatchKind
+	ID       string    // of the call
+	Body     []byte    // the call
+	Since    time.Time // first asked (zero: not yet asked)
+	Attempts int
+	Due      time.Time
+	Note     []byte   // opaque: what the last ask found out (a transcription job's id)
+	Dests    []string // for a transcript: who gets it
+}
+
+// DeadLetter is a job that was given up, or a row that could not be understood (Dest empty).
+type DeadLetter struct {
+	Num      uint64 // names it for commands
+	Dest     string
+	ID       string
+	Kind     Kind
+	Revision int
+	When     time.Time
+	At       time.Time
+	Attempts int
+	Error    string
+	Request  string
+	Body     []byte // opaque; the raw row where Dest is empty
+}
+
+// Backfill is a one-off run over a past range.
+type Backfill struct {
+	ID         uint64
+	Key        string // the flags as typed: the same ones resume it
+	Spec       []byte // opaque: the range as first resolved
+	Checkpoint []byte // opaque; nil: not begun
+	CreatedAt  time.Time
+	ReadDone   time.Time // when the range was read to its end; zero: not yet
+	Fetched    int64     // rows seen
+	Queued     int64     // jobs made
+	Delivered  int64
+	Dead       int64
+}
+
+// Pending returns how many jobs of the backfill are neither delivered nor dead.
+func (b Backfill) Pending() int64 { return b.Queued - b.Delivered - b.Dead }
+
+// Run is one poll.
+type Run struct {
+	At        time.Time     `json:"at"`
+	Took      time.Duration `json:"took"`
+	Fetched   int           `json:"fetched"`
+	New       int           `json:"new"`
+	Delivered int           `json:"delivered"`
+	Error     string        `json:"error"`
+}
+
+// Stats is a summary of the store.
+type Stats struct {
+	First                   time.Time // the first cursor: nothing but a backfill reads below it
+	Watermark               time.Time // everything up to here was read: the cursor
+	Read                    []Interval
+	LastRun                 Run
+	LastSuccess             time.Time // last run without an error
+	LateFound               int64
+	AuditedUntil            time.Time
+	Pending, Dead           int
+	Transcripts, Unfinished int // waited for
+	Dests                   []Dest
+	Backfills               []Backfill
+}
+
+// Life is what is known of one call.
+type Life struct {
+	ID        string
+	When      time.Time
+	FirstSeen time.Time
+	Revision  int
+	Events    []Event // oldest first
+	Dests     []DestLife
+	Body      []byte // nil once the content has been deleted
+}
+
+// Event is one thing that happened to a call.
+type Event struct {
+	At   time.Time
+	What string // for people: "seen by live poll", "revision 2: disposition"
+}
+
+// DestLife is the way of one call at one destination.
+type DestLife struct {
+	Dest     string
+	State    string // pending, delivered, dead, skipped
+	Revision int    // delivered
+	Attempts int
+	At       time.Time // of the last change
+	Due      time.Time // pending: next attempt
+	Error    string    // last error, or why skipped
+	Refs     map[string]string
+	Warnings []string
+}
+
+// CallSummary is one line of a list of calls.
+type CallSummary struct {
+	ID        string
+	When      time.Time
+	FirstSeen time.Time
+	Revision  int
+	Dests     []DestLife
+}
+
+// Store is the durable state of one pipeline.
+type Store interface {
+	// Frontier.
+
+	// Init fixes the first cursor if the store has none and returns the frontier in any case.
+	Init(first time.Time) (Stats, error)
+	// SetCursor moves the live frontier to t: forwards skips, backwards reads again what lies after t (and lowers the first cursor if need be).
+	SetCursor(t time.Time) error
+	// Setting returns a small value that the caller keeps here, nil if there is none; PutSetting keeps one.
+	Setting(key string) ([]byte, error)
+	PutSetting(key string, value []byte) error
+	// Salt is random, made with the store, and the same ever after: it keys hashes of phone numbers and credentials.
+	Salt() []byte
+	// Ingest stores a page. For each row: an unknown id is queued for its targets; a known one with a change is queued again as a new
+	// revision for the destinations that have had it (replacing a job that was not attempted, or any job at a
+	// destination that is not append-only), and for targets that skipped it and do not any more. Live rows below
+	// the first cursor are left out unless the id is known. A row found finished ends its FinishWatch.
+	Ingest(p Page) (Ingested, error)
+	// RecordRun keeps the last run.
+	RecordRun(r Run) error
+
+	// Destinations.
+
+	// Register says which destinations are configured now; others become orphaned. A known name with another kind is an error.
+	Register(specs []DestSpec) ([]Dest, error)
+	Halt(dest, reason string, at time.Time) error
+	Resume(dest string) error
+
+	// Outbox.
+
+	// Scan returns up to n released jobs at the heads of their lanes, live ones first, then by When, from where
+	// from stands (empty: the beginning); skip leaves out lanes. next is where to go on, empty at the end. Jobs that are not yet due are returned too.
+	Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error)
+	// Claim takes a job for the attempt of one worker: (dest, slot) holds one claim. For an append-only destination the claim is durable, and a
+	// store that is opened with it counts the job as attempted.
+	Claim(ctx context.Context, slot int, ref JobRef) (*Job, error)
+	// SaveRefs makes refs of a claimed job durable.
+	SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error
+	// Settle records the outcome of a claimed job and, if claim is not nil, claims that one for the slot in the same
+	// transaction. It returns when both are durable. A job that is gone is settled without effect; a newer revision that replaced
+	// the claimed one stays queued.
+	Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error)
+
+	// Watch list.
+
+	// DueWatches returns up to n watches that are due, the longest due first, and when the next one after those is due (zero: none).
+	DueWatches(kind WatchKind, now time.Time, n int) ([]Watch, time.Time, error)
+	// Postpone puts a watch off; Since, Attempts, Due and Note are taken from w.
+	Postpone(w Watch) error
+	// DropWatch gives up, and notes why in the call's life.
+	DropWatch(kind WatchKind, id, why string, at time.Time) error
+	// Attach queues a transcript for the destinations that wait for it and ends the watch; body is the TranscriptJob's.
+	Attach(id string, body []byte, at time.Time) error
+
+	// Dead letters.
+
+	// DeadLetters returns those of dest ("" with all: every one) with a number above after, at most n, bodies included.
+	DeadLetters(dest string, all bool, after uint64, n int) ([]DeadLetter, error)
+	// RetryDead puts dead letters back into the outbox, at their place in the lane, with no attempts counted; one that a newer revision has overtaken
+	// just ends. Those of no destination are not accepted. It returns how many went back.
+	RetryDead(nums []uint64) (int, error)
+	DropDead(nums []uint64) (int, error)
+
+	// Backfills.
+
+	// OpenBackfill returns the unfinished backfill with this key, or makes one; the bool tells whether it was there.
+	OpenBackfill(key string, spec []byte, at time.Time) (Backfill, bool, error)
+	Backfill(id uint64) (Backfill, error)
+	// EndRead marks the range as read to its end and releases what its stream still holds.
+	EndRead(id uint64, at time.Time) error
+
+	// For people.
+
+	Stats() (Stats, error)
+	Calls(n int) ([]CallSummary, error) // the n last seen, newest first
+	Life(id string) (Life, error)
+
+	// Prune forgets receipts first seen before receipts and ids last seen before ledger. It does a bounded amount of work and reports whether there is more.
+	Prune(receipts, ledger time.Time) (more bool, err error)
+	Close() error
+}
