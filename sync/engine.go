@@ -1,0 +1,224 @@
+// Package sync is the engine: it reads VInfer's calls into the store, delivers them from there to the destinations, and
+// watches for what comes later. It is the only package that joins the client, the store and the writers.
+//
+//	VInfer → poll, backfill (read.go) → ingest → store → deliver → crm.Writer
+//	                                       ↑                └→ watch: transcripts, calls in progress
+package sync
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// Options are what an Engine works with. Durations of zero mean zero unless a default is named.
+type Options struct {
+	Name         string // of the pipeline, for status and logs
+	Version      string
+	API          *vinfer.Client
+	Store        store.Store
+	Destinations []Destination
+
+	CursorParam string // auto (default), after or from
+	Campaigns   []string
+	PageSize    int       // 1 to 100; 0: 100
+	Start       time.Time // the first cursor of an empty store; zero: now, by the server's clock
+	Lookback    time.Duration
+	MaxCall     time.Duration
+	Schedule    string // a robfig/cron expression; needed by Run only
+
+	FetchTranscripts bool
+	GiveUpAfter      time.Duration // for transcripts, from the first ask
+
+	Retention time.Duration // of receipts; 0: 90 days
+	Ledger    time.Duration // of ids after they were last seen; 0: 400 days
+
+	Region  string         // default region of phone numbers without a country code; "": IN
+	Zone    *time.Location // of call-back times without a zone; nil: Asia/Kolkata's +05:30
+	Drain   time.Duration  // how long writes in flight may go on after the end of Run's context; 0: 20 s
+	Pause   time.Duration  // between tries of an incomplete listing; 0: 1 s
+	Backoff time.Duration  // first wait after a failed write, doubling to 5 min; 0: 1 s
+	Logger  *slog.Logger   // nil: slog.Default()
+}
+
+// Destination is one configured CRM.
+type Destination struct {
+	Name, Kind string
+	Writer     crm.Writer
+	Workers    int // writes side by side; 0: 4
+	// Identity is what the destination's access depends on: its URL and credentials. Only a keyed hash of it is kept; when that
+	// changes a halt is lifted.
+	Identity string
+	Filter   Filter
+	Mapping  Mapping
+	Off      Steps  // steps switched off
+	Owner    string // of tasks whose rule names none
+}
+
+// Steps names the parts of writing a call that a destination can do without.
+type Steps struct{ Status, Activity, Link, Task, Transcript bool }
+
+// ErrUnbounded reports a server that honours no lower bound of a listing: reading it would flood the CRM with all history.
+var ErrUnbounded = errors.New("the API ignores the lower bound of a listing")
+
+// Engine runs one pipeline. Make it with New, then either Run it (the daemon) or Start it, use RunOnce or Backfill, and Stop it.
+// Its methods are safe for concurrent use.
+type Engine struct {
+	o     Options
+	log   *slog.Logger
+	zone  *time.Location
+	dests map[string]*courier
+	order []*courier
+	began time.Time
+
+	polling  sync.Mutex // one live poll at a time
+	probed   atomic.Pointer[vinfer.Bounds]
+	extended extent
+
+	watcher *watcher
+	work    sync.WaitGroup
+	cancel  context.CancelFunc // ends taking new work
+	abort   context.CancelFunc // ends writes in flight
+	writes  context.Context
+	busy    activities
+
+	backfills sync.Map // id → *backfillRun of the ones that read now
+}
+
+// New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.
+func New(o Options) (*Engine, error) {
+	setDefaults(&o)
+	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now()}
+	specs := make([]store.DestSpec, 0, len(o.Destinations))
+	for i := range o.Destinations {
+		d := &o.Destinations[i]
+		if d.Workers <= 0 {
+			d.Workers = 4
+		}
+		if err := d.Mapping.compile(); err != nil {
+			return nil, fmt.Errorf("destination %s: %w", d.Name, err)
+		}
+		_, appendOnly := d.Writer.(crm.AppendOnly)
+		specs = append(specs, store.DestSpec{Name: d.Name, Kind: d.Kind, Fingerprint: e.keyed(d.Kind + "\x00" + d.Identity), AppendOnly: appendOnly})
+	}
+	// The first cursor by the local clock; the first answer corrects it to the server's (see confirmStart).
+	first := o.Start
+	if first.IsZero() {
+		first = e.began
+	}
+	if _, err := o.Store.Init(first.UTC().Truncate(time.Second)); err != nil {
+		return nil, err
+	}
+	states, err := o.Store.Register(specs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range o.Destinations {
+		c := newCourier(e, &o.Destinations[i])
+		e.dests[c.d.Name] = c
+		e.order = append(e.order, c)
+	}
+	for _, s := range states {
+		c := e.dests[s.Name]
+		switch {
+		case c == nil:
+			if s.Pending > 0 {
+				e.log.Warn("destination is no longer configured; its jobs are kept", keyDest, s.Name, "pending", s.Pending)
+			}
+		case s.Halted != "":
+			c.halted = s.Halted
+			e.log.Warn("destination is halted", keyDest, s.Name, "reason", s.Halted, "remedy", "mend it, then: vinfer-sync resume "+s.Name)
+		case s.New:
+			e.log.Info("new destination starts with the calls from now on; to fill it with earlier ones run a backfill",
+				keyDest, s.Name, "command", "vinfer-sync backfill --since -24h --to "+s.Name)
+		}
+	}
+	e.watcher = newWatcher(e)
+	return e, nil
+}
+
+func setDefaults(o *Options) {
+	if o.CursorParam == "" {
+		o.CursorParam = "auto"
+	}
+	if o.PageSize <= 0 || o.PageSize > 100 {
+		o.PageSize = 100
+	}
+	if o.Retention <= 0 {
+		o.Retention = 90 * 24 * time.Hour
+	}
+	if o.Ledger <= 0 {
+		o.Ledger = 400 * 24 * time.Hour
+	}
+	if o.Region == "" {
+		o.Region = "IN"
+	}
+	if o.Zone == nil {
+		o.Zone = time.FixedZone("IST", 5*3600+1800)
+	}
+	if o.Drain <= 0 {
+		o.Drain = 20 * time.Second
+	}
+	if o.Pause <= 0 {
+		o.Pause = time.Second
+	}
+	if o.Backoff <= 0 {
+		o.Backoff = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+}
+
+// keyed returns a hash of s that tells nothing to who has only the state file's hashes, and differs between stores.
+func (e *Engine) keyed(s string) string {
+	m := hmac.New(sha256.New, e.o.Store.Salt())
+	m.Write([]byte(s))
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+// Start begins to deliver and to watch; it returns at once.
+func (e *Engine) Start() {
+	var ctx context.Context
+	ctx, e.cancel = context.WithCancel(context.Background())
+	e.writes, e.abort = context.WithCancel(context.Background())
+	for _, c := range e.order {
+		for slot := range c.d.Workers {
+			e.work.Go(func() { c.worker(ctx, slot) })
+		}
+	}
+	e.work.Go(func() { e.watcher.run(ctx) })
+}
+
+// Stop takes no more work, lets writes in flight finish (Options.Drain) and returns when nothing runs any more.
+func (e *Engine) Stop() {
+	if e.cancel == nil {
+		return
+	}
+	e.cancel()
+	drain := time.AfterFunc(e.o.Drain, e.abort)
+	e.work.Wait()
+	drain.Stop()
+	e.abort()
+}
+
+// serverNow is the time by the server's clock as last seen.
+func (e *Engine) serverNow() time.Time { return time.Now().Add(e.o.API.Skew()).UTC() }
+
+// Keys of log attributes, in one place so that they stay the same everywhere.
+const (
+	keyDest  = "dest"
+	keyCall  = "call"
+	keyError = "error"
+)

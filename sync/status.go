@@ -1,0 +1,161 @@
+package sync
+
+import (
+	"context"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+// Summary is what one run did.
+type Summary struct {
+	Fetched   int   `json:"fetched"` // calls that the listing showed
+	New       int   `json:"new"`     // of them never seen before
+	Delivered int64 `json:"delivered"`
+	Pending   int   `json:"pending"` // in the outbox now
+	Dead      int   `json:"dead"`    // dead letters now
+	TookMS    int64 `json:"took_ms"`
+	// NewDead counts dead letters made by this run.
+	NewDead int `json:"-"`
+}
+
+// Status is the state of the pipeline as `status --json` prints it; its field names are stable.
+type Status struct {
+	Version      string           `json:"version"`
+	Pipeline     string           `json:"pipeline"`
+	Cursor       string           `json:"cursor"` // RFC 3339
+	CursorParam  string           `json:"cursor_param"`
+	LastRun      LastRun          `json:"last_run"`
+	LagSeconds   int64            `json:"lag_seconds"`
+	Budget       BudgetStatus     `json:"budget"`
+	Pending      int              `json:"pending"`
+	Dead         int              `json:"dead"`
+	Transcripts  int              `json:"transcripts_waiting"`
+	Unfinished   int              `json:"calls_in_progress"`
+	LateFound    int64            `json:"late_found"`
+	AuditedUntil string           `json:"audited_until"` // RFC 3339, empty before the first audit
+	Destinations []DestStatus     `json:"destinations"`
+	Backfills    []BackfillStatus `json:"backfills"`
+}
+
+// LastRun is the last poll.
+type LastRun struct {
+	At        string `json:"at"` // RFC 3339, empty before the first
+	TookMS    int64  `json:"took_ms"`
+	Fetched   int    `json:"fetched"`
+	New       int    `json:"new"`
+	Delivered int    `json:"delivered"`
+	Error     string `json:"error"`
+}
+
+// BudgetStatus is VInfer's request budget as last seen; zero and empty before the first answer.
+type BudgetStatus struct {
+	Limit     int    `json:"limit"`
+	Remaining int    `json:"remaining"`
+	Reset     string `json:"reset"` // RFC 3339
+}
+
+// DestStatus is the state of one destination: ok, waiting (for a retry or because it asked to wait), halted, or
+// orphaned (no longer configured).
+type DestStatus struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	State     string `json:"state"`
+	Pending   int    `json:"pending"`
+	Dead      int    `json:"dead"`
+	Delivered int64  `json:"delivered"`
+	LastError string `json:"last_error"`
+	Reason    string `json:"reason"` // why it is halted or waiting
+}
+
+// BackfillStatus is one backfill that is not finished.
+type BackfillStatus struct {
+	ID        uint64 `json:"id"`
+	Range     string `json:"range"`
+	Fetched   int64  `json:"fetched"`
+	Queued    int64  `json:"queued"`
+	Delivered int64  `json:"delivered"`
+	Dead      int64  `json:"dead"`
+}
+
+// Status tells how the pipeline is.
+func (e *Engine) Status() (Status, error) {
+	st, err := e.o.Store.Stats()
+	if err != nil {
+		return Status{}, err
+	}
+	s := StatusOf(st, e.o.Name, e.o.Version)
+	b := e.o.API.Budget()
+	if b.Known {
+		s.Budget = BudgetStatus{Limit: b.Limit, Remaining: b.Remaining, Reset: rfc3339(b.Reset)}
+	}
+	if p := e.param(); p != "" {
+		s.CursorParam = p
+	}
+	for i := range s.Destinations {
+		if c := e.dests[s.Destinations[i].Name]; c != nil && s.Destinations[i].State == "ok" {
+			if why := c.waitingFor(); why != "" {
+				s.Destinations[i].State, s.Destinations[i].Reason = "waiting", why
+			}
+		}
+	}
+	return s, nil
+}
+
+// StatusOf tells how a pipeline is from its store alone, for when no engine runs.
+func StatusOf(st store.Stats, name, version string) Status {
+	s := Status{
+		Version: version, Pipeline: name, Cursor: rfc3339(st.Watermark),
+		Pending: st.Pending, Dead: st.Dead, Transcripts: st.Transcripts, Unfinished: st.Unfinished,
+		LateFound: st.LateFound, AuditedUntil: rfc3339(st.AuditedUntil),
+		LastRun: LastRun{At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
+			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error},
+		Destinations: []DestStatus{}, Backfills: []BackfillStatus{},
+	}
+	if !st.Watermark.IsZero() {
+		s.LagSeconds = max(0, int64(time.Since(st.Watermark).Seconds()))
+	}
+	for _, d := range st.Dests {
+		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: "ok", Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError}
+		switch {
+		case d.Orphaned:
+			ds.State, ds.Reason = "orphaned", "no longer in the configuration"
+		case d.Halted != "":
+			ds.State, ds.Reason = "halted", d.Halted
+		}
+		s.Destinations = append(s.Destinations, ds)
+	}
+	for _, b := range st.Backfills {
+		if b.ReadDone.IsZero() || b.Pending() > 0 {
+			s.Backfills = append(s.Backfills, BackfillStatus{ID: b.ID, Range: specRange(b.Spec), Fetched: b.Fetched, Queued: b.Queued, Delivered: b.Delivered, Dead: b.Dead})
+		}
+	}
+	return s
+}
+
+func rfc3339(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// Resume lifts the halt of a destination.
+func (e *Engine) Resume(dest string) error {
+	if err := e.o.Store.Resume(dest); err != nil {
+		return err
+	}
+	if c := e.dests[dest]; c != nil {
+		c.resume()
+	}
+	return nil
+}
+
+// RetryDead puts dead letters back into the outbox and returns how many went.
+func (e *Engine) RetryDead(_ context.Context, nums []uint64) (int, error) {
+	n, err := e.o.Store.RetryDead(nums)
+	for _, c := range e.order {
+		c.refresh()
+	}
+	return n, err
+}
