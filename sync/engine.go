@@ -93,7 +93,7 @@ type Engine struct {
 	writes  context.Context
 	busy    activities
 
-	backfills sync.Map // id → *backfillRun of the ones that read now
+	backfills sync.Map // ids of the ones that run now
 }
 
 // New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.

@@ -1,0 +1,112 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+const settingBounds = "bounds"
+
+// bounds finds out which bounds the server honours, once a process; nil while the workspace shows no call at all, which decides nothing.
+func (e *Engine) bounds(ctx context.Context) (*vinfer.Bounds, error) {
+	if b := e.probed.Load(); b != nil {
+		return b, nil
+	}
+	return e.probe(ctx)
+}
+
+// probe asks the server again.
+func (e *Engine) probe(ctx context.Context) (*vinfer.Bounds, error) {
+	b, err := e.o.API.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if b.Empty {
+		return nil, nil
+	}
+	switch e.o.CursorParam {
+	case string(vinfer.After):
+		b.From = false
+	case string(vinfer.From):
+		b.After = false
+	}
+	if !b.After && !b.From {
+		e.probed.Store(nil)
+		return nil, e.unbounded()
+	}
+	if old := e.probed.Swap(&b); old == nil || *old != b {
+		e.log.Info("lower bound of listings found out", "cursor_param", e.param(), "upper_bound", b.To)
+	}
+	if v, err := json.Marshal(b); err == nil {
+		err = e.o.Store.PutSetting(settingBounds, v)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &b, nil
+}
+
+func (e *Engine) unbounded() error {
+	what := "neither `after` nor `from`"
+	if e.o.CursorParam != "auto" {
+		what = "not `" + e.o.CursorParam + "`"
+	}
+	return fmt.Errorf("%w: asked for calls of the far future it answers with old ones, so it honours %s; "+
+		"set vinfer.cursor_param to auto, or ask VInfer which parameter this workspace takes. Nothing was delivered", ErrUnbounded, what)
+}
+
+// param is the bound in use, found out now or by an earlier process; empty: not known yet.
+func (e *Engine) param() string {
+	b := e.probed.Load()
+	if b == nil {
+		v, err := e.o.Store.Setting(settingBounds)
+		if err != nil || v == nil {
+			return ""
+		}
+		b = &vinfer.Bounds{}
+		if json.Unmarshal(v, b) != nil {
+			return ""
+		}
+	}
+	return string(boundOf(b))
+}
+
+func boundOf(b *vinfer.Bounds) vinfer.Bound {
+	if b.After {
+		return vinfer.After
+	}
+	return vinfer.From
+}
+
+// tooOld tells whether a row lies below the bound that was asked for, by more than the clocks' granularity.
+func tooOld(c vinfer.Call, q vinfer.Query) bool {
+	at := c.Completed()
+	if q.Bound == vinfer.From {
+		at = c.StartedAt
+		if at.IsZero() {
+			at = c.Completed()
+		}
+	}
+	return !at.IsZero() && !q.Since.IsZero() && at.Before(q.Since.Add(-2*time.Second))
+}
+
+// guard looks at a page for rows below the bound. They may be calls that changed since, or show that the server ignores the bound: then it is an error.
+func (e *Engine) guard(ctx context.Context, p vinfer.Page, q vinfer.Query) error {
+	for _, c := range p.Calls {
+		if !tooOld(c, q) {
+			continue
+		}
+		e.probed.Store(nil)
+		_, err := e.probe(ctx)
+		if errors.Is(err, ErrUnbounded) || err != nil {
+			return err
+		}
+		return nil
+	}
+	return nil
+}

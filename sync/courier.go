@@ -1,0 +1,391 @@
+package sync
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+const (
+	scanRows     = 256             // jobs looked up at a time
+	maxWaiting   = 50_000          // lanes whose back-off is kept in memory; the others are found by scanning again
+	backoffMax   = 5 * time.Minute // of a job and of a destination
+	throttleMax  = 15 * time.Minute
+	breakerAfter = 5 // failures in a row, of more than one contact
+)
+
+// courier schedules the deliveries of one destination: which lane is next, which wait, and whether the destination is
+// well enough to be tried. What it knows it can find again in the store.
+type courier struct {
+	e *Engine
+	d *Destination
+
+	mu      sync.Mutex
+	wake    chan struct{}           // closed and replaced when something changes
+	lanes   map[store.Lane]struct{} // in the buffer, in flight or waiting: not to be scanned
+	buffer  []store.JobRef
+	waiting waitHeap
+	pos     []byte
+	done    bool // the scan has come to the end
+	stale   bool // since the last scan began something was released
+	rescan  time.Time
+	flight  int
+
+	halted    string
+	until     time.Time // throttled
+	why       string
+	streak    int                     // failures in a row
+	struck    map[store.Lane]struct{} // of which lanes
+	openUntil time.Time               // the breaker: no probe before
+	probing   bool
+	passed    time.Time // last success
+	delivered int64
+	dead      int
+}
+
+func newCourier(e *Engine, d *Destination) *courier {
+	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
+}
+
+// signal wakes all who wait; the caller holds mu.
+func (c *courier) signal() {
+	close(c.wake)
+	c.wake = make(chan struct{})
+}
+
+// refresh says that there may be jobs that no scan has seen.
+func (c *courier) refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale = true
+	c.signal()
+}
+
+// resume forgets what kept the destination from being tried.
+func (c *courier) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.halted = ""
+	c.until, c.openUntil = time.Time{}, time.Time{}
+	c.streak, c.probing = 0, false
+	clear(c.struck)
+	c.hurry()
+	c.stale = true
+	c.signal()
+}
+
+// hurry makes waiting lanes due: the destination is well again. The caller holds mu.
+func (c *courier) hurry() {
+	for i := range c.waiting {
+		c.waiting[i].Due = time.Time{}
+	}
+	heap.Init(&c.waiting)
+}
+
+// take returns the next job to claim, or when to ask again (zero: when woken). The caller holds mu.
+func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
+	var none store.JobRef
+	if c.halted != "" {
+		return none, time.Time{}, false, nil
+	}
+	if now.Before(c.until) {
+		return none, c.until, false, nil
+	}
+	probe := c.streak >= breakerAfter && len(c.struck) > 1
+	if probe {
+		if c.probing || c.flight > 0 {
+			return none, time.Time{}, false, nil
+		}
+		if now.Before(c.openUntil) {
+			return none, c.openUntil, false, nil
+		}
+		// A probe takes what was tried already, rather than touch one more.
+		if len(c.waiting) > 0 {
+			c.probing = true
+			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+		}
+	}
+	if len(c.waiting) > 0 && !c.waiting[0].Due.After(now) {
+		c.probing = probe
+		return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+	}
+	if err := c.fill(now); err != nil {
+		return none, now.Add(time.Second), false, err
+	}
+	if len(c.buffer) > 0 {
+		ref := c.buffer[0]
+		c.buffer = c.buffer[1:]
+		c.probing = probe
+		return c.launch(ref), time.Time{}, true, nil
+	}
+	next := c.rescan
+	if len(c.waiting) > 0 && (next.IsZero() || c.waiting[0].Due.Before(next)) {
+		next = c.waiting[0].Due
+		if !next.After(now) {
+			c.probing = probe
+			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+		}
+	}
+	return none, next, false, nil
+}
+
+func (c *courier) launch(ref store.JobRef) store.JobRef {
+	c.flight++
+	return ref
+}
+
+// fill scans the outbox until the buffer holds something or the end is reached. The caller holds mu.
+func (c *courier) fill(now time.Time) error {
+	if len(c.buffer) > 0 {
+		return nil
+	}
+	if !c.rescan.IsZero() && !now.Before(c.rescan) {
+		c.rescan, c.stale = time.Time{}, true
+	}
+	if c.done && c.stale {
+		c.pos, c.done = nil, false
+	}
+	c.buffer = nil
+	for len(c.buffer) == 0 && !c.done {
+		if c.pos == nil {
+			c.stale = false
+		}
+		refs, next, err := c.e.o.Store.Scan(c.d.Name, c.pos, scanRows, func(l store.Lane) bool { _, known := c.lanes[l]; return known })
+		if err != nil {
+			return err
+		}
+		for _, r := range refs {
+			c.add(r, now)
+		}
+		c.pos, c.done = next, next == nil
+		if c.done && c.stale {
+			c.pos, c.done = nil, false
+		}
+	}
+	return nil
+}
+
+// add takes a lane's head into the schedule. The caller holds mu.
+func (c *courier) add(r store.JobRef, now time.Time) {
+	if _, known := c.lanes[r.Lane]; known {
+		return
+	}
+	if r.Due.After(now) {
+		c.park(r)
+		return
+	}
+	c.lanes[r.Lane] = struct{}{}
+	c.buffer = append(c.buffer, r)
+}
+
+// park lets a lane wait until its head is due. The caller holds mu.
+func (c *courier) park(r store.JobRef) {
+	if len(c.waiting) >= maxWaiting {
+		delete(c.lanes, r.Lane)
+		if c.rescan.IsZero() || r.Due.Before(c.rescan) {
+			c.rescan = r.Due
+		}
+		return
+	}
+	c.lanes[r.Lane] = struct{}{}
+	heap.Push(&c.waiting, r)
+}
+
+// next waits for a job to claim; false: ctx has ended.
+func (c *courier) next(ctx context.Context) (store.JobRef, bool) {
+	for {
+		c.mu.Lock()
+		if ctx.Err() != nil {
+			c.mu.Unlock()
+			return store.JobRef{}, false
+		}
+		ref, at, ok, err := c.take(time.Now())
+		wake := c.wake
+		c.mu.Unlock()
+		if ok {
+			return ref, true
+		}
+		if err != nil {
+			c.e.log.Error("cannot read the outbox", keyDest, c.d.Name, keyError, err)
+		}
+		var timer <-chan time.Time
+		var t *time.Timer
+		if !at.IsZero() {
+			t = time.NewTimer(max(time.Until(at), time.Millisecond))
+			timer = t.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-timer:
+		}
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// tryNext returns a job to claim if there is one at once.
+func (c *courier) tryNext() *store.JobRef {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ref, _, ok, err := c.take(time.Now())
+	if !ok || err != nil {
+		return nil
+	}
+	return &ref
+}
+
+// landed takes a lane out of flight: ahead is the lane's next job, nil if it has none.
+func (c *courier) landed(lane store.Lane, ahead *store.JobRef) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flight--
+	delete(c.lanes, lane)
+	switch {
+	case ahead == nil:
+		// A job of this lane may have been stored since, and a scan passed over it because the lane was taken.
+		if c.stale || !c.done {
+			c.stale = true
+		}
+	case ahead.Due.After(time.Now()):
+		c.park(*ahead)
+	default:
+		c.lanes[lane] = struct{}{}
+		c.buffer = append(c.buffer, store.JobRef{})
+		copy(c.buffer[1:], c.buffer)
+		c.buffer[0] = *ahead
+	}
+	c.signal()
+}
+
+// succeeded notes that the destination is well.
+func (c *courier) succeeded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passed = time.Now()
+	c.delivered++
+	if c.streak >= breakerAfter {
+		c.hurry()
+		c.e.log.Info("destination works again", keyDest, c.d.Name)
+	}
+	c.streak, c.probing, c.why = 0, false, ""
+	clear(c.struck)
+}
+
+// failed notes a passing fault and returns when the job is tried again and whether the fault counts against the job alone.
+func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Time, alone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streak++
+	c.struck[r.Lane] = struct{}{}
+	c.why = err.Error()
+	c.probing = false
+	open := c.streak >= breakerAfter && len(c.struck) > 1
+	if open {
+		c.openUntil = now.Add(c.e.backoff(c.streak - breakerAfter + 1))
+		if c.streak == breakerAfter || len(c.struck) == 2 && c.streak > breakerAfter && r.Attempts == 0 {
+			c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
+		}
+	}
+	if len(c.struck) > 2*breakerAfter { // enough to know that it is not one contact
+		clear(c.struck)
+		c.struck[r.Lane] = struct{}{}
+		c.struck[store.Lane{}] = struct{}{}
+	}
+	return now.Add(c.e.backoff(r.Attempts + 1)), !open
+}
+
+// throttled lets the destination alone.
+func (c *courier) throttled(wait time.Duration, attempts int, err error, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wait <= 0 {
+		wait = c.e.backoff(attempts + 1)
+	}
+	if until := now.Add(min(wait, throttleMax)); until.After(c.until) {
+		c.until = until
+	}
+	c.why, c.probing = err.Error(), false
+	return c.until
+}
+
+// halt stops the destination.
+func (c *courier) halt(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.halted, c.probing = reason, false
+	c.signal()
+}
+
+// waitingFor says why the destination is not being delivered to though it has jobs; empty: it is.
+func (c *courier) waitingFor() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case now.Before(c.until):
+		return "asked to wait until " + rfc3339(c.until) + ": " + c.why
+	case c.streak >= breakerAfter && len(c.struck) > 1:
+		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why
+	case len(c.waiting) > 0 && c.streak > 0:
+		return "next try " + rfc3339(c.waiting[0].Due) + ": " + c.why
+	}
+	return ""
+}
+
+// quiet tells whether nothing is in flight or due before horizon.
+func (c *courier) quiet(horizon time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flight > 0 {
+		return false
+	}
+	if c.halted != "" || c.until.After(horizon) {
+		return true
+	}
+	if c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon) {
+		return true
+	}
+	if len(c.buffer) > 0 || !c.done || c.stale {
+		return false
+	}
+	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
+}
+
+func (c *courier) counts() (delivered int64, dead int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.delivered, c.dead
+}
+
+// backoff returns the wait before try n+1: doubling from Options.Backoff to 5 min, with jitter so that many do not come back at once.
+func (e *Engine) backoff(n int) time.Duration {
+	d := backoffMax
+	if n < 1 {
+		n = 1
+	}
+	if n < 20 {
+		d = min(e.o.Backoff<<(n-1), backoffMax)
+	}
+	return d - d/10 + rand.N(d/5+1) //nolint:gosec // jitter needs no secrecy
+}
+
+// waitHeap is a heap of jobs by due time.
+type waitHeap []store.JobRef
+
+func (h waitHeap) Len() int           { return len(h) }
+func (h waitHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
+func (h waitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *waitHeap) Push(x any)        { *h = append(*h, x.(store.JobRef)) }
+func (h *waitHeap) Pop() any {
+	old := *h
+	n := len(old) - 1
+	x := old[n]
+	*h = old[:n]
+	return x
+}

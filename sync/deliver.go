@@ -1,0 +1,326 @@
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+const (
+	sameErrors = 8 // rejections in a row that halt a destination
+	soloFails  = 10
+	soloTime   = 24 * time.Hour
+)
+
+// worker delivers job after job until ctx ends. The outcome of one and the claim of the next share a transaction; nothing
+// is begun before it is durable, so a kill repeats at most the one write that was in flight.
+func (c *courier) worker(ctx context.Context, slot int) {
+	for {
+		ref, ok := c.next(ctx)
+		if !ok {
+			return
+		}
+		job := c.claim(ctx, slot, ref)
+		for job != nil {
+			job = c.settle(ctx, slot, job, c.deliver(job))
+		}
+	}
+}
+
+// claim claims a job; nil: it is gone, or cannot be had.
+func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.Job {
+	done := c.e.busy.begin("claim " + c.d.Name)
+	defer done()
+	job, err := c.e.o.Store.Claim(ctx, slot, ref)
+	if err != nil {
+		c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
+		ref.Due = time.Now().Add(c.e.backoff(5))
+		c.landed(ref.Lane, &ref)
+		return nil
+	}
+	if job == nil {
+		c.landed(ref.Lane, nil)
+		c.refresh()
+	}
+	return job
+}
+
+// deliver makes one attempt and says what became of it.
+func (c *courier) deliver(job *store.Job) store.Outcome {
+	done := c.e.busy.begin("deliver to " + c.d.Name)
+	defer done()
+	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
+	entry, refusal, err := c.e.entry(c.d, job)
+	if err != nil {
+		o.Verdict, o.Error, o.At = store.Dead, err.Error(), time.Now().UTC()
+		o.Signature = "unusable entry"
+		return o
+	}
+	if refusal != "" {
+		o.Verdict, o.Error, o.At = store.Dead, refusal, time.Now().UTC()
+		return o
+	}
+	progress := crm.NewProgress(job.Refs, func(r crm.Refs) error {
+		return c.e.o.Store.SaveRefs(context.WithoutCancel(c.e.writes), job.JobRef, r)
+	})
+	err = c.write(entry, progress)
+	now := time.Now().UTC()
+	o.At, o.Refs, o.Warnings = now, progress.Refs, progress.Warnings
+	if err != nil {
+		o.Error = err.Error()
+	}
+	if err != nil && c.e.writes.Err() != nil {
+		o.Verdict = store.Release // the process ends; what was done stands in the refs
+		return o
+	}
+	switch crm.VerdictOf(err) {
+	case crm.Delivered:
+		c.succeeded()
+		o.Verdict = store.Delivered
+		o.SetStatus = entry.SetStatus
+		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call)
+	case crm.Reject:
+		o.Verdict, o.Request = store.Dead, crm.Request(err)
+		o.Signature, o.HaltAfter = signatureOf(err.Error()), sameErrors
+	case crm.Halt:
+		o.Verdict = store.Release
+		if herr := c.e.o.Store.Halt(c.d.Name, err.Error(), now); herr != nil {
+			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
+		}
+		c.halt(err.Error())
+		c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+	case crm.Throttle:
+		o.Verdict = store.Release
+		o.Due = c.throttled(crm.Wait(err), job.Attempts, err, now)
+	case crm.Retry:
+		o.Verdict = store.Retry
+		o.Due, o.CountFail = c.failed(job.JobRef, err, now)
+		if o.CountFail && job.Fails+1 >= soloFails && !job.FirstFail.IsZero() && now.Sub(job.FirstFail) >= soloTime && c.passedSince(job.FirstFail) {
+			o.Verdict = store.Dead
+			o.Error = fmt.Sprintf("given up after %d failures over %s while other calls passed: %s", job.Fails+1, now.Sub(job.FirstFail).Round(time.Minute), o.Error)
+		}
+	}
+	return o
+}
+
+// write calls the writer and turns its panic into an error: one broken call must not end the service.
+func (c *courier) write(entry crm.Entry, p *crm.Progress) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = crm.Rejected(fmt.Errorf("the %s writer failed on this call: %v", c.d.Kind, r), "")
+		}
+	}()
+	return c.d.Writer.Write(c.e.writes, entry, p)
+}
+
+func (c *courier) passedSince(t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed.After(t)
+}
+
+// settle records an outcome, however long that takes, and returns the next job of the slot, if there is one at once.
+func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.Outcome) *store.Job {
+	done := c.e.busy.begin("settle " + c.d.Name)
+	defer done()
+	var claim *store.JobRef
+	if ctx.Err() == nil {
+		claim = c.tryNext()
+	}
+	var s store.Settled
+	for n := 1; ; n++ {
+		var err error
+		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), slot, o, claim)
+		if err == nil {
+			break
+		}
+		// The disk is full, most likely. The call may have been delivered: it must not be forgotten that it was.
+		if n == 1 {
+			c.e.log.Error("cannot record a delivery; trying on", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, err)
+		}
+		if c.e.writes.Err() != nil || ctx.Err() != nil && n > 5 {
+			c.e.log.Error("ended without recording a delivery; it will be repeated", keyDest, c.d.Name, keyCall, o.Job.ID)
+			return nil
+		}
+		c.e.busy.beat()
+		wait := pause(context.WithoutCancel(ctx), min(c.e.backoff(n), 10*time.Second))
+		_ = wait
+	}
+	c.report(job, o, s)
+	ahead := s.Next
+	if ahead != nil && o.Verdict == store.Release && !o.Due.IsZero() && ahead.Due.Before(o.Due) {
+		ahead.Due = o.Due
+	}
+	if o.Verdict == store.Release && ctx.Err() == nil && o.Due.IsZero() && c.isHalted() {
+		ahead = nil // found again by the scan after resume
+	}
+	c.landed(o.Job.Lane, ahead)
+	if claim == nil {
+		return nil
+	}
+	if s.Claimed == nil {
+		c.landed(claim.Lane, nil)
+		c.refresh()
+		return nil
+	}
+	return s.Claimed
+}
+
+func (c *courier) isHalted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.halted != ""
+}
+
+// report tells the operator what is worth it, and the watcher what it has to do now.
+func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
+	for _, w := range o.Warnings {
+		c.e.log.Warn(w, keyDest, c.d.Name, keyCall, o.Job.ID)
+	}
+	if s.Halted != "" {
+		c.halt(s.Halted)
+		c.e.log.Error("destination halted: the same error for call after call; all of them are kept", keyDest, c.d.Name, keyError, o.Error,
+			"remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+		return
+	}
+	switch o.Verdict {
+	case store.Dead:
+		c.mu.Lock()
+		c.dead++
+		c.mu.Unlock()
+		c.e.log.Warn("call refused; it is kept as a dead letter", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error,
+			"remedy", "vinfer-sync dead list")
+	case store.Delivered:
+		if o.Transcript {
+			c.e.watcher.refresh()
+		}
+	case store.Retry:
+		c.e.log.Debug("will try again", keyDest, c.d.Name, keyCall, o.Job.ID, "attempt", job.Attempts+1, "at", rfc3339(o.Due), keyError, o.Error)
+	case store.Release, store.Skip:
+	}
+}
+
+// entry makes of a job what the writer gets. refusal: why it must not be written at all.
+func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, refusal string, err error) {
+	body, err := decode(job.Body)
+	if err != nil {
+		return entry, "", err
+	}
+	c := e.call(body.Call, job.When)
+	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Call: c, NoActivity: d.Off.Activity}
+	switch {
+	case job.Kind == store.TranscriptJob:
+		entry.Event = crm.TranscriptReady
+		entry.Transcript = transcript(body.Transcript)
+	case job.First:
+		entry.Event = crm.CallCompleted
+	case strings.IndexByte(string(job.Changed), tagDisposition) >= 0:
+		entry.Event = crm.DispositionSet
+	default:
+		entry.Event = crm.CallUpdated
+	}
+	entry.Key = key(entry.Event, job)
+	if d.Off.Link {
+		entry.Call.TranscriptURL = ""
+	}
+	rule, known := d.Mapping.rule(c.Disposition, c.RawDisposition)
+	if !known && d.Mapping.Unknown == UnknownDead {
+		return entry, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
+	}
+	entry.Status = rule.Status
+	entry.SetStatus = rule.Status != "" && !job.OlderStatus && !d.Off.Status && job.Kind == store.CallJob
+	entry.DoNotCall = c.Disposition == "dnc"
+	if !d.Off.Task && job.Kind == store.CallJob {
+		if entry.Task, err = d.Mapping.task(rule, c, d.Owner); err != nil {
+			return entry, "", err
+		}
+		// A follow-up that is long overdue helps nobody: after a long outage, or in a backfill, there would be thousands.
+		if entry.Task != nil && !e.tasksOf(job.Backfill) && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
+			entry.Task = nil
+		}
+	}
+	return entry, "", nil
+}
+
+// call makes of VInfer's call what writers get.
+func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
+	c := crm.Call{
+		ID: v.ID, Campaign: v.CampaignID, Contact: crm.Contact{Phone: v.Phone, Name: v.Name}, Direction: v.Direction, Status: v.Status,
+		Disposition: Disposition(v.Disposition), RawDisposition: v.Disposition, Duration: v.DurationSeconds, Language: v.Language,
+		StartedAt: v.StartedAt, EndedAt: v.Completed(), TranscriptURL: v.TranscriptURL,
+		Sentiment: v.Sentiment, QAScore: v.QAScore, Summary: v.Summary, CallbackAt: e.callbackTime(v.CallbackAt),
+	}
+	c.Contact.E164, c.Contact.National = phone(v.Phone, e.o.Region)
+	if c.Direction == "" {
+		c.Direction = "outbound"
+	}
+	if c.Status == "" {
+		c.Status = "completed"
+	}
+	if c.EndedAt.IsZero() {
+		c.EndedAt = when
+	}
+	if c.TranscriptURL == "" && v.TranscriptJob != "" {
+		c.TranscriptURL = e.o.API.TranscriptURL(v.TranscriptJob)
+	}
+	return c
+}
+
+// callbackTime reads a requested time; one without a zone is in the configured one. Zero: none, or not understood.
+func (e *Engine) callbackTime(s string) time.Time {
+	s = strings.TrimSpace(s)
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"} {
+		if t, err := time.ParseInLocation(layout, s, e.zone); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// key is the idempotency key of one revision of one event. The content is part of it: a store that was lost and made again counts revisions from 1 again.
+func key(ev crm.Event, job *store.Job) string {
+	body := sha256.Sum256(job.Body)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%x", job.ID, ev, job.Revision, body))
+	return "vs1-" + hex.EncodeToString(sum[:16])
+}
+
+func transcript(t *vinfer.Transcript) *crm.Transcript {
+	if t == nil {
+		return &crm.Transcript{}
+	}
+	out := &crm.Transcript{Text: t.Text, Language: t.Language, Summary: t.Summary}
+	var b strings.Builder
+	for _, s := range t.Segments {
+		out.Segments = append(out.Segments, crm.Segment{Speaker: s.Speaker, Text: s.Text, Start: s.Start, End: s.End})
+		if s.Speaker != "" {
+			b.WriteString(s.Speaker + ": ")
+		}
+		b.WriteString(s.Text + "\n")
+	}
+	if out.Text == "" {
+		out.Text = strings.TrimSuffix(b.String(), "\n")
+	}
+	return out
+}
+
+var particulars = regexp.MustCompile(`"[^"]*"|'[^']*'|[0-9a-fA-F-]{8,}|\d+`)
+
+// signatureOf returns an error without what differs from call to call: quoted values, ids and digits. The HTTP status is kept.
+func signatureOf(s string) string {
+	status := statusCode.FindString(s)
+	s = particulars.ReplaceAllString(s, "#")
+	if len(s) > 300 {
+		s = s[:300]
+	}
+	return status + " " + s
+}
+
+var statusCode = regexp.MustCompile(`\b[45]\d\d\b`)

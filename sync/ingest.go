@@ -1,0 +1,201 @@
+package sync
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// content is the body of a job and of a watch: what the store keeps of a call.
+type content struct {
+	Call       vinfer.Call        `json:"call"`
+	Transcript *vinfer.Transcript `json:"transcript,omitempty"`
+}
+
+func encode(c content) []byte {
+	b, err := json.Marshal(c)
+	if err != nil { // floats from JSON are finite and times were parsed: nothing in it can fail
+		panic(fmt.Sprintf("encoding a call: %v", err))
+	}
+	return b
+}
+
+func decode(b []byte) (content, error) {
+	var c content
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("stored call: %w", err)
+	}
+	return c, nil
+}
+
+// Tags of the fields whose change makes a revision. The transcript's address is left out: it may be signed and change by
+// itself, and the transcript is watched for anyway. They are stored: never renumber.
+const (
+	tagDisposition byte = iota + 1
+	tagPhone
+	tagName
+	tagCampaign
+	tagStatus
+	tagDuration
+	tagLanguage
+	tagStarted
+	tagEnded
+	tagSentiment
+	tagQA
+	tagSummary
+	tagCallback
+	tagDirection
+)
+
+// tagNames are for people.
+var tagNames = map[byte]string{
+	tagDisposition: "disposition", tagPhone: "phone", tagName: "name", tagCampaign: "campaign", tagStatus: "status",
+	tagDuration: "duration", tagLanguage: "language", tagStarted: "start", tagEnded: "end", tagSentiment: "sentiment",
+	tagQA: "QA score", tagSummary: "summary", tagCallback: "call-back time", tagDirection: "direction",
+}
+
+// FieldName returns the name of a stored field tag, for people.
+func FieldName(tag byte) string {
+	if n, ok := tagNames[tag]; ok {
+		return n
+	}
+	return "field " + strconv.Itoa(int(tag))
+}
+
+// fields returns the fingerprint of what the row has.
+func fields(c vinfer.Call) []store.Field {
+	var f []store.Field
+	add := func(tag byte, v string) {
+		if v == "" {
+			return
+		}
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(v))
+		f = append(f, store.Field{Tag: tag, Hash: h.Sum32()})
+	}
+	number := func(p *float64) string {
+		if p == nil {
+			return ""
+		}
+		return strconv.FormatUint(math.Float64bits(*p), 16)
+	}
+	stamp := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return strconv.FormatInt(t.UnixNano(), 10)
+	}
+	add(tagDisposition, Disposition(c.Disposition))
+	add(tagPhone, c.Phone)
+	add(tagName, c.Name)
+	add(tagCampaign, c.CampaignID)
+	add(tagStatus, c.Status)
+	add(tagDuration, number(c.DurationSeconds))
+	add(tagLanguage, c.Language)
+	add(tagStarted, stamp(c.StartedAt))
+	add(tagEnded, stamp(c.EndedAt))
+	add(tagSentiment, c.Sentiment)
+	add(tagQA, number(c.QAScore))
+	add(tagSummary, c.Summary)
+	add(tagCallback, c.CallbackAt)
+	add(tagDirection, c.Direction)
+	return f
+}
+
+// merge completes the newer body by what only the older one has.
+func merge(older, newer []byte) []byte {
+	o, err1 := decode(older)
+	n, err2 := decode(newer)
+	if err1 != nil || err2 != nil {
+		return newer
+	}
+	n.Call = mergeCalls(o.Call, n.Call)
+	if n.Transcript == nil {
+		n.Transcript = o.Transcript
+	}
+	return encode(n)
+}
+
+func mergeCalls(o, n vinfer.Call) vinfer.Call {
+	keep := func(to *string, from string) {
+		if *to == "" {
+			*to = from
+		}
+	}
+	keep(&n.CampaignID, o.CampaignID)
+	keep(&n.Phone, o.Phone)
+	keep(&n.Name, o.Name)
+	keep(&n.Direction, o.Direction)
+	keep(&n.Status, o.Status)
+	keep(&n.Disposition, o.Disposition)
+	keep(&n.Language, o.Language)
+	keep(&n.TranscriptURL, o.TranscriptURL)
+	keep(&n.TranscriptJob, o.TranscriptJob)
+	keep(&n.Sentiment, o.Sentiment)
+	keep(&n.Summary, o.Summary)
+	keep(&n.CallbackAt, o.CallbackAt)
+	if n.DurationSeconds == nil {
+		n.DurationSeconds = o.DurationSeconds
+	}
+	if n.QAScore == nil {
+		n.QAScore = o.QAScore
+	}
+	if n.StartedAt.IsZero() {
+		n.StartedAt = o.StartedAt
+	}
+	if n.EndedAt.IsZero() {
+		n.EndedAt = o.EndedAt
+	}
+	return n
+}
+
+// row makes of a finished call what the store ingests. only names the one destination of a backfill --to; empty: all.
+func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
+	r := store.Row{ID: c.ID, When: c.Completed(), Lane: e.lane(c.Phone, c.ID), Fields: fields(c), Body: encode(content{Call: c})}
+	if r.When.IsZero() {
+		r.When = seen
+	}
+	disposition := Disposition(c.Disposition)
+	for _, co := range e.order {
+		d := co.d
+		if only != "" && d.Name != only {
+			continue
+		}
+		skip := d.Filter.refuses(disposition, c.CampaignID, c.Language, c.DurationSeconds)
+		if _, known := d.Mapping.rule(disposition, c.Disposition); !known && d.Mapping.Unknown == UnknownSkip && skip == "" {
+			skip = fmt.Sprintf("unknown disposition %q", c.Disposition)
+		}
+		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: skip})
+	}
+	return r
+}
+
+// wanted tells whether the configuration takes calls of this campaign at all.
+func (e *Engine) wanted(c vinfer.Call) bool {
+	return len(e.o.Campaigns) == 0 || slices.Contains(e.o.Campaigns, c.CampaignID)
+}
+
+// ingest stores one page and wakes who has work by it.
+func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
+	p.At, p.Merge = time.Now().UTC(), merge
+	got, err := e.o.Store.Ingest(p)
+	if err != nil {
+		return got, err
+	}
+	if p.Close != nil {
+		for _, c := range e.order {
+			c.refresh()
+		}
+	}
+	if len(p.Unfinished) > 0 {
+		e.watcher.refresh()
+	}
+	return got, nil
+}

@@ -1,0 +1,225 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// retryHorizon is how long RunOnce waits for retries.
+const retryHorizon = 10 * time.Second
+
+const settingStart = "start-confirmed"
+
+// poll reads the live window once: what completed since the cursor, and the lookback before it.
+func (e *Engine) poll(ctx context.Context) (readResult, error) {
+	defer e.busy.begin("poll")()
+	b, err := e.bounds(ctx)
+	if err != nil || b == nil {
+		return readResult{}, err
+	}
+	st, err := e.confirmStart()
+	if err != nil {
+		return readResult{}, err
+	}
+	return e.read(ctx, b, readRange{stream: store.LiveStream, prio: vinfer.Live, from: st.Watermark, floor: st.First})
+}
+
+// confirmStart corrects the first cursor, taken from the local clock, to the server's, once that is known.
+func (e *Engine) confirmStart() (store.Stats, error) {
+	st, err := e.o.Store.Init(e.began)
+	if err != nil || !e.o.Start.IsZero() {
+		return st, err
+	}
+	done, err := e.o.Store.Setting(settingStart)
+	if err != nil || done != nil {
+		return st, err
+	}
+	if skew := e.o.API.Skew(); skew < -time.Second && st.Watermark.Equal(st.First) {
+		if err := e.o.Store.SetCursor(st.First.Add(skew).Truncate(time.Second)); err != nil {
+			return st, err
+		}
+	}
+	if err := e.o.Store.PutSetting(settingStart, []byte("1")); err != nil {
+		return st, err
+	}
+	return e.o.Store.Init(e.began)
+}
+
+// pollAndRecord polls, keeps the result as the last run and logs one line if there is something to say.
+func (e *Engine) pollAndRecord(ctx context.Context, deliveredBefore int64) (readResult, time.Duration, error) {
+	e.polling.Lock()
+	defer e.polling.Unlock()
+	at := time.Now()
+	got, err := e.poll(ctx)
+	took := time.Since(at)
+	if err != nil && ctx.Err() != nil {
+		return got, took, err
+	}
+	delivered, _ := e.counts()
+	r := store.Run{At: at.UTC(), Took: took, Fetched: got.fetched, New: got.New, Delivered: int(delivered - deliveredBefore)}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if rerr := e.o.Store.RecordRun(r); rerr != nil && err == nil {
+		err = rerr
+	}
+	return got, took, err
+}
+
+func (e *Engine) counts() (delivered int64, dead int) {
+	for _, c := range e.order {
+		d, n := c.counts()
+		delivered += d
+		dead += n
+	}
+	return delivered, dead
+}
+
+// RunOnce polls once and returns when nothing more is due: all that was found is delivered, or waits for longer than ten
+// seconds. The engine must have been started. The error is the poll's; deliveries that failed show in the summary.
+func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
+	began := time.Now()
+	delivered, dead := e.counts()
+	got, _, err := e.pollAndRecord(ctx, delivered)
+	if werr := e.settle(ctx); err == nil {
+		err = werr
+	}
+	s := Summary{Fetched: got.fetched, New: got.New}
+	d2, n2 := e.counts()
+	s.Delivered, s.NewDead = d2-delivered, n2-dead
+	st, serr := e.o.Store.Stats()
+	if serr != nil && err == nil {
+		err = serr
+	}
+	s.Pending, s.Dead = st.Pending, st.Dead
+	s.TookMS = time.Since(began).Milliseconds()
+	e.log.Info("run", "fetched", s.Fetched, "new", s.New, "delivered", s.Delivered, "pending", s.Pending, "dead", s.Dead, "took", time.Since(began).Round(time.Millisecond))
+	return s, err
+}
+
+// settle waits until nothing is due.
+func (e *Engine) settle(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for calm := 0; calm < 2; {
+		if e.quiet() {
+			calm++ // twice: one part may just have handed over to another
+		} else {
+			calm = 0
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (e *Engine) quiet() bool {
+	horizon := time.Now().Add(retryHorizon)
+	for _, c := range e.order {
+		if !c.quiet(horizon) {
+			return false
+		}
+	}
+	return e.watcher.quiet()
+}
+
+// Run is the daemon: it delivers and watches, polls at once and then on the schedule, and returns when ctx has ended and
+// writes in flight have finished. ready is called when the first poll has begun.
+func (e *Engine) Run(ctx context.Context, ready func()) error {
+	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
+	var was runState
+	run := func() { was = e.scheduled(ctx, was) }
+	if _, err := schedule.AddFunc(e.o.Schedule, run); err != nil {
+		return fmt.Errorf("schedule %q: %w", e.o.Schedule, err)
+	}
+	if _, err := schedule.AddFunc("@every 1h", func() { e.prune(ctx) }); err != nil {
+		return err
+	}
+	e.Start()
+	if ready != nil {
+		ready()
+	}
+	// The schedule's first run is an interval away; a sysadmin who starts the service wants to see it work.
+	run()
+	schedule.Start()
+	<-ctx.Done()
+	stopped := schedule.Stop()
+	e.Stop()
+	<-stopped.Done()
+	return nil
+}
+
+// runState is what the log said last, so that a night of failure is a few lines.
+type runState struct {
+	failing   string
+	failed    int
+	since     time.Time
+	delivered int64
+}
+
+// scheduled is one run of the daemon.
+func (e *Engine) scheduled(ctx context.Context, was runState) runState {
+	if ctx.Err() != nil {
+		return was
+	}
+	got, took, err := e.pollAndRecord(ctx, was.delivered)
+	if ctx.Err() != nil {
+		return was
+	}
+	now := runState{}
+	now.delivered, _ = e.counts()
+	switch {
+	case err != nil:
+		now.failing, now.failed, now.since = signatureOf(err.Error()), was.failed+1, was.since
+		if was.failed == 0 {
+			now.since = time.Now()
+		}
+		if now.failing != was.failing || now.failed%60 == 0 {
+			e.log.Error("poll failed; the cursor stays", keyError, err, "failed_runs", now.failed)
+		}
+	case was.failed > 0:
+		e.log.Info("poll works again", "failed_runs", was.failed, "for", time.Since(was.since).Round(time.Second))
+		fallthrough
+	default:
+		if got.New > 0 || got.Changed > 0 || now.delivered > was.delivered {
+			e.log.Info("run", "fetched", got.fetched, "new", got.New, "changed", got.Changed, "delivered", now.delivered-was.delivered, "took", took.Round(time.Millisecond))
+		}
+	}
+	return now
+}
+
+// prune forgets what is old, a little at a time.
+func (e *Engine) prune(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := e.o.Store.Prune(time.Now().Add(-e.o.Retention), time.Now().Add(-e.o.Ledger))
+		if err != nil {
+			e.log.Error("cannot forget old receipts", keyError, err)
+			return
+		}
+		if !more {
+			return
+		}
+		_ = pause(ctx, 100*time.Millisecond) // let deliveries in between
+	}
+}
+
+// cronLog passes what cron's Recover has to say.
+type cronLog struct{ e *Engine }
+
+func (l cronLog) Info(string, ...any) {}
+func (l cronLog) Error(err error, msg string, kv ...any) {
+	l.e.log.Error("a scheduled run broke off: "+msg, append(kv, keyError, err)...)
+}
+
+// Refused tells whether err is VInfer's refusal of the key.
+func Refused(err error) bool { return errors.Is(err, vinfer.ErrRefused) }

@@ -1,0 +1,334 @@
+package vinfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+)
+
+const (
+	defaultTimeout   = 30 * time.Second
+	defaultRetryWait = time.Second
+	maxTries         = 4  // the first and three more
+	maxLimited       = 20 // answers 429 to one request before it is given up
+)
+
+// Client reads the VInfer API. It is bound to the scheme, host and port of its base URL: the key goes nowhere else, and
+// no redirect is followed. It only reads. Its methods may be called concurrently; they share one connection pool and
+// one request budget.
+type Client struct {
+	base      *url.URL
+	key       func() (secret.Text, error)
+	agent     string
+	log       *slog.Logger
+	http      *retryablehttp.Client
+	budget    *budget
+	skew      atomic.Int64
+	pageless  atomic.Bool // the server refuses limit and offset
+	retryWait time.Duration
+}
+
+// New returns a client for the configuration, or an error that names the field at fault (without its secrets).
+// It sends nothing yet.
+func New(c Config) (*Client, error) {
+	base, err := parseBase(c.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if c.Key == nil {
+		return nil, errors.New("vinfer: no API key is configured")
+	}
+	tr, err := newTransport(c)
+	if err != nil {
+		return nil, err
+	}
+	cl := &Client{
+		base: base, key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
+		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
+	}
+	if cl.log == nil {
+		cl.log = slog.New(slog.DiscardHandler)
+	}
+	cl.http = &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport: &bound{cl, tr},
+			Timeout:   cmp.Or(max(c.Timeout, 0), defaultTimeout),
+			// A redirect is answered to the caller, never followed: net/http would carry the key along.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax:     maxTries - 1,
+		CheckRetry:   cl.checkRetry,
+		Backoff:      cl.backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		PrepareRetry: func(r *http.Request) error { return exchangeOf(r.Context()).admit(r.Context(), cl.budget) },
+	}
+	return cl, nil
+}
+
+// parseBase reads a base URL. The version is a segment of its path, so a path that ends in it twice means it once, and
+// the vendor's bare host gets it.
+func parseBase(s string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	switch {
+	case err != nil:
+		return nil, errors.New("vinfer: the base URL is not a URL") // err would repeat what may hold a password
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, fmt.Errorf("vinfer: the base URL %q is no http or https URL with a host", u.Redacted())
+	case u.User != nil:
+		return nil, errors.New("vinfer: the base URL holds a user name or password: the key belongs in api_key")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("vinfer: the base URL has a query or a fragment")
+	}
+	path := strings.TrimRight(u.EscapedPath(), "/")
+	for strings.HasSuffix(path, "/v1/v1") {
+		path = strings.TrimSuffix(path, "/v1")
+	}
+	if path == "" && strings.EqualFold(u.Hostname(), "api.vinfer.ai") {
+		path = "/v1"
+	}
+	return url.Parse(u.Scheme + "://" + u.Host + path)
+}
+
+// Budget returns the request budget as last seen.
+func (c *Client) Budget() BudgetState { return c.budget.state() }
+
+// Skew returns the server's clock minus the local one as of the last answer with a Date header, to about a second; 0
+// before that.
+func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
+
+// Close ends requests that wait for the budget, with an error, and closes idle connections.
+func (c *Client) Close() {
+	c.budget.close()
+	c.http.HTTPClient.CloseIdleConnections()
+}
+
+// Calls returns one page of the listing. A page that cannot be read is asked for again three times, then the error is
+// ErrUnreadable; rows that cannot be understood stand in Page.Broken. Other errors: ErrRefused, ErrBadRequest,
+// ErrLimited, and whatever the network or a 5xx brought.
+func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
+	if q.Limit > 0 && c.pageless.Load() {
+		return c.unpaged(ctx, q, p)
+	}
+	page, err := c.calls(ctx, q, p)
+	if q.Limit > 0 && q.Offset == 0 && errors.Is(err, ErrBadRequest) {
+		// The guide mentions no paging: a server that goes by it alone may refuse the parameters, and only those.
+		if page, err := c.unpaged(ctx, q, p); err == nil {
+			c.pageless.Store(true)
+			return page, nil
+		}
+	}
+	return page, err
+}
+
+// unpaged asks a server that knows no pages: its first page is the whole listing, and there is nothing after it.
+func (c *Client) unpaged(ctx context.Context, q Query, p Priority) (Page, error) {
+	if q.Offset > 0 {
+		return Page{Total: -1, Date: time.Now().Add(c.Skew()).UTC()}, nil
+	}
+	q.Limit = 0
+	return c.calls(ctx, q, p)
+}
+
+func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
+	if !q.Since.IsZero() && q.Bound != After && q.Bound != From {
+		return Page{}, fmt.Errorf("vinfer: %q is no lower bound", q.Bound) // without one the server would send all history
+	}
+	target := c.base.String() + "/calls"
+	if v := q.values(); len(v) > 0 {
+		target += "?" + v.Encode()
+	}
+	var page Page
+	a, err := c.get(ctx, target, p, func(a *answer) (err error) {
+		page, err = decodePage(a.body)
+		return err
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	page.Date = a.date
+	return page, nil
+}
+
+func (q Query) values() url.Values {
+	v := url.Values{}
+	if !q.Since.IsZero() {
+		v.Set(string(q.Bound), stamp(q.Since))
+	}
+	if !q.To.IsZero() {
+		to := q.To.Truncate(time.Second)
+		if to.Before(q.To) {
+			to = to.Add(time.Second)
+		}
+		v.Set("to", stamp(to))
+	}
+	if q.Campaign != "" {
+		v.Set("campaign_id", q.Campaign)
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.Offset > 0 {
+		v.Set("offset", strconv.Itoa(q.Offset))
+	}
+	return v
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// Call returns the details of one call: ErrNotFound when there is none under this id, ErrUnreadable when the answer is
+// not that call.
+func (c *Client) Call(ctx context.Context, id string, p Priority) (Call, error) {
+	if id == "" {
+		return Call{}, fmt.Errorf("vinfer: a call without an id: %w", ErrNotFound)
+	}
+	var call Call
+	_, err := c.get(ctx, c.base.String()+"/calls/"+segment(id), p, func(a *answer) (err error) {
+		call, err = decodeCall(a.body, id)
+		return err
+	})
+	if err != nil {
+		return Call{}, err
+	}
+	return call, nil
+}
+
+// segment escapes an id for use as one segment of a path, the dots included that would climb it.
+func segment(id string) string {
+	if strings.Trim(id, ".") == "" {
+		return strings.ReplaceAll(id, ".", "%2E")
+	}
+	return url.PathEscape(id)
+}
+
+// get asks for target until it has an answer that decode accepts or a reason to give up.
+func (c *Client) get(ctx context.Context, target string, p Priority, decode func(*answer) error) (answer, error) {
+	x := &exchange{priority: p, decode: decode}
+	defer x.release(c.budget)
+	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), http.MethodGet, target, nil)
+	if err != nil {
+		return answer{}, fmt.Errorf("GET %s: not a URL", c.base)
+	}
+	req.Header.Set("Accept", "application/json, text/plain;q=0.5")
+	req.Header.Set("User-Agent", c.agent)
+	for {
+		if err := x.admit(ctx, c.budget); err != nil {
+			return answer{}, c.fail(req.URL, err)
+		}
+		resp, err := c.http.Do(req)
+		if resp != nil {
+			_ = resp.Body.Close() // read already, by checkRetry
+		}
+		if err == nil && x.answer.status == http.StatusTooManyRequests && x.limited < maxLimited {
+			continue // admit waits until the server will have it
+		}
+		if x.local != nil {
+			err = x.local
+		}
+		if err == nil {
+			err = c.verdict(x)
+		}
+		if err != nil {
+			return answer{}, c.fail(req.URL, err)
+		}
+		return x.answer, nil
+	}
+}
+
+// verdict says what the final answer means.
+func (c *Client) verdict(x *exchange) error {
+	a := &x.answer
+	switch s := a.status; {
+	case s >= 200 && s < 300:
+		return x.err
+	case s == http.StatusUnauthorized || s == http.StatusForbidden:
+		return c.came(a, ErrRefused)
+	case s == http.StatusNotFound || s == http.StatusGone:
+		return c.came(a, ErrNotFound)
+	case s == http.StatusBadRequest || s == http.StatusUnprocessableEntity:
+		return c.came(a, ErrBadRequest)
+	case s == http.StatusTooManyRequests:
+		return c.came(a, ErrLimited)
+	case s >= 300 && s < 400:
+		return fmt.Errorf("%w: %d, a redirect to %s, which is not followed", ErrUnreadable, s, redirectHost(a))
+	default:
+		return c.came(a, nil)
+	}
+}
+
+func redirectHost(a *answer) string {
+	u, err := url.Parse(a.header.Get("Location"))
+	switch {
+	case err != nil:
+		return "no URL"
+	case u.Host == "":
+		return "the same host"
+	default:
+		return excerpt([]byte(u.Host), "")
+	}
+}
+
+// came wraps err with what the server sent: status, content type and the first printable bytes, masked.
+func (c *Client) came(a *answer, err error) error {
+	text := strconv.Itoa(a.status)
+	if s := http.StatusText(a.status); s != "" {
+		text += " " + s
+	}
+	if ct := a.header.Get("Content-Type"); ct != "" {
+		text += " (" + excerpt([]byte(ct), "") + ")"
+	}
+	var key string
+	if k, err := c.key(); err == nil {
+		key = strings.TrimSpace(k.Reveal())
+	}
+	if s := excerpt(a.body, key); s != "" {
+		text += fmt.Sprintf(": %q", s)
+	}
+	if err == nil {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%w: %s", err, text)
+}
+
+// fail names the request in err.
+func (c *Client) fail(u *url.URL, err error) error {
+	var ue *url.Error // prints the whole URL
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	return fmt.Errorf("GET %s: %w", safeURL(u), err)
+}
+
+// safeURL renders a URL with only those parameters that hold nothing private.
+func safeURL(u *url.URL) string {
+	s := u.Scheme + "://" + u.Host + u.EscapedPath()
+	sep := "?"
+	for _, k := range []string{"after", "from", "to", "campaign_id", "limit", "offset"} {
+		if v := u.Query().Get(k); v != "" {
+			s += sep + k + "=" + excerpt([]byte(v), "")
+			sep = "&"
+		}
+	}
+	return s
+}
+
+// readCapped reads a body to its end, or fails when it has more than limit bytes after decompression.
+func readCapped(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		return b[:limit], fmt.Errorf("more than %d MiB", limit>>20)
+	}
+	return b, err
+}

@@ -1,0 +1,198 @@
+package vinfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+const (
+	maxBody      = 64 << 20 // decompressed: 200 KB of gzip can be 200 MB
+	maxErrorBody = 64 << 10
+	maxRetryWait = 30 * time.Second
+)
+
+// answer is what the server sent last.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	date   time.Time
+}
+
+// exchange is one request of a caller through all its tries. It travels in the request's context, which is the one thing
+// that every hook of the HTTP client gets to see. All of them run in the caller's goroutine.
+type exchange struct {
+	priority Priority
+	decode   func(*answer) error
+	ticket   *ticket
+	answer   answer
+	err      error // what decode said of a 2xx answer
+	local    error // a fault on this side: no try can mend it
+	limited  int   // answers 429 so far
+	failed   int   // tries that failed so far
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// admit waits until the budget has room for one try.
+func (x *exchange) admit(ctx context.Context, b *budget) error {
+	x.release(b)
+	t, err := b.acquire(ctx, x.priority)
+	x.ticket = t
+	return err
+}
+
+// release gives back a ticket whose request was never answered.
+func (x *exchange) release(b *budget) {
+	b.done(x.ticket, nil, time.Time{})
+	x.ticket = nil
+}
+
+// bound lets requests through to the client's own origin only, and gives them the key. The request that carries it is a
+// copy, which net/http does not see: nothing can take the header elsewhere.
+type bound struct {
+	c    *Client
+	next http.RoundTripper
+}
+
+func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := exchangeOf(r.Context())
+	if !sameOrigin(t.c.base, r.URL) {
+		x.local = fmt.Errorf("%s is another origin than %s: the key does not go there", r.URL.Host, t.c.base.Host)
+		return nil, x.local
+	}
+	key, err := t.c.key()
+	if err != nil {
+		x.local = fmt.Errorf("the API key: %w", err)
+		return nil, x.local
+	}
+	k := strings.TrimSpace(key.Reveal()) // key files end in a newline
+	if k == "" {
+		x.local = fmt.Errorf("%w: it is empty", ErrRefused)
+		return nil, x.local
+	}
+	if strings.ContainsFunc(k, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		x.local = fmt.Errorf("%w: it holds a line break or another control character", ErrRefused)
+		return nil, x.local
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+k)
+	began := time.Now()
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		x.release(t.c.budget)
+		t.c.log.Debug("VInfer request failed", "url", safeURL(r.URL), "took", time.Since(began), "error", err)
+		return nil, err
+	}
+	now := time.Now()
+	if d, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		t.c.skew.Store(int64(d.Sub(now)))
+	}
+	t.c.budget.answered(x.ticket, resp.StatusCode, resp.Header, now, t.c.Skew())
+	x.ticket = nil
+	t.c.log.Debug("VInfer answered", "url", safeURL(r.URL), "status", resp.StatusCode, "took", now.Sub(began),
+		"remaining", resp.Header.Get("X-RateLimit-Remaining"))
+	return resp, nil
+}
+
+// checkRetry reads and judges the answer to one try, and tells whether to try again.
+func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	x := exchangeOf(ctx)
+	x.answer, x.err = answer{}, nil
+	if e := ctx.Err(); e != nil {
+		return false, e
+	}
+	if x.local != nil {
+		return false, x.local
+	}
+	if err != nil {
+		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
+		return retry && x.again(), nil
+	}
+	limit := int64(maxBody)
+	good := resp.StatusCode >= 200 && resp.StatusCode < 300
+	if !good {
+		limit = maxErrorBody
+	}
+	body, err := readCapped(resp.Body, limit)
+	_ = resp.Body.Close()
+	resp.Body = http.NoBody
+	x.answer = answer{status: resp.StatusCode, header: resp.Header, body: body, date: time.Now().UTC()}
+	if d, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		x.answer.date = d.UTC()
+	}
+	switch s := resp.StatusCode; {
+	case good:
+		if err == nil {
+			err = x.decode(&x.answer)
+		} else if e := ctx.Err(); e != nil {
+			return false, e
+		} else {
+			err = fmt.Errorf("%w: %w", ErrUnreadable, safeError(err))
+		}
+		if errors.Is(err, ErrUnreadable) {
+			x.err = c.came(&x.answer, err)
+			return x.again(), nil
+		}
+		x.err = err
+		x.answer.body = nil // decoded: a page of many MiB need not live on
+		return false, nil
+	case s == http.StatusTooManyRequests:
+		x.limited++
+		return false, nil
+	case s == http.StatusRequestTimeout, s >= 500 && s != http.StatusNotImplemented:
+		return x.again(), nil
+	default:
+		return false, nil
+	}
+}
+
+// again counts a failed try over the whole exchange: answers 429 in between start no new round.
+func (x *exchange) again() bool {
+	x.failed++
+	return x.failed < maxTries
+}
+
+func safeError(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
+}
+
+// backoff waits RetryWait, doubling. A Retry-After of a 5xx is obeyed up to a cap: longer waits are the caller's.
+func (c *Client) backoff(_, _ time.Duration, _ int, resp *http.Response) time.Duration {
+	tries := 0
+	if resp != nil && resp.Request != nil {
+		tries = exchangeOf(resp.Request.Context()).failed - 1
+		if d, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now().Add(c.Skew())); ok {
+			return min(d, maxRetryWait)
+		}
+	}
+	return min(c.retryWait<<max(tries, 0), maxRetryWait)
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	switch p := u.Port(); {
+	case p != "":
+		return p
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
+}
