@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
@@ -62,18 +63,23 @@ func (e *Engine) unbounded() error {
 
 // param is the bound in use, found out now or by an earlier process; empty: not known yet.
 func (e *Engine) param() string {
-	b := e.probed.Load()
-	if b == nil {
-		v, err := e.o.Store.Setting(settingBounds)
-		if err != nil || v == nil {
-			return ""
-		}
-		b = &vinfer.Bounds{}
-		if json.Unmarshal(v, b) != nil {
-			return ""
-		}
+	if b := e.probed.Load(); b != nil {
+		return string(boundOf(b))
 	}
-	return string(boundOf(b))
+	return KnownParam(e.o.Store)
+}
+
+// KnownParam is the bound that an earlier run found out; empty: none has.
+func KnownParam(s store.Store) string {
+	v, err := s.Setting(settingBounds)
+	if err != nil || v == nil {
+		return ""
+	}
+	var b vinfer.Bounds
+	if json.Unmarshal(v, &b) != nil {
+		return ""
+	}
+	return string(boundOf(&b))
 }
 
 func boundOf(b *vinfer.Bounds) vinfer.Bound {

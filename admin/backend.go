@@ -1,0 +1,120 @@
+// Package admin lets commands reach the pipeline: directly when they hold the store themselves, or over the daemon's
+// Unix socket when the daemon does. Both ways offer the same operations (Backend).
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+// Backend is what commands can ask of a pipeline. All times are UTC. Errors of a remote backend keep their text and
+// whether they are store.ErrUnknown.
+type Backend interface {
+	Status(ctx context.Context) (engine.Status, error)
+	Once(ctx context.Context) (engine.Summary, error)
+	Backfill(ctx context.Context, r engine.BackfillRequest, progress func(engine.BackfillProgress)) (engine.BackfillProgress, error)
+	Resume(ctx context.Context, dest string) error
+	Cursor(ctx context.Context) (time.Time, error)
+	SetCursor(ctx context.Context, t time.Time) error
+	Calls(ctx context.Context, n int) ([]store.CallSummary, error)
+	Life(ctx context.Context, id string) (store.Life, error)
+	// Dead returns at most n dead letters with a number above after; dest "" and all: of every destination.
+	Dead(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error)
+	RetryDead(ctx context.Context, nums []uint64) (int, error)
+	DropDead(ctx context.Context, nums []uint64) (int, error)
+}
+
+// DeadQuery selects dead letters.
+type DeadQuery struct {
+	Dest  string
+	All   bool
+	After uint64
+	N     int
+}
+
+// Local is the Backend of the process that holds the store. Engine may be nil: then Once and Backfill are not to be had.
+type Local struct {
+	Store   store.Store
+	Engine  *engine.Engine
+	Name    string // of the pipeline
+	Version string
+}
+
+var _ Backend = (*Local)(nil)
+
+// Status implements Backend.
+func (l *Local) Status(context.Context) (engine.Status, error) {
+	if l.Engine != nil {
+		return l.Engine.Status()
+	}
+	st, err := l.Store.Stats()
+	if err != nil {
+		return engine.Status{}, err
+	}
+	s := engine.StatusOf(st, l.Name, l.Version)
+	s.CursorParam = engine.KnownParam(l.Store)
+	return s, nil
+}
+
+// Once implements Backend.
+func (l *Local) Once(ctx context.Context) (engine.Summary, error) {
+	if l.Engine == nil {
+		return engine.Summary{}, errNoEngine
+	}
+	return l.Engine.RunOnce(ctx)
+}
+
+// Backfill implements Backend.
+func (l *Local) Backfill(ctx context.Context, r engine.BackfillRequest, progress func(engine.BackfillProgress)) (engine.BackfillProgress, error) {
+	if l.Engine == nil {
+		return engine.BackfillProgress{}, errNoEngine
+	}
+	return l.Engine.Backfill(ctx, r, progress)
+}
+
+var errNoEngine = fmt.Errorf("this needs the whole pipeline, and only its store is open")
+
+// Resume implements Backend.
+func (l *Local) Resume(_ context.Context, dest string) error {
+	if l.Engine != nil {
+		return l.Engine.Resume(dest)
+	}
+	return l.Store.Resume(dest)
+}
+
+// Cursor implements Backend.
+func (l *Local) Cursor(context.Context) (time.Time, error) {
+	st, err := l.Store.Stats()
+	return st.Watermark, err
+}
+
+// SetCursor implements Backend.
+func (l *Local) SetCursor(_ context.Context, t time.Time) error { return l.Store.SetCursor(t) }
+
+// Calls implements Backend.
+func (l *Local) Calls(_ context.Context, n int) ([]store.CallSummary, error) { return l.Store.Calls(n) }
+
+// Life implements Backend.
+func (l *Local) Life(_ context.Context, id string) (store.Life, error) { return l.Store.Life(id) }
+
+// Dead implements Backend.
+func (l *Local) Dead(_ context.Context, q DeadQuery) ([]store.DeadLetter, error) {
+	return l.Store.DeadLetters(q.Dest, q.All, q.After, q.N)
+}
+
+// RetryDead implements Backend.
+func (l *Local) RetryDead(ctx context.Context, nums []uint64) (int, error) {
+	if l.Engine != nil {
+		return l.Engine.RetryDead(ctx, nums)
+	}
+	return l.Store.RetryDead(nums)
+}
+
+// DropDead implements Backend.
+func (l *Local) DropDead(_ context.Context, nums []uint64) (int, error) {
+	return l.Store.DropDead(nums)
+}

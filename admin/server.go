@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+const (
+	maxRequest = 8 << 20
+	group      = "vinfer-sync" // who may use the socket besides its owner
+)
+
+// line is one JSON line of an answer: any number with Progress, then one with the result or the error.
+type line struct {
+	Progress *engine.BackfillProgress `json:"progress,omitempty"`
+	Result   json.RawMessage          `json:"result,omitempty"`
+	Error    string                   `json:"error,omitempty"`
+	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, refused
+}
+
+// Server answers commands on the daemon's socket.
+type Server struct {
+	http *http.Server
+	ln   net.Listener
+	path string
+}
+
+// Serve listens on the Unix socket at path, replacing one that nobody listens on, and answers for b until Close. The
+// socket is 0660 and belongs to the group vinfer-sync where there is one.
+func Serve(path string, b Backend, log *slog.Logger) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // others must reach the socket; its own mode guards it
+		return nil, fmt.Errorf("admin.socket: %w", err)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("admin.socket %s: another daemon answers there", path)
+	}
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("admin.socket: %w", err)
+		}
+	}
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin.socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group of operators may use it
+		_ = ln.Close()
+		return nil, fmt.Errorf("admin.socket: %w", err)
+	}
+	if g, err := user.LookupGroup(group); err == nil {
+		if gid, err := strconv.Atoi(g.Gid); err == nil {
+			_ = os.Chown(path, -1, gid) // not ours to give: the owner alone uses it
+		}
+	}
+	s := &Server{ln: ln, path: path}
+	s.http = &http.Server{Handler: handler(b), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() { _ = s.http.Serve(ln) }()
+	return s, nil
+}
+
+// Close ends the server; commands in the middle of something are cut off.
+func (s *Server) Close() error { return s.http.Close() }
+
+func handler(b Backend) http.Handler {
+	mux := http.NewServeMux()
+	answer(mux, "status", func(ctx context.Context, _ struct{}) (engine.Status, error) { return b.Status(ctx) })
+	answer(mux, "once", func(ctx context.Context, _ struct{}) (engine.Summary, error) { return b.Once(ctx) })
+	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })
+	answer(mux, "cursor", func(ctx context.Context, _ struct{}) (time.Time, error) { return b.Cursor(ctx) })
+	answer(mux, "set-cursor", func(ctx context.Context, t time.Time) (struct{}, error) { return struct{}{}, b.SetCursor(ctx, t) })
+	answer(mux, "calls", func(ctx context.Context, n int) ([]store.CallSummary, error) { return b.Calls(ctx, n) })
+	answer(mux, "life", func(ctx context.Context, id string) (store.Life, error) { return b.Life(ctx, id) })
+	answer(mux, "dead", func(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error) { return b.Dead(ctx, q) })
+	answer(mux, "retry-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) })
+	answer(mux, "drop-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.DropDead(ctx, nums) })
+	mux.HandleFunc("POST /backfill", func(w http.ResponseWriter, r *http.Request) {
+		var req engine.BackfillRequest
+		if !read(w, r, &req) {
+			return
+		}
+		enc := json.NewEncoder(w)
+		flush := http.NewResponseController(w)
+		p, err := b.Backfill(r.Context(), req, func(p engine.BackfillProgress) {
+			_ = enc.Encode(line{Progress: &p})
+			_ = flush.Flush()
+		})
+		reply(enc, p, err)
+	})
+	return mux
+}
+
+// answer registers one operation: a JSON argument in, one line out.
+func answer[In, Out any](mux *http.ServeMux, name string, f func(context.Context, In) (Out, error)) {
+	mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if !read(w, r, &in) {
+			return
+		}
+		out, err := f(r.Context(), in)
+		reply(json.NewEncoder(w), out, err)
+	})
+}
+
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequest)).Decode(v); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+// reply writes the last line. A result comes with its error where both are worth having.
+func reply(enc *json.Encoder, out any, err error) {
+	var l line
+	l.Result, _ = json.Marshal(out)
+	if err != nil {
+		l.Error = err.Error()
+		switch {
+		case errors.Is(err, store.ErrUnknown):
+			l.Kind = "unknown"
+		case engine.Refused(err):
+			l.Kind = "refused"
+		}
+	}
+	_ = enc.Encode(l)
+}
