@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+func cursorCommand(a *app) *cobra.Command {
+	c := &cobra.Command{Use: "cursor", Short: "Show or set how far the API has been read", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	var force bool
+	show := &cobra.Command{
+		Use: "show", Short: "Print the cursor, one RFC 3339 line", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				t, err := b.Cursor(ctx)
+				if err != nil {
+					return err
+				}
+				if t.IsZero() {
+					return &exitError{exitLeft, errors.New("there is no cursor yet: nothing has run with this store")}
+				}
+				_, err = fmt.Fprintln(c.OutOrStdout(), stamp(t))
+				return err
+			})
+		},
+	}
+	set := &cobra.Command{
+		Use: "set T", Short: "Set the cursor: earlier reads again, later skips", Args: cobra.ExactArgs(1),
+		Long: "Sets the cursor. An earlier time reads again what lies after it: calls already delivered are recognised and not sent again.\nA later one skips what lies between for good. Times: RFC 3339, a date, or -48h (after --: cursor set -- -48h).",
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			t, err := parseTime(args[0], time.Now(), cfg.Location())
+			if err != nil {
+				return err
+			}
+			if t.After(time.Now()) && !force {
+				return usageError("%s lies in the future: every call until then would be skipped (--force if you mean it)", args[0])
+			}
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				if err := b.SetCursor(ctx, t.Truncate(time.Second)); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.OutOrStdout(), stamp(t))
+				return err
+			})
+		},
+	}
+	set.Flags().BoolVar(&force, "force", false, "take a time in the future")
+	c.AddCommand(show, set)
+	return c
+}
+
+func resumeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "resume DEST", Short: "Lift the halt of a destination", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				err := b.Resume(ctx, args[0])
+				if errors.Is(err, store.ErrUnknown) {
+					return usageError("there is no destination %q; vinfer-sync status shows them", args[0])
+				}
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s resumes\n", args[0])
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,145 @@
+// Command vinfer-sync polls finished calls from VInfer and writes each to a CRM, losing nothing and doubling nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes; scripts and the systemd unit rely on them.
+const (
+	exitFine        = 0
+	exitLeft        = 1  // ran, but something failed or is left
+	exitUsage       = 2  // wrong usage
+	exitUnreachable = 69 // check: VInfer or a destination cannot be reached
+	exitLocked      = 75 // another process holds the store
+	exitRefused     = 77 // a key was refused
+	exitConfig      = 78 // bad configuration
+)
+
+// exitError ends the program with a code; a nil err says nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is a mistake on the command line.
+func usageError(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// codeOf returns the exit code that an error asks for.
+func codeOf(err error) int {
+	var x *exitError
+	var bad config.Errors
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.As(err, &x):
+		return x.code
+	case errors.As(err, &bad):
+		return exitConfig
+	case errors.Is(err, store.ErrLocked):
+		return exitLocked
+	case engine.Refused(err):
+		return exitRefused
+	default:
+		return exitLeft
+	}
+}
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	// A service of a few megabytes should stay one: collect early rather than grow.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(os.Stderr, "vinfer-sync:", err)
+	}
+	return codeOf(err)
+}
+
+func rootCommand() *cobra.Command {
+	a := &app{}
+	root := &cobra.Command{
+		Use:           "vinfer-sync",
+		Short:         "Poll finished calls from VInfer and write them to your CRM",
+		Long:          "vinfer-sync polls finished calls from VInfer's API and writes each to one or more CRMs, files or databases:\nnothing lost, nothing doubled, in order for each contact, inside the API's rate limit.\n\nTo see it work without an account: vinfer-sync demo",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError("%w (see: %s --help)", err, c.CommandPath())
+	})
+	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml)")
+	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's)")
+	root.AddCommand(
+		runCommand(a), onceCommand(a), backfillCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a),
+		deadCommand(a), resumeCommand(a), cursorCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
+	)
+	wrongUsage(root)
+	return root
+}
+
+// wrongUsage makes mistakes in arguments exit with the code for them.
+func wrongUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError("%w (see: %s --help)", err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrongUsage(sub)
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			info, _ := debug.ReadBuildInfo()
+			goVersion := ""
+			if info != nil {
+				goVersion = info.GoVersion
+			}
+			_, err := fmt.Fprintln(c.OutOrStdout(), "vinfer-sync", version, goVersion)
+			return err
+		},
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+func statusCommand(a *app) *cobra.Command {
+	var asJSON, watch bool
+	c := &cobra.Command{
+		Use: "status", Short: "Show how far it is and how each destination does", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				for {
+					s, err := b.Status(ctx)
+					if err != nil {
+						return err
+					}
+					if watch && !asJSON {
+						fmt.Fprint(c.OutOrStdout(), "\x1b[H\x1b[2J")
+					}
+					if asJSON {
+						err = json.NewEncoder(c.OutOrStdout()).Encode(s)
+					} else {
+						err = printStatus(c.OutOrStdout(), s)
+					}
+					if err != nil || !watch {
+						return err
+					}
+					select {
+					case <-ctx.Done():
+						return nil
+					case <-time.After(2 * time.Second):
+					}
+				}
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON, with stable names")
+	c.Flags().BoolVar(&watch, "watch", false, "show it again every two seconds")
+	return c
+}
+
+func printStatus(out io.Writer, s engine.Status) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
+	row("pipeline", "%s (vinfer-sync %s)", s.Pipeline, s.Version)
+	param := s.CursorParam
+	if param == "" {
+		param = "lower bound not found out yet"
+	}
+	row("cursor", "%s, %s behind (%s)", or(s.Cursor, "none"), span(time.Duration(s.LagSeconds)*time.Second), param)
+	if s.LastRun.At == "" {
+		row("last run", "never")
+	} else {
+		at, _ := time.Parse(time.RFC3339, s.LastRun.At)
+		row("last run", "%s: fetched %d, new %d, delivered %d, took %d ms", ago(at), s.LastRun.Fetched, s.LastRun.New, s.LastRun.Delivered, s.LastRun.TookMS)
+		if s.LastRun.Error != "" {
+			row("", "FAILED: %s", s.LastRun.Error)
+		}
+	}
+	if s.Budget.Limit > 0 {
+		row("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
+	}
+	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
+	row("awaited", "%d transcripts, %d calls in progress", s.Transcripts, s.Unfinished)
+	row("found late", "%d", s.LateFound)
+	for _, b := range s.Backfills {
+		row(fmt.Sprintf("backfill %d", b.ID), "%s: %d seen, %d queued, %d delivered, %d dead", b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	w = tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "DESTINATION\tKIND\tSTATE\tPENDING\tDEAD\tDELIVERED\tREASON")
+	for _, d := range s.Destinations {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", d.Name, d.Kind, d.State, d.Pending, d.Dead, d.Delivered, d.Reason)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, d := range s.Destinations {
+		switch {
+		case d.State == "halted":
+			fmt.Fprintf(out, "\n%s is halted and its calls are kept. Mend what the reason says, then: vinfer-sync resume %s\n", d.Name, d.Name)
+		case d.Dead > 0:
+			fmt.Fprintf(out, "\n%s refused %d calls. See why: vinfer-sync dead list --dest %s\n", d.Name, d.Dead, d.Name)
+		}
+	}
+	return nil
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
