@@ -213,7 +213,8 @@ func segment(id string) string {
 	return url.PathEscape(id)
 }
 
-// get asks for target until it has an answer that decode accepts or a reason to give up.
+// get asks for target until it has an answer that decode accepts or a reason to give up. Beside an error it returns the
+// last answer, if there was one.
 func (c *Client) get(ctx context.Context, target string, p Priority, decode func(*answer) error) (answer, error) {
 	x := &exchange{priority: p, decode: decode}
 	defer x.release(c.budget)
@@ -225,7 +226,7 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 	req.Header.Set("User-Agent", c.agent)
 	for {
 		if err := x.admit(ctx, c.budget); err != nil {
-			return answer{}, c.fail(req.URL, err)
+			return x.answer, c.fail(req.URL, err)
 		}
 		resp, err := c.http.Do(req)
 		if resp != nil {
@@ -241,7 +242,7 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 			err = c.verdict(x)
 		}
 		if err != nil {
-			return answer{}, c.fail(req.URL, err)
+			return x.answer, c.fail(req.URL, err)
 		}
 		return x.answer, nil
 	}

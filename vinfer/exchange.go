@@ -53,8 +53,10 @@ func (x *exchange) admit(ctx context.Context, b *budget) error {
 
 // release gives back a ticket whose request was never answered.
 func (x *exchange) release(b *budget) {
-	b.done(x.ticket, nil, time.Time{})
-	x.ticket = nil
+	if x.ticket != nil {
+		b.release(x.ticket, time.Now())
+		x.ticket = nil
+	}
 }
 
 // bound lets requests through to the client's own origin only, and gives them the key. The request that carries it is a
@@ -171,15 +173,13 @@ func safeError(err error) error {
 }
 
 // backoff waits RetryWait, doubling. A Retry-After of a 5xx is obeyed up to a cap: longer waits are the caller's.
-func (c *Client) backoff(_, _ time.Duration, _ int, resp *http.Response) time.Duration {
-	tries := 0
-	if resp != nil && resp.Request != nil {
-		tries = exchangeOf(resp.Request.Context()).failed - 1
+func (c *Client) backoff(_, _ time.Duration, n int, resp *http.Response) time.Duration {
+	if resp != nil {
 		if d, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now().Add(c.Skew())); ok {
 			return min(d, maxRetryWait)
 		}
 	}
-	return min(c.retryWait<<max(tries, 0), maxRetryWait)
+	return min(c.retryWait<<min(n, maxTries), maxRetryWait)
 }
 
 func sameOrigin(a, b *url.URL) bool {

@@ -145,6 +145,10 @@ var (
 	ErrBadRequest = errors.New("the request was not accepted")
 	// ErrUnreadable: the answer was no answer of this API (an HTML page, JSON cut off, the wrong shape), after retries.
 	ErrUnreadable = errors.New("the answer could not be read")
+	// ErrLimited: the server went on answering 429 although its waits were kept.
+	ErrLimited = errors.New("the rate limit is exceeded")
+	// ErrClosed: the client was closed while the request waited.
+	ErrClosed = errors.New("the client is closed")
 )
 
 // BudgetState is the request budget as last seen. Known is false before the first answer with rate headers.

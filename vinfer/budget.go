@@ -1,0 +1,314 @@
+package vinfer
+
+import (
+	"container/heap"
+	"context"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// window is the rate window as the server last described it, by the local clock.
+type window struct {
+	seen      bool // an answer has come
+	known     bool // an answer had rate headers
+	limit     int
+	remaining int
+	reset     time.Time
+}
+
+// never is the wait of a request that only an event can admit: an answer, not the clock.
+const never = time.Duration(-1)
+
+// admit is the rule of the budget: whether a request may go now, and if not after what time to look again. flying
+// requests were sent and not answered, the last one at last; reserve is the share of the limit to leave to others.
+//
+// Full speed while more than half the limit is left; below that, what is left above the reserve is spread evenly to the
+// reset; nothing when the reserve is reached. Without knowledge (at the start, and when a window has ended) one request
+// goes and the others wait for what it learns. A server that sends no rate headers is not throttled.
+func (w window) admit(now time.Time, reserve float64, flying int, last time.Time) (bool, time.Duration) {
+	switch {
+	case !w.seen, w.known && !now.Before(w.reset):
+		return flying == 0, never
+	case !w.known:
+		return true, 0
+	}
+	left := w.remaining - flying
+	kept := int(math.Ceil(float64(w.limit)*reserve - 1e-9))
+	spare := left - kept
+	toReset := w.reset.Sub(now)
+	switch {
+	case spare <= 0:
+		return false, toReset
+	case 2*left > w.limit:
+		return true, 0
+	}
+	// Measured from the last request: each takes its share of the time that is left.
+	if wait := last.Add(toReset / time.Duration(spare)).Sub(now); wait > 0 {
+		return false, min(wait, toReset)
+	}
+	return true, 0
+}
+
+// learn takes up what an answer said, which came at now to the request numbered seq; newest is the number of the newest
+// request whose answer was taken up. It tells whether this one was.
+func (w *window) learn(r rates, now time.Time, seq, newest uint64) bool {
+	if r.remaining < 0 {
+		w.spend()
+		return false
+	}
+	switch {
+	case r.limit > 0:
+	case w.limit > 0:
+		r.limit = w.limit
+	default:
+		r.limit = defaultLimit
+	}
+	// Answers overtake each other. Within one window the lower count is the later one, unless it rose by more than
+	// that explains (a limit that refills as time goes on); across windows the newer request knows better.
+	same := w.known && !r.reset.IsZero() && r.reset.Sub(w.reset).Abs() < 2*time.Second && now.Before(w.reset)
+	switch {
+	case same && (seq < newest || r.remaining-w.remaining <= max(r.limit/16, 1)):
+		r.remaining = min(r.remaining, w.remaining)
+	case w.known && seq < newest:
+		return false
+	}
+	if r.reset.IsZero() {
+		r.reset = now.Add(defaultWindow)
+	}
+	w.known, w.limit, w.remaining, w.reset = true, max(r.limit, 1), min(r.remaining, max(r.limit, 1)), r.reset
+	return true
+}
+
+// spend counts a request that told nothing.
+func (w *window) spend() {
+	if w.known {
+		w.remaining = max(w.remaining-1, 0)
+	}
+}
+
+// budget admits requests one by one, the most urgent first.
+type budget struct {
+	reserve float64
+
+	mu      sync.Mutex
+	w       window
+	blocked time.Time // a 429 forbids requests until then
+	limited int       // answers 429 in a row
+	flying  int
+	last    time.Time // when the last request was admitted
+	seq     uint64    // number of the last admitted request
+	newest  uint64    // number of the newest request whose answer was learned from
+	queue   waiters
+	order   uint64
+	timer   *time.Timer
+	closed  bool
+}
+
+// ticket is the right to send one request.
+type ticket struct{ seq uint64 }
+
+func newBudget(reserve float64) *budget {
+	if math.IsNaN(reserve) {
+		reserve = 0
+	}
+	return &budget{reserve: min(max(reserve, 0), 0.95)}
+}
+
+func (b *budget) state() BudgetState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.w.known {
+		return BudgetState{}
+	}
+	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reset: b.w.reset.UTC()}
+}
+
+// acquire waits for its turn and then for room. The ticket must go back through answered or release.
+func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, ErrClosed
+	}
+	b.order++
+	w := &waiter{priority: p, order: b.order, ready: make(chan struct{})}
+	heap.Push(&b.queue, w)
+	b.pump(time.Now())
+	b.mu.Unlock()
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		b.mu.Lock()
+		if w.index >= 0 {
+			heap.Remove(&b.queue, w.index)
+			b.pump(time.Now()) // it may have been the head, which others waited for
+			b.mu.Unlock()
+			return nil, ctx.Err()
+		}
+		b.mu.Unlock()
+		if w.ticket != nil {
+			b.unused()
+		}
+		return nil, ctx.Err()
+	}
+	if w.ticket == nil {
+		return nil, ErrClosed
+	}
+	return w.ticket, nil
+}
+
+// unused takes back a ticket with which nothing was sent.
+func (b *budget) unused() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flying--
+	b.pump(time.Now())
+}
+
+// release takes back the ticket of a request that had no answer. The server may have counted it.
+func (b *budget) release(_ *ticket, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flying--
+	b.w.spend()
+	b.pump(now)
+}
+
+// answered takes back the ticket of a request whose answer came at now; skew is the server's clock minus the local one.
+func (b *budget) answered(t *ticket, status int, h http.Header, now time.Time, skew time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flying--
+	r := readRates(h, now, skew)
+	if b.w.learn(r, now, t.seq, b.newest) {
+		b.newest = max(b.newest, t.seq)
+	}
+	b.w.seen = true
+	if status == http.StatusTooManyRequests {
+		b.refused(r, h.Get("Retry-After"), now, skew)
+	} else {
+		b.limited = 0
+	}
+	b.pump(now)
+}
+
+// refused stops all requests after a 429: for as long as Retry-After says, else to the reset, else for a second that
+// doubles. After it one request goes ahead of the others.
+func (b *budget) refused(r rates, after string, now time.Time, skew time.Duration) {
+	wait, ok := retryAfter(after, now.Add(skew))
+	switch {
+	case ok:
+		wait = max(wait, 100*time.Millisecond) // "0" must not become a busy loop
+	case !r.reset.IsZero():
+		wait = r.reset.Sub(now)
+	default:
+		wait = min(time.Second<<min(b.limited, 6), defaultWindow)
+	}
+	b.limited++
+	b.blocked = now.Add(wait)
+	if b.w.known {
+		// Retry-After wins over the reset: at its end the window counts as over, whatever the reset said.
+		b.w.remaining, b.w.reset = 0, b.blocked
+	}
+}
+
+// pump admits as many waiting requests as the rule allows and sets the timer for the next. The caller holds the lock.
+func (b *budget) pump(now time.Time) {
+	if b.timer != nil {
+		b.timer.Stop()
+		b.timer = nil
+	}
+	for len(b.queue) > 0 {
+		ok, wait := b.admit(now)
+		if !ok {
+			if wait >= 0 {
+				b.timer = time.AfterFunc(max(wait, time.Millisecond), b.wake)
+			}
+			return
+		}
+		b.flying++
+		b.last = now
+		b.seq++
+		w := heap.Pop(&b.queue).(*waiter)
+		w.ticket = &ticket{b.seq}
+		close(w.ready)
+	}
+}
+
+func (b *budget) admit(now time.Time) (bool, time.Duration) {
+	if wait := b.blocked.Sub(now); wait > 0 {
+		return false, wait
+	}
+	if b.limited > 0 && !b.w.known {
+		return b.flying == 0, never // what one learns spares the others a refusal
+	}
+	return b.w.admit(now, b.reserve, b.flying, b.last)
+}
+
+func (b *budget) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.pump(time.Now())
+	}
+}
+
+func (b *budget) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	for len(b.queue) > 0 {
+		close(heap.Pop(&b.queue).(*waiter).ready) // without a ticket
+	}
+}
+
+// waiter is a request that waits for its turn.
+type waiter struct {
+	priority Priority
+	order    uint64
+	index    int // in the queue; -1: no longer there
+	ready    chan struct{}
+	ticket   *ticket
+}
+
+// waiters is a heap: the lowest priority value first, then the oldest.
+type waiters []*waiter
+
+func (q waiters) Len() int { return len(q) }
+
+func (q waiters) Less(i, j int) bool {
+	if q[i].priority != q[j].priority {
+		return q[i].priority < q[j].priority
+	}
+	return q[i].order < q[j].order
+}
+
+func (q waiters) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push is for container/heap.
+func (q *waiters) Push(x any) {
+	w := x.(*waiter)
+	w.index = len(*q)
+	*q = append(*q, w)
+}
+
+// Pop is for container/heap.
+func (q *waiters) Pop() any {
+	old := *q
+	w := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	w.index = -1
+	return w
+}

@@ -1,0 +1,54 @@
+package vinfer
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Probe finds out which bounds the server honours. A server that honours a lower bound answers nothing from the far
+// future on, and one that honours `to` nothing up to the far past. A bound that is refused (400, 422) is not honoured,
+// and neither is one in spite of which rows come back. A workspace without calls tells nothing: Bounds.Empty.
+func (c *Client) Probe(ctx context.Context) (Bounds, error) {
+	control, err := c.Calls(ctx, Query{Limit: 1}, Live)
+	if err != nil {
+		return Bounds{}, err
+	}
+	if control.Rows == 0 {
+		return Bounds{Empty: true}, nil
+	}
+	var b Bounds
+	future := time.Now() // or the server's clock: either may be wrong, and the later one is far enough for both
+	if control.Date.After(future) && control.Date.Year() < 9000 {
+		future = control.Date
+	}
+	future = future.AddDate(10, 0, 0)
+	if b.After, err = c.honours(ctx, Query{Bound: After, Since: future, Limit: 1}); err != nil {
+		return Bounds{}, err
+	}
+	if b.From, err = c.honours(ctx, Query{Bound: From, Since: future, Limit: 1}); err != nil {
+		return Bounds{}, err
+	}
+	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: 1}
+	switch {
+	case b.After:
+		q.Bound = After
+	case b.From:
+		q.Bound = From
+	default:
+		return b, nil
+	}
+	b.To, err = c.honours(ctx, q)
+	return b, err
+}
+
+func (c *Client) honours(ctx context.Context, q Query) (bool, error) {
+	if c.pageless.Load() {
+		q.Limit = 0
+	}
+	p, err := c.calls(ctx, q, Live) // not Calls: its second try without a limit would only be refused again
+	if errors.Is(err, ErrBadRequest) {
+		return false, nil
+	}
+	return err == nil && p.Rows == 0, err
+}

@@ -1,0 +1,216 @@
+package vinfer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// object is a JSON object whose values are still encoded. A map, unlike a struct, matches names exactly: "ID" is not
+// "id". Of a name that comes twice the last value counts, as nearly every JSON reader has it.
+type object map[string]json.RawMessage
+
+// asObject reads an object; ok is false when raw is something else.
+func asObject(raw json.RawMessage) (o object, ok bool) {
+	if kind(raw) != '{' || json.Unmarshal(raw, &o) != nil {
+		return nil, false
+	}
+	return o, true
+}
+
+// asList reads an array.
+func asList(raw json.RawMessage) (l []json.RawMessage, ok bool) {
+	if kind(raw) != '[' || json.Unmarshal(raw, &l) != nil {
+		return nil, false
+	}
+	return l, true
+}
+
+// kind returns the first byte of a JSON value, 'n' for null or none.
+func kind(raw json.RawMessage) byte {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	if len(raw) == 0 {
+		return 'n'
+	}
+	return raw[0]
+}
+
+// text reads a string, or a number by its own digits. Anything else, and a string of blanks, is empty.
+func text(raw json.RawMessage) string {
+	switch k := kind(raw); {
+	case k == '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return strings.TrimSpace(s)
+	case k == '-' || k >= '0' && k <= '9':
+		return string(bytes.TrimSpace(raw))
+	default:
+		return ""
+	}
+}
+
+// text returns the first of the named values that is text.
+func (o object) text(names ...string) string {
+	for _, n := range names {
+		if s := text(o[n]); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// label is text for what some servers wrap in an object: {"name": …}.
+func (o object) label(names ...string) string {
+	for _, n := range names {
+		if s := text(o[n]); s != "" {
+			return s
+		}
+		if w, ok := asObject(o[n]); ok {
+			if s := w.text("value", "label", "name", "id", "overall", "score"); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// number reads a finite number from the first of the named values that is one, be it as text; else nil.
+func (o object) number(names ...string) *float64 {
+	for _, n := range names {
+		if f, err := strconv.ParseFloat(text(o[n]), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return &f
+		}
+	}
+	return nil
+}
+
+// id reads an identifier as it stands, number or text. It is empty when there is none, or one that could not be told from
+// another's (characters were lost) or would be no name (control characters, endless).
+func (o object) id(names ...string) string {
+	for _, n := range names {
+		s := text(o[n])
+		if s == "" {
+			continue
+		}
+		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
+			return r < ' ' || r == 0x7f || r == utf8.RuneError
+		}) {
+			return ""
+		}
+		return s
+	}
+	return ""
+}
+
+// phone reads a phone number. One that came as a JSON number may be written with an exponent.
+func (o object) phone(names ...string) string {
+	s := o.text(names...)
+	if strings.ContainsAny(s, "eE") && strings.Trim(s, "0123456789.eE+-") == "" {
+		if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e16 {
+			return strconv.FormatFloat(f, 'f', 0, 64)
+		}
+	}
+	return s
+}
+
+var errTime = errors.New("no time")
+
+// time reads the first of the named values that is there; a zero time without an error: none is. Empty values and the
+// usual stand-ins for "not set" count as absent.
+func (o object) time(names ...string) (t time.Time, err error) {
+	for _, n := range names {
+		raw := o[n]
+		if kind(raw) == 'n' {
+			continue
+		}
+		s := text(raw)
+		if kind(raw) == '"' && s == "" || strings.Trim(s, "0.") == "" && s != "" || strings.HasPrefix(s, "0000-") || strings.HasPrefix(s, "0001-01-01") {
+			continue
+		}
+		return parseTime(s)
+	}
+	return time.Time{}, nil
+}
+
+var layouts = []string{
+	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04:05",
+	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "20060102T150405Z0700", "20060102T150405",
+	time.RFC1123, time.RFC1123Z,
+}
+
+// parseTime reads a time in the ways that APIs write it: ISO 8601 with fractions, offsets, a space for the T or no zone
+// (UTC then), Unix time in seconds, milli-, micro- or nanoseconds, the date of a mail. The result is UTC, between 1980
+// and 2100: what falls outside was meant otherwise than it was read.
+func parseTime(s string) (time.Time, error) {
+	s = strings.TrimSpace(s)
+	if f, err := strconv.ParseFloat(s, 64); err == nil {
+		return unixTime(s, f)
+	}
+	if len(s) > 64 {
+		return time.Time{}, errTime
+	}
+	if len(s) > 10 && s[4] == '-' {
+		date, clock := s[:10], strings.ToUpper(strings.TrimLeft(s[10:], "Tt _"))
+		clock = strings.TrimSuffix(strings.TrimSuffix(clock, "UTC"), "GMT")
+		clock = strings.ReplaceAll(clock, " ", "")
+		s = date + "T" + strings.Replace(clock, ":60", ":59", leapSecond(clock))
+	}
+	for _, l := range layouts {
+		if t, err := time.Parse(l, s); err == nil {
+			return inRange(t)
+		}
+	}
+	return time.Time{}, errTime
+}
+
+// leapSecond tells how many ":60" of a clock are to be read as ":59": the seconds, which Go knows no 60th of.
+func leapSecond(clock string) int {
+	if len(clock) >= 8 && clock[5:8] == ":60" && clock[2:5] != ":60" {
+		return 1
+	}
+	return 0
+}
+
+func unixTime(s string, f float64) (time.Time, error) {
+	switch {
+	case f >= 1e8 && f < 1e11:
+		sec, frac := math.Modf(f)
+		return inRange(time.Unix(int64(sec), int64(frac*1e6)*1000))
+	case f >= 1e11 && f < 1e14:
+		return inRange(time.UnixMilli(int64(f)))
+	case f >= 1e14 && f < 1e17:
+		return inRange(time.UnixMicro(int64(f)))
+	case f >= 1e17 && f < 9e18:
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			n = int64(f)
+		}
+		return inRange(time.Unix(0, n))
+	default:
+		return time.Time{}, errTime
+	}
+}
+
+func inRange(t time.Time) (time.Time, error) {
+	t = t.UTC()
+	if y := t.Year(); y < 1980 || y > 2100 {
+		return time.Time{}, errTime
+	}
+	return t, nil
+}
+
+// truthy tells whether a value says yes: not null, false, 0, "", {} or [].
+func truthy(raw json.RawMessage) bool {
+	switch string(bytes.Join(bytes.Fields(raw), nil)) {
+	case "", "null", "false", "0", `""`, "{}", "[]":
+		return false
+	}
+	return true
+}
