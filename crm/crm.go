@@ -103,7 +103,8 @@ type Segment struct {
 type Refs map[string]string
 
 // Progress is what one call has already got at one destination. The engine makes one for each Write, filled with
-// the refs of all earlier attempts and entries of the same call; the writer goes on from there.
+// the refs of all earlier attempts and entries of the same call; the writer goes on from there. What Refs holds when Write
+// returns is kept with the outcome, so a writer's last step needs no Save: it sets its ref and returns.
 type Progress struct {
 	Refs     Refs     // never nil
 	Warnings []string // what an operator should know though the write succeeded

@@ -1,0 +1,103 @@
+// Package jsonl appends every delivery as one line of JSON to a file.
+//
+// A line is acknowledged when it is on the disk; lines that wait at the same time share one fsync. The file may be
+// rotated under the writer, by rename or by copytruncate, and shared with other processes that take the same lock. What a crash or a
+// full disk left of a line is taken away again; a complete line never is.
+package jsonl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
+)
+
+// Config says where the file is.
+type Config struct {
+	Path string `yaml:"path"`
+}
+
+// Validate checks the configuration without touching the file.
+func (c Config) Validate() error {
+	if c.Path == "" {
+		return errors.New("path: missing")
+	}
+	return nil
+}
+
+// Writer appends to one file. The file is opened by the first Write.
+type Writer struct {
+	commits group.Committer[*record]
+	file    file
+}
+
+var (
+	_ crm.Writer     = (*Writer)(nil)
+	_ crm.AppendOnly = (*Writer)(nil)
+	_ crm.Checker    = (*Writer)(nil)
+)
+
+type record struct {
+	key  string
+	line []byte
+}
+
+// New returns a Writer. It touches no file.
+func New(cfg Config) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("path: %w", err)
+	}
+	w := &Writer{file: file{path: path, recent: newKeys(10_000)}}
+	w.commits.Commit = w.file.append
+	return w, nil
+}
+
+// AppendOnly tells that the file keeps every delivery apart.
+func (w *Writer) AppendOnly() {}
+
+// Write appends the entry and returns once it is on the disk. The ref of its event is the key of the last line.
+func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if p.Refs[string(e.Event)] == e.Key {
+		return nil
+	}
+	b, err := encode(&e)
+	if err != nil {
+		return crm.Rejected(fmt.Errorf("encode %s: %w", e.Event, err), "line "+string(e.Event))
+	}
+	if err := w.commits.Do(ctx, &record{e.Key, b}); err != nil {
+		return err
+	}
+	p.Refs[string(e.Event)] = e.Key
+	return nil
+}
+
+// Close waits for the lines that are being written and closes the file.
+func (w *Writer) Close() error {
+	w.commits.Close()
+	return w.file.close()
+}
+
+// Check looks whether the file can be appended to, or made.
+func (w *Writer) Check(context.Context, []string) []crm.Finding {
+	f, err := os.OpenFile(w.file.path, os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		dir := filepath.Dir(w.file.path)
+		return []crm.Finding{{Subject: "file", Err: writable(dir), Detail: w.file.path + " will be made by the first call"}}
+	}
+	if err != nil {
+		return []crm.Finding{{Subject: "file", Err: err, Detail: "let the service's user write to " + w.file.path}}
+	}
+	defer func() { _ = f.Close() }()
+	return []crm.Finding{{Subject: "file", Err: ours(f, w.file.path), Detail: w.file.path}}
+}

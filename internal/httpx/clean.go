@@ -1,0 +1,135 @@
+package httpx
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+const (
+	maxWords  = 300     // characters of the destination's own words in an error
+	maxSource = 8 << 10 // bytes of its answer that they are taken from
+	redacted  = "[redacted]"
+)
+
+var (
+	hidden = regexp.MustCompile(`(?is)<(script|style|head)\b.*?(</(script|style|head)\s*>|\z)|<!--.*?(-->|\z)`)
+	tags   = regexp.MustCompile(`(?s)</?[a-zA-Z!?][^<>]*(>|\z)`)
+	escape = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
+
+	// What is left alone comes first: a UUID, a date, an address, an id of VInfer's shape. Then runs of digits as people and
+	// programs write phone numbers.
+	date    = regexp.MustCompile(`^(?:19|20)\d\d-[01]\d-[0-3]\d\b`)
+	numbers = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b` +
+		`|\b(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?\b` +
+		`|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d{1,5})?\b` +
+		`|\b(?:call?|cmp|camp|job)_[a-z0-9]+` +
+		`|\p{Nd}(?:(?:[ \x{a0}().+-]|%20){0,3}\p{Nd})*`)
+)
+
+// MaskPhones replaces in s what may be a phone number, in any script's digits and with the usual separators, by stars
+// and its last two digits. Ids of calls, dates and UUIDs stay readable.
+func MaskPhones(s string) string {
+	return numbers.ReplaceAllStringFunc(s, func(run string) string {
+		if strings.ContainsFunc(run, unicode.IsLetter) || date.MatchString(run) || isAddress(run) {
+			return run
+		}
+		var digits []rune
+		for _, r := range strings.ReplaceAll(run, "%20", " ") {
+			if unicode.IsDigit(r) {
+				digits = append(digits, r)
+			}
+		}
+		if len(digits) < 7 {
+			return run
+		}
+		return strings.Repeat("*", len(digits)-2) + string(digits[len(digits)-2:])
+	})
+}
+
+func isAddress(s string) bool {
+	host, _, _ := strings.Cut(s, ":")
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// Mask returns s with the secrets, as they are and as they look in a URL, in JSON and in HTML, replaced, and phone numbers
+// masked.
+func Mask(s string, secrets ...string) string {
+	return MaskPhones(hide(s, secrets))
+}
+
+func hide(s string, secrets []string) string {
+	for _, sec := range bySize(secrets) {
+		quoted, _ := json.Marshal(sec)
+		for _, form := range []string{
+			sec, url.QueryEscape(sec), url.PathEscape(sec), html.EscapeString(sec),
+			strings.Trim(string(quoted), `"`), strconv.Quote(sec), base64.StdEncoding.EncodeToString([]byte(sec)),
+		} {
+			s = strings.ReplaceAll(s, form, redacted)
+		}
+	}
+	return s
+}
+
+// bySize sorts longest first, so that a secret within another leaves no rest, and drops what is too short to be told
+// from ordinary text.
+func bySize(secrets []string) []string {
+	out := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < 4 })
+	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(out)
+}
+
+// Words makes of a destination's answer one line for an operator: no markup, no secret, no phone number, at most 300
+// characters.
+func Words(body []byte, secrets ...string) string {
+	s := string(body)
+	if len(s) > maxSource {
+		s = s[:maxSource]
+		// A secret that the cut went through could not be recognised.
+		longest := 0
+		for _, sec := range secrets {
+			longest = max(longest, 3*len(sec))
+		}
+		s = s[:max(len(s)-longest, 0)]
+	}
+	s = strings.ToValidUTF8(s, "")
+	s = hide(s, secrets)
+	s = escape.ReplaceAllStringFunc(s, func(e string) string {
+		n, _ := strconv.ParseUint(e[2:], 16, 32)
+		if r := rune(n); unicode.IsPrint(r) && r != '"' && r != '\\' {
+			return string(r)
+		}
+		return " "
+	})
+	s = hidden.ReplaceAllString(s, " ")
+	s = tags.ReplaceAllString(s, " ")
+	s = html.UnescapeString(s)
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		// Marks are no letters, yet Indic scripts cannot be read without them.
+		if !unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r) || isBidi(r) {
+			return -1
+		}
+		return r
+	}, s)
+	s = Mask(strings.Join(strings.Fields(s), " "), secrets...)
+	if n := []rune(s); len(n) > maxWords {
+		s = strings.TrimSpace(string(n[:maxWords])) + "…"
+	}
+	return s
+}
+
+// isBidi tells whether r changes the direction of the text after it, or is invisible without need.
+func isBidi(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f || r == 0x200b || r == 0xfeff
+}

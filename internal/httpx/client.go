@@ -1,0 +1,293 @@
+package httpx
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+const (
+	defaultLimit = 8 << 20  // bytes of an answer, unpacked
+	errorLimit   = 64 << 10 // bytes of an answer that is not 2xx
+	userAgent    = "vinfer-sync"
+)
+
+// Client sends requests to one origin: scheme, host and port. It is safe for concurrent use.
+type Client struct {
+	base      *url.URL
+	http      *http.Client
+	transport *http.Transport
+	headers   http.Header
+	timeout   time.Duration
+	secrets   []string
+	limit     int64
+}
+
+// New returns a Client for the origin of base, with as many idle connections as there are workers. hide lists
+// secrets that must not come back in an error besides those of cfg, of base and of the requests' own headers.
+func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	tlsConfig, err := cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	proxy, _ := cfg.proxy()
+	c := &Client{base: base, headers: http.Header{}, timeout: cfg.Timeout, secrets: hide, limit: defaultLimit}
+	if c.timeout == 0 {
+		c.timeout = DefaultTimeout
+	}
+	for name, value := range cfg.Headers {
+		c.headers.Set(name, value.Reveal())
+		c.secrets = append(c.secrets, headerSecrets(value.Reveal())...)
+	}
+	for _, u := range []string{base.String(), cfg.Proxy.Reveal()} {
+		c.secrets = append(c.secrets, urlSecrets(u)...)
+	}
+	c.transport = &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:       tlsConfig,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          max(workers, 1),
+		MaxIdleConnsPerHost:   max(workers, 1),
+		IdleConnTimeout:       30 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		// A connection that died unnoticed would otherwise hold every request for its whole timeout.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &proxyRefusal{res.StatusCode}
+		},
+	}
+	c.http = &http.Client{
+		Transport:     bound{c},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// HTTP returns the client as an *http.Client, for reads that are repeated by a library. It is bound to the same
+// origin; the caller closes the bodies and maps the answers.
+func (c *Client) HTTP() *http.Client { return c.http }
+
+// Base returns a copy of the URL that the client was made for.
+func (c *Client) Base() *url.URL {
+	u := *c.base
+	return &u
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// Answer is an answer read to its end or to the client's limit.
+type Answer struct {
+	Status  int
+	Header  http.Header
+	Body    []byte
+	host    string
+	secrets []string
+	cut     error // why Body is not whole
+}
+
+// JSON decodes the body into v. Its errors do not show the body.
+func (a *Answer) JSON(v any) error {
+	if a.cut != nil {
+		return a.cut
+	}
+	if err := json.Unmarshal(a.Body, v); err != nil {
+		return fmt.Errorf("%s answers %d with what is no JSON as expected: %s", a.host, a.Status, Mask(err.Error(), a.secrets...))
+	}
+	return nil
+}
+
+// Do sends req within the client's timeout and reads the answer, whatever its status. An error means that there was none;
+// it can be returned by a Write as it is.
+func (c *Client) Do(req *http.Request) (*Answer, error) {
+	ctx, cancel := context.WithTimeoutCause(req.Context(), c.timeout, errTimeout)
+	defer cancel()
+	secrets := c.secrets
+	for name, values := range req.Header {
+		if !ordinary[textproto.CanonicalMIMEHeaderKey(name)] {
+			for _, v := range values {
+				secrets = append(secrets[:len(secrets):len(secrets)], headerSecrets(v)...)
+			}
+		}
+	}
+	res, err := c.http.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, c.failure(req.Context(), ctx, err, secrets)
+	}
+	a := &Answer{Status: res.StatusCode, Header: res.Header, host: c.base.Host, secrets: secrets}
+	limit := c.limit
+	if res.StatusCode/100 != 2 {
+		limit = errorLimit
+	}
+	a.Body, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
+	_ = res.Body.Close()
+	switch {
+	case err != nil:
+		a.cut = c.failure(req.Context(), ctx, err, secrets)
+	case int64(len(a.Body)) > limit:
+		a.Body = a.Body[:limit]
+		a.cut = fmt.Errorf("%s answers %d with more than %d KiB", c.base.Host, res.StatusCode, limit>>10)
+	}
+	return a, nil
+}
+
+// Dial opens a connection to the origin, TLS included, and closes it again without a request. Behind a proxy it reaches the proxy only.
+func (c *Client) Dial(parent context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(parent, min(c.timeout, 10*time.Second), errTimeout)
+	defer cancel()
+	target := c.base
+	if c.transport.Proxy != nil {
+		proxy, err := c.transport.Proxy(&http.Request{URL: c.base})
+		if err != nil {
+			return c.failure(parent, ctx, err, c.secrets)
+		}
+		if proxy != nil {
+			target = proxy
+		}
+	}
+	conn, err := c.transport.DialContext(ctx, "tcp", hostPort(target))
+	if err != nil {
+		return c.failure(parent, ctx, err, c.secrets)
+	}
+	defer func() { _ = conn.Close() }()
+	if target.Scheme == "https" {
+		config := c.transport.TLSClientConfig.Clone()
+		config.ServerName = target.Hostname()
+		if err := tls.Client(conn, config).HandshakeContext(ctx); err != nil {
+			return c.failure(parent, ctx, err, c.secrets)
+		}
+	}
+	return nil
+}
+
+// ordinary headers hold nothing that must not be shown.
+var ordinary = map[string]bool{
+	"Accept": true, "Content-Type": true, "User-Agent": true, "Idempotency-Key": true, "If-Match": true, "If-None-Match": true,
+	"X-Vinfer-Signature": true, "X-Vinfer-Sync-Attempt": true, "X-Vinfer-Sync-Late": true,
+}
+
+// headerSecrets returns a header's value and, of "Bearer x", also x.
+func headerSecrets(v string) []string {
+	if _, token, ok := strings.Cut(v, " "); ok {
+		return []string{v, token}
+	}
+	return []string{v}
+}
+
+// urlSecrets returns what a URL may hide in its password, its path and its query: many receivers put a token there.
+func urlSecrets(raw string) (out []string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	if password, ok := u.User.Password(); ok {
+		out = append(out, password)
+	}
+	for _, values := range u.Query() {
+		out = append(out, values...)
+	}
+	for part := range strings.SplitSeq(u.Path, "/") {
+		// Tokens are long and have digits in them; words of a path may be shown.
+		if len(part) >= 16 && strings.ContainsAny(part, "0123456789") {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		if port == "" {
+			port = "1080"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+var errTimeout = errors.New("no answer in time")
+
+type proxyRefusal struct{ status int }
+
+func (e *proxyRefusal) Error() string {
+	return fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status))
+}
+
+// failure makes of a transport's error one that can be shown. It wraps the cause, not the url.Error, whose text has the
+// whole URL in it. parent is the caller's context: its end must be recognisable, even where it has a cause of its own.
+func (c *Client) failure(parent, ctx context.Context, err error, secrets []string) error {
+	var ue *url.Error
+	for errors.As(err, &ue) {
+		err = ue.Err
+	}
+	var refusal *proxyRefusal
+	if errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired {
+		return crm.Halted(fmt.Errorf("%s: %w: put the right user and password into proxy", c.base.Host, err))
+	}
+	text := err.Error()
+	if context.Cause(ctx) == errTimeout {
+		text = fmt.Sprintf("no answer within %s", c.timeout)
+	}
+	if parent.Err() != nil {
+		err = errors.Join(parent.Err(), err)
+	}
+	return &failed{c.base.Host + ": " + Mask(text, secrets...), err}
+}
+
+// failed shows text and unwraps to cause.
+type failed struct {
+	text  string
+	cause error
+}
+
+func (e *failed) Error() string { return e.text }
+func (e *failed) Unwrap() error { return e.cause }
+
+// bound lets requests through to the client's origin only, and adds the configured headers there.
+type bound struct{ c *Client }
+
+func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != b.c.base.Scheme || !strings.EqualFold(hostPort(req.URL), hostPort(b.c.base)) {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, fmt.Errorf("refusing to send to %s what is configured for %s", req.URL.Host, b.c.base.Host)
+	}
+	req = req.Clone(req.Context())
+	for name, values := range b.c.headers {
+		req.Header[name] = values
+	}
+	if len(req.Header["User-Agent"]) == 0 {
+		req.Header.Set("User-Agent", userAgent)
+	}
+	// The transport repeats by itself a request that carries this header when a kept connection breaks, an answer lost
+	// included. It knows the header only in its canonical spelling; servers know it in any.
+	if key, ok := req.Header["Idempotency-Key"]; ok {
+		delete(req.Header, "Idempotency-Key")
+		req.Header["Idempotency-key"] = key
+	}
+	return b.c.transport.RoundTrip(req)
+}

@@ -1,0 +1,172 @@
+// Package httpx is what every destination that is reached over HTTP shares: its settings, a client that is bound to
+// one origin, and the one reading of an answer as a verdict of package crm.
+//
+// The client follows no redirect, repeats no write, caps what it reads, and puts no secret, no query and no full phone number
+// into an error.
+package httpx
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+)
+
+// DefaultTimeout is how long a request may take, answer included, where the configuration says nothing.
+const DefaultTimeout = 30 * time.Second
+
+// Direct is the value of Config.Proxy that uses no proxy, whatever the environment says.
+const Direct = "direct"
+
+// Config holds the settings that all HTTP destinations have. It is embedded in the configuration of each kind.
+type Config struct {
+	CAFile     string                 `yaml:"ca_file"`     // PEM file with roots to trust besides the system's
+	ClientCert string                 `yaml:"client_cert"` // PEM file; read again at each handshake, so it may be renewed
+	ClientKey  string                 `yaml:"client_key"`  // PEM file
+	Headers    map[string]secret.Text `yaml:"headers"`     // sent with every request
+	Proxy      secret.Text            `yaml:"proxy"`       // URL, may hold a password; empty: the environment decides; "direct": none
+	Timeout    time.Duration          `yaml:"timeout"`     // of one request, answer included
+}
+
+// Or returns c with the settings that it lacks taken from base. Headers are joined; those of c win.
+func (c Config) Or(base Config) Config {
+	if c.CAFile == "" {
+		c.CAFile = base.CAFile
+	}
+	if c.ClientCert == "" && c.ClientKey == "" {
+		c.ClientCert, c.ClientKey = base.ClientCert, base.ClientKey
+	}
+	if c.Proxy.Empty() {
+		c.Proxy = base.Proxy
+	}
+	if c.Timeout == 0 {
+		c.Timeout = base.Timeout
+	}
+	if len(base.Headers) > 0 {
+		all := maps.Clone(base.Headers)
+		for name, value := range c.Headers {
+			for other := range all {
+				if strings.EqualFold(name, other) {
+					delete(all, other)
+				}
+			}
+			all[name] = value
+		}
+		c.Headers = all
+	}
+	return c
+}
+
+// forbidden headers are the client's own or describe the connection.
+var forbidden = map[string]string{
+	"Host": "set the url instead", "Content-Length": "it follows from the body", "Content-Type": "the destination sets it",
+	"Transfer-Encoding": "it follows from the body", "Connection": "the client sets it", "Idempotency-Key": "the destination sets it",
+	"Accept-Encoding": "the client sets it",
+}
+
+// Validate checks the settings without touching a file or the network. Each fault begins with its key.
+func (c Config) Validate() error {
+	var faults []error
+	if (c.ClientCert == "") != (c.ClientKey == "") {
+		faults = append(faults, errors.New("client_cert and client_key: set both or neither"))
+	}
+	if c.Timeout < 0 {
+		faults = append(faults, fmt.Errorf("timeout: %s is negative", c.Timeout))
+	}
+	if _, err := c.proxy(); err != nil {
+		faults = append(faults, err)
+	}
+	for name, value := range c.Headers {
+		if why, bad := forbidden[textproto.CanonicalMIMEHeaderKey(name)]; bad {
+			faults = append(faults, fmt.Errorf("headers: %s cannot be set: %s", name, why))
+		}
+		if !headerName(name) {
+			faults = append(faults, fmt.Errorf("headers: %q is no header name", name))
+		}
+		if strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			faults = append(faults, fmt.Errorf("headers: the value of %s holds a line break or another control character", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Origin checks that raw is an http or https URL and returns it. key names it in errors, which do not show it: it may
+// hold a password.
+func Origin(key, raw string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(raw))
+	switch {
+	case raw == "":
+		return nil, fmt.Errorf("%s: missing", key)
+	case err != nil:
+		return nil, fmt.Errorf("%s: not a URL", key)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Hostname() == "":
+		return nil, fmt.Errorf("%s: write it in full, as https://host/path", key)
+	case u.Fragment != "":
+		return nil, fmt.Errorf("%s: a fragment (#…) is never sent; remove it", key)
+	}
+	return u, nil
+}
+
+func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
+	switch c.Proxy.Reveal() {
+	case "":
+		return http.ProxyFromEnvironment, nil
+	case Direct:
+		return nil, nil
+	}
+	u, err := url.Parse(c.Proxy.Reveal())
+	if err != nil || u.Host == "" {
+		return nil, errors.New("proxy: write it in full, as http://host:port, or \"direct\"")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return http.ProxyURL(u), nil
+	}
+	return nil, errors.New("proxy: only http, https and socks5 are supported")
+}
+
+func (c Config) tls() (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		// Without system roots (a bare container) the file's are the only ones.
+		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
+			t.RootCAs = x509.NewCertPool()
+		}
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: no PEM certificate in %s", c.CAFile)
+		}
+	}
+	if c.ClientCert != "" {
+		load := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.ClientCert, c.ClientKey)
+			return &pair, err
+		}
+		if _, err := load(); err != nil {
+			return nil, fmt.Errorf("client_cert: %w", err)
+		}
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	}
+	return t, nil
+}
+
+func headerName(s string) bool {
+	for _, r := range s {
+		if r > 'z' || r < '!' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) {
+			return false
+		}
+	}
+	return s != ""
+}
