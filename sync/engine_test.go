@@ -1,0 +1,500 @@
+package sync
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+// both runs a test against either published description of the listing.
+func both(t *testing.T, f func(t *testing.T, after bool)) {
+	t.Run("guide", func(t *testing.T) { f(t, true) })
+	t.Run("reference", func(t *testing.T) { f(t, false) })
+}
+
+func TestEveryCallArrivesOnce(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := past(250)
+		rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		rec := &recorder{}
+		r := newRig(t, newAPI(t, after, rows...), rec, nil)
+		s := r.once()
+		if s.Fetched != 250 || s.New != 250 || s.Delivered != 250 || s.Pending != 0 || s.Dead != 0 {
+			t.Errorf("summary %+v", s)
+		}
+		sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+		for range 3 {
+			r.once()
+		}
+		r.restart(nil)
+		r.once()
+		sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+		e := rec.entries()[0]
+		if e.Status != "Hot Lead" || !e.SetStatus || e.Late || e.Attempt != 1 || e.Key == "" || e.Call.Contact.National == "" {
+			t.Errorf("entry %+v", e)
+		}
+	})
+}
+
+func TestContactsKeepTheirOrder(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := past(120)
+		for i := range rows {
+			rows[i].phone = fmt.Sprintf("+91900000000%d", i%7)
+		}
+		order := slices.Clone(rows)
+		rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		rec := &recorder{}
+		r := newRig(t, newAPI(t, after, rows...), rec, nil)
+		r.once()
+		place := map[string]int{}
+		for i, x := range order {
+			place[x.id] = i
+		}
+		last := map[string]int{}
+		for _, e := range rec.entries() {
+			if p := place[e.Call.ID]; p < last[e.Call.Contact.Phone] || e.Late {
+				t.Fatalf("%s out of order", e.Call.ID)
+			} else {
+				last[e.Call.Contact.Phone] = p
+			}
+		}
+		if len(rec.entries()) != 120 {
+			t.Fatalf("%d entries", len(rec.entries()))
+		}
+	})
+}
+
+func TestLateCallIsMarkedAndSetsNoStatus(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := past(2)
+		rows[1].phone = rows[0].phone
+		a := newAPI(t, after, rows[1])
+		rec := &recorder{}
+		r := newRig(t, a, rec, nil)
+		r.once()
+		a.set(func() { a.rows = rows })
+		r.once()
+		got := rec.entries()
+		if len(got) != 2 || got[1].Call.ID != rows[0].id || !got[1].Late || got[1].SetStatus {
+			t.Fatalf("%+v", got)
+		}
+		if r.stats().LateFound != 1 {
+			t.Errorf("late found %d", r.stats().LateFound)
+		}
+	})
+}
+
+func TestDispositionSetLater(t *testing.T) {
+	rows := past(1)
+	rows[0].disposition = ""
+	a := newAPI(t, true, rows...)
+	rec := &recorder{}
+	r := newRig(t, a, rec, nil)
+	r.once()
+	a.set(func() { a.rows[0].disposition = "interested" })
+	r.once()
+	r.once()
+	got := rec.entries()
+	if len(got) != 2 || got[0].SetStatus || got[1].Event != crm.DispositionSet || !got[1].SetStatus || got[1].Key == got[0].Key || got[1].Revision != 2 {
+		t.Fatalf("%+v", got)
+	}
+}
+
+func TestRevisionSupersedesWhatWasNeverAttempted(t *testing.T) {
+	for _, kind := range []string{"keyed", "append-only"} {
+		t.Run(kind, func(t *testing.T) {
+			rows := past(1)
+			a := newAPI(t, true, rows...)
+			rec := &appendRecorder{}
+			var w crm.Writer = rec
+			if kind == "keyed" {
+				w = &rec.recorder
+			}
+			r := newRig(t, a, w, nil)
+			if err := r.store.Halt("crm", "maintenance", time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			r.restart(nil)
+			if s := r.once(); s.Pending != 1 {
+				t.Fatalf("%+v", s)
+			}
+			a.set(func() { a.rows[0].disposition = "not_interested" })
+			r.once()
+			r.restart(nil)
+			if err := r.e.Resume("crm"); err != nil {
+				t.Fatal(err)
+			}
+			r.once()
+			got := rec.entries()
+			if len(got) != 1 || got[0].Event != crm.CallCompleted || got[0].Call.Disposition != "not_interested" {
+				t.Fatalf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestAttemptedRevisionIsFrozen(t *testing.T) {
+	rows := past(1)
+	a := newAPI(t, true, rows...)
+	rec := &appendRecorder{}
+	rec.answer = func(crm.Entry, int) error { return errSick }
+	r := newRig(t, a, rec, func(o *Options) { o.Backoff = time.Minute })
+	r.once()
+	a.set(func() { a.rows[0].disposition = "not_interested" })
+	r.once()
+	rec.mu.Lock()
+	rec.answer = nil
+	rec.mu.Unlock()
+	r.e.dests["crm"].resume()
+	r.once()
+	got := rec.entries()
+	if len(got) != 2 || got[0].Event != crm.CallCompleted || got[0].Call.Disposition != "interested" || got[1].Event != crm.DispositionSet || got[1].Call.Disposition != "not_interested" {
+		t.Fatalf("%+v", got)
+	}
+}
+
+func TestUnfinishedCallIsFollowed(t *testing.T) {
+	rows := past(2)
+	rows[0].running = true
+	a := newAPI(t, false, rows...)
+	rec := &recorder{}
+	r := newRig(t, a, rec, nil)
+	r.once()
+	sameIDs(t, rec.ids(crm.CallCompleted), []string{rows[1].id})
+	if n := r.stats().Unfinished; n != 1 {
+		t.Fatalf("%d unfinished", n)
+	}
+	a.set(func() { a.rows[0].running = false })
+	r.once()
+	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+	if n := r.stats().Unfinished; n != 0 {
+		t.Fatalf("%d unfinished", n)
+	}
+}
+
+func TestTranscriptFollows(t *testing.T) {
+	rows := past(2)
+	rows[1].seconds = 0 // nobody answered: never asked for
+	a := newAPI(t, true, rows...)
+	a.texts[rows[0].id] = "मुझे टॉप-अप लोन चाहिए"
+	rec := &recorder{}
+	r := newRig(t, a, rec, func(o *Options) { o.FetchTranscripts = true })
+	r.once()
+	got := rec.ids(crm.TranscriptReady)
+	sameIDs(t, got, []string{rows[0].id})
+	for _, e := range rec.entries() {
+		if e.Event == crm.TranscriptReady && (e.Transcript.Text != "customer: मुझे टॉप-अप लोन चाहिए" || e.Late) {
+			t.Errorf("%+v", e.Transcript)
+		}
+	}
+	for _, q := range a.requests {
+		if strings.Contains(q, rows[1].id) {
+			t.Errorf("asked for the transcript of a call that nobody answered: %s", q)
+		}
+	}
+	if l, err := r.store.Life(rows[0].id); err != nil || l.Body != nil {
+		t.Errorf("content is kept: %s, %v", l.Body, err)
+	}
+}
+
+func TestCursorStaysWhenAPageCannotBeRead(t *testing.T) {
+	faults := map[string]func(w http.ResponseWriter){
+		"html":  func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>login</html>") },
+		"cut":   func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"data":[{"call_id":"x"`) },
+		"empty": func(http.ResponseWriter) {},
+		"500":   func(w http.ResponseWriter) { http.Error(w, "oops", http.StatusInternalServerError) },
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			rows := past(250)
+			a := newAPI(t, true, rows...)
+			rec := &recorder{}
+			r := newRig(t, a, rec, nil)
+			before := r.stats().Watermark
+			a.set(func() {
+				a.hook = func(w http.ResponseWriter, q *http.Request, _ int) bool {
+					if q.URL.Query().Get("offset") == "200" {
+						fault(w)
+						return true
+					}
+					return false
+				}
+			})
+			r.fails()
+			if !r.stats().Watermark.Equal(before) {
+				t.Error("the cursor moved")
+			}
+			if n := len(rec.entries()); n != 0 {
+				t.Errorf("%d calls of an unfinished window were delivered", n)
+			}
+			a.set(func() { a.hook = nil })
+			r.restart(nil)
+			r.once()
+			sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+		})
+	}
+}
+
+func TestServerThatIgnoresItsBound(t *testing.T) {
+	rows := past(5)
+	a := newAPI(t, true, rows...)
+	a.hook = func(_ http.ResponseWriter, q *http.Request, _ int) bool {
+		v := q.URL.Query()
+		v.Del("after")
+		q.URL.RawQuery = v.Encode()
+		return false
+	}
+	rec := &recorder{}
+	r := newRig(t, a, rec, nil)
+	err := r.fails()
+	if !strings.Contains(err.Error(), "ignores the lower bound") || len(rec.entries()) != 0 {
+		t.Errorf("%v, %d delivered", err, len(rec.entries()))
+	}
+}
+
+func TestPagesThatMisbehave(t *testing.T) {
+	serve := func(w http.ResponseWriter, total int, rows []row) {
+		var out []string
+		for _, x := range rows {
+			out = append(out, x.json(true))
+		}
+		tail := ""
+		if total >= 0 {
+			tail = fmt.Sprintf(`,"total":%d`, total)
+		}
+		_, _ = fmt.Fprintf(w, `{"data":[%s]%s}`, strings.Join(out, ","), tail)
+	}
+	asked := func(q *http.Request) bool { // for the listing, not to find out the bounds
+		at, err := time.Parse(time.RFC3339, q.URL.Query().Get("after"))
+		return err == nil && at.Before(time.Now()) && q.URL.Query().Get("to") == ""
+	}
+	offset := func(q *http.Request) (n int) { _, _ = fmt.Sscan(q.URL.Query().Get("offset"), &n); return n }
+	rows := past(230)
+	cases := []struct {
+		name string
+		hook func(w http.ResponseWriter, q *http.Request, n int) bool
+		ok   bool
+	}{
+		{"clamped without a word", func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			o := min(offset(q), len(rows))
+			serve(w, len(rows), rows[o:min(o+30, len(rows))])
+			return true
+		}, true},
+		{"no total", func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			o := min(offset(q), len(rows))
+			serve(w, -1, rows[o:min(o+100, len(rows))])
+			return true
+		}, true},
+		{"rows twice", func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			var twice []row
+			for i, x := range rows {
+				twice = append(twice, x)
+				if i%9 == 0 {
+					twice = append(twice, x)
+				}
+			}
+			o := min(offset(q), len(twice))
+			serve(w, len(rows), twice[o:min(o+100, len(twice))])
+			return true
+		}, true},
+		{"no pages at all", func(w http.ResponseWriter, _ *http.Request, _ int) bool { serve(w, -1, rows); return true }, true},
+		{"the first page for ever", func(w http.ResponseWriter, _ *http.Request, _ int) bool { serve(w, -1, rows[:100]); return true }, false},
+		{"shuffled at every page", func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			mixed := slices.Clone(rows)
+			rand.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
+			o := min(offset(q), len(mixed))
+			serve(w, len(rows), mixed[o:min(o+100, len(mixed))])
+			return true
+		}, true},
+		{"an end before the end", func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			o := min(offset(q), 200)
+			serve(w, len(rows), rows[o:min(o+100, 200)])
+			return true
+		}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAPI(t, true, rows...)
+			a.hook = func(w http.ResponseWriter, q *http.Request, n int) bool { return asked(q) && c.hook(w, q, n) }
+			rec := &recorder{}
+			r := newRig(t, a, rec, nil)
+			before := r.stats().Watermark
+			_, err := r.e.RunOnce(t.Context())
+			if c.name == "shuffled at every page" {
+				for range 30 { // each run may fail; none may lose
+					if err == nil {
+						break
+					}
+					_, err = r.e.RunOnce(t.Context())
+				}
+			}
+			if (err == nil) != c.ok {
+				t.Fatalf("error %v", err)
+			}
+			if c.ok {
+				sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+			} else if !r.stats().Watermark.Equal(before) {
+				t.Error("the cursor moved")
+			}
+		})
+	}
+}
+
+func TestFutureRowIsTakenAndMovesNoCursor(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := append(past(3), row{id: "call_2099", phone: "+919000000001", started: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC), seconds: 5})
+		rec := &recorder{}
+		a := newAPI(t, after, rows...)
+		r := newRig(t, a, rec, nil)
+		r.once()
+		sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+		if w := r.stats().Watermark; w.After(time.Now().Add(time.Second)) {
+			t.Errorf("cursor %s", w)
+		}
+	})
+}
+
+func TestBrokenRowIsKeptAndThePageGoesOn(t *testing.T) {
+	rows := append(past(3), row{raw: `{"contact":{"phone":"+919000000009"}}`, started: time.Now().Add(-time.Minute)}, row{raw: `"no call"`, started: time.Now().Add(-time.Minute)})
+	rec := &recorder{}
+	r := newRig(t, newAPI(t, true, rows...), rec, nil)
+	r.once()
+	s := r.once()
+	if len(rec.entries()) != 3 || s.Dead != 2 {
+		t.Fatalf("%d delivered, %+v", len(rec.entries()), s)
+	}
+	d, err := r.store.DeadLetters("", true, 0, 10)
+	if err != nil || len(d) != 2 || string(d[1].Body) != `"no call"` {
+		t.Errorf("%+v %v", d, err)
+	}
+}
+
+func TestNothingBelowTheFirstCursor(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := past(10)
+		rec := &recorder{}
+		first := rows[5].ended()
+		r := newRig(t, newAPI(t, after, rows...), rec, func(o *Options) { o.Start = first })
+		r.once()
+		r.once()
+		var want []string
+		for _, x := range rows {
+			if !x.ended().Before(first) {
+				want = append(want, x.id)
+			}
+		}
+		sameIDs(t, rec.ids(crm.CallCompleted), want)
+	})
+}
+
+func TestLongCallOfAStartFilteredServer(t *testing.T) {
+	long := row{id: "call_long", phone: "+919000000077", disposition: "interested", started: time.Now().Add(-3 * time.Hour).Truncate(time.Second), seconds: 60}
+	long.running = true
+	a := newAPI(t, false, past(3)...)
+	rec := &recorder{}
+	r := newRig(t, a, rec, nil)
+	r.once()
+	long.running, long.seconds = false, 3*3600-5 // it was never listed while it went on
+	a.set(func() { a.rows = append(a.rows, long) })
+	r.once()
+	if !slices.Contains(rec.ids(crm.CallCompleted), "call_long") {
+		t.Fatal("a call that started long before the cursor and ended after it was lost")
+	}
+}
+
+func TestBackfill(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		rows := past(300)
+		rec := &recorder{}
+		a := newAPI(t, after, rows...)
+		r := newRig(t, a, rec, func(o *Options) { o.Start = time.Now().Add(-time.Second) })
+		r.once()
+		cursor := r.stats().Watermark
+		if len(rec.entries()) != 0 {
+			t.Fatal("delivered below the first cursor")
+		}
+		req := BackfillRequest{Since: time.Now().Add(-2 * time.Hour), Typed: "-2h"}
+		p, err := r.e.Backfill(t.Context(), req, nil)
+		if err != nil || !p.Done || p.Delivered != 300 {
+			t.Fatalf("%+v %v", p, err)
+		}
+		sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+		if !r.stats().Watermark.Equal(cursor) {
+			t.Error("the live cursor moved")
+		}
+		p, err = r.e.Backfill(t.Context(), req, nil)
+		if err != nil || p.Delivered != 0 || len(rec.entries()) != 300 {
+			t.Errorf("the second time: %+v %v", p, err)
+		}
+	})
+}
+
+func TestBackfillGoesOnWhereItStopped(t *testing.T) {
+	rows := past(300)
+	a := newAPI(t, false, rows...)
+	rec := &recorder{}
+	r := newRig(t, a, rec, func(o *Options) { o.Start = time.Now().Add(-time.Second) })
+	a.hook = func(w http.ResponseWriter, q *http.Request, _ int) bool {
+		if q.URL.Query().Get("offset") == "200" {
+			http.Error(w, "no", http.StatusInternalServerError)
+			return true
+		}
+		return false
+	}
+	req := BackfillRequest{Since: time.Now().Add(-2 * time.Hour), Typed: "-2h"}
+	if _, err := r.e.Backfill(t.Context(), req, nil); err == nil {
+		t.Fatal("did not fail")
+	}
+	a.set(func() { a.hook = nil })
+	r.restart(nil)
+	p, err := r.e.Backfill(t.Context(), req, nil)
+	if err != nil || !p.Resumed || !p.Done {
+		t.Fatalf("%+v %v", p, err)
+	}
+	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+}
+
+func TestBackfillFillsANewDestination(t *testing.T) {
+	rows := past(20)
+	a := newAPI(t, true, rows...)
+	rec, second := &recorder{}, &recorder{}
+	r := newRig(t, a, rec, nil)
+	r.once()
+	r.restart(func(o *Options) {
+		d := o.Destinations[0]
+		d.Name, d.Writer = "second", second
+		o.Destinations = append(o.Destinations, d)
+	})
+	r.once()
+	if n := len(second.entries()); n != 0 {
+		t.Fatalf("a new destination got %d old calls by itself", n)
+	}
+	p, err := r.e.Backfill(t.Context(), BackfillRequest{Since: time.Now().Add(-2 * time.Hour), To: "second", Typed: "x"}, nil)
+	if err != nil || !p.Done {
+		t.Fatalf("%+v %v", p, err)
+	}
+	sameIDs(t, second.ids(crm.CallCompleted), idsOf(rows))
+	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+}
+
+func TestRefusedKeyFailsTheRun(t *testing.T) {
+	a := newAPI(t, true, past(3)...)
+	a.hook = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		http.Error(w, "no", http.StatusUnauthorized)
+		return true
+	}
+	r := newRig(t, a, &recorder{}, nil)
+	if err := r.fails(); !Refused(err) || strings.Contains(err.Error(), "k-secret") {
+		t.Errorf("%v", err)
+	}
+	a.set(func() { a.hook = nil })
+	r.once() // nothing was halted
+}
