@@ -1,0 +1,261 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+// kind is what a destination can be. Keys that a kind cannot honour are faults there: a setting that does nothing misleads.
+type kind struct {
+	name string
+	http bool // it speaks HTTP
+	crm  bool // it has contacts, statuses and fields of its own
+	path func(*Destination) string
+}
+
+var kinds = []kind{
+	{name: "sqlite", path: func(d *Destination) string { return d.SQLite.Path }},
+	{name: "webhook", http: true},
+	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
+}
+
+var (
+	crmKeys  = []string{"on_many", "on_missing", "fields", "protect"}
+	httpKeys = []string{"ca_file", "client_cert", "client_key", "headers", "proxy"}
+)
+
+func (d *decoder) checkDestinations(c *Config) {
+	if len(c.CRM) == 0 {
+		if n := d.node("crm"); n != nil && !isNull(n) && n.Content != nil {
+			return // what stands there has its faults
+		}
+		dest := Destination{Name: "crm", SQLite: &SQLite{Path: filepath.Join(filepath.Dir(c.Store.Bolt.Path), "crm.db")}}
+		dest.SetDefaults()
+		dest.Mapping = c.Mapping.over(Mapping{})
+		c.CRM = []Destination{dest}
+		return
+	}
+	names := map[string]string{}
+	files := map[string]string{c.Store.Bolt.Path: "store.bbolt.path"}
+	for i := range c.CRM {
+		key, dest := fmt.Sprintf("crm[%d]", i), &c.CRM[i]
+		switch first := names[dest.Name]; {
+		case dest.Name == "":
+			d.hide(key+".name", "the destination has no name", "add name:, by which its state is kept")
+		case first != "":
+			d.bad(key+".name", "the name is taken by "+first, "give each destination a name of its own")
+		default:
+			d.needName(key+".name", dest.Name)
+			names[dest.Name] = key
+		}
+		if dest.Workers < 1 || dest.Workers > maxWorkers {
+			d.bad(key+".workers", "out of range", fmt.Sprintf("write 1 to %d", maxWorkers))
+		}
+		d.checkFilter(dest.Filter, key+".filter")
+		d.checkHTTP(dest.HTTP, key)
+		d.checkMapping(&dest.Mapping, key+".mapping")
+		dest.Mapping = c.Mapping.over(dest.Mapping)
+		d.oneOf(key+".on_many", dest.OnMany, "recent", "skip", "first", "all")
+		d.oneOf(key+".on_missing", dest.OnMissing, "create", "skip", "dead")
+		d.checkKind(dest, key, files)
+		for k, s := range d.secrets {
+			if rest, ok := strings.CutPrefix(k, key+"."); ok {
+				if dest.Secrets == nil {
+					dest.Secrets = map[string]SecretRef{}
+				}
+				dest.Secrets[rest] = s
+			}
+		}
+	}
+}
+
+func (d *decoder) checkKind(dest *Destination, key string, files map[string]string) {
+	var chosen []kind
+	for _, k := range kinds {
+		if d.isSet(join(key, k.name)) {
+			chosen = append(chosen, k)
+		}
+	}
+	switch {
+	case len(chosen) == 0:
+		for _, f := range d.faults {
+			if rest, ok := strings.CutPrefix(f.Key, key+"."); ok && !strings.Contains(rest, ".") && d.at[f.Key].key == nil {
+				return // a mistyped kind, or one of another version
+			}
+		}
+		d.hide(key, "the destination has no kind", versionKinds)
+		return
+	case len(chosen) > 1:
+		p := d.at[join(key, chosen[1].name)]
+		d.fault(p.key, join(key, chosen[1].name), "", "the destination has two kinds: "+chosen[0].name+" and "+chosen[1].name, "make two destinations of them")
+		return
+	}
+	k := chosen[0]
+	at := join(key, k.name)
+	d.refuse(key, k.name, crmKeys, k.crm, "which keeps no contacts that others change")
+	d.refuse(key, k.name, httpKeys, k.http, "which does not speak HTTP")
+	if value := reflect.ValueOf(*dest); !d.faultyBelow(at) {
+		for _, f := range fieldsOf(value.Type()) {
+			if v, ok := value.FieldByIndex(f.index).Interface().(interface{ Validate() error }); ok && f.key == k.name {
+				d.refused(at, v.Validate())
+			}
+		}
+	}
+	if k.path == nil {
+		return
+	}
+	path := k.path(dest)
+	if other := files[path]; other != "" && path != "" {
+		d.bad(at+".path", "the file is that of "+other, "give each a file of its own")
+	}
+	files[path] = at + ".path"
+}
+
+// refuse notes keys that the kind cannot honour.
+func (d *decoder) refuse(key, kind string, keys []string, able bool, why string) {
+	for _, k := range keys {
+		for _, k := range []string{k, twin(k)} {
+			if p, ok := d.at[join(key, k)]; ok && !able && !isNull(p.value) {
+				d.fault(p.key, join(key, k), "", "it has no effect on "+kind+", "+why, "remove it")
+			}
+		}
+	}
+}
+
+// faultyBelow tells whether anything of key has been found wrong.
+func (d *decoder) faultyBelow(key string) bool {
+	return slices.ContainsFunc(d.faults, func(f Fault) bool {
+		rest, ok := strings.CutPrefix(f.Key, key)
+		return ok && (rest == "" || rest[0] == '.')
+	})
+}
+
+var keyInError = regexp.MustCompile(`^([a-z_]+): (.*)$`)
+
+// refused notes what a kind's own check has to say: one fault an error, of the key that it begins with.
+func (d *decoder) refused(key string, err error) {
+	if err == nil {
+		return
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			d.refused(key, e)
+		}
+		return
+	}
+	text := err.Error()
+	if m := keyInError.FindStringSubmatch(text); m != nil {
+		key, text = join(key, m[1]), m[2]
+	}
+	d.hide(key, text, "")
+}
+
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$`)
+
+func (d *decoder) checkFilter(f Filter, key string) {
+	d.texts(key+".dispositions", f.Dispositions)
+	d.texts(key+".campaigns", f.Campaigns)
+	d.span(key+".min_duration", f.MinDuration, 0, 7*day)
+	for i, l := range f.Languages {
+		if !languageTag.MatchString(l) {
+			d.bad(fmt.Sprintf("%s.languages[%d]", key, i), "no language tag", "write hi, or hi-IN")
+		}
+	}
+}
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+func (d *decoder) checkHTTP(h HTTP, key string) {
+	d.readable(key+".ca_file", h.CAFile)
+	d.readable(key+".client_cert", h.ClientCert)
+	d.readable(key+".client_key", h.ClientKey)
+	if (h.ClientCert == "") != (h.ClientKey == "") {
+		have, lack := "client_cert", "client_key"
+		if h.ClientCert == "" {
+			have, lack = lack, have
+		}
+		d.bad(join(key, have), "it is of no use without "+lack, "add "+lack)
+	}
+	d.checkProxy(key+".proxy", h.Proxy.Reveal())
+	for name, value := range h.Headers {
+		at := join(key+".headers", name)
+		switch {
+		case !headerName.MatchString(name):
+			d.hide(key+".headers", "a header's name has a character that none can have", "write {X-Name: value}, with a space after the colon")
+		case strings.ContainsFunc(value.Reveal(), unicode.IsControl):
+			d.hide(at, "there is a line break or control character in it", "write it on one line")
+		}
+	}
+}
+
+// checkMapping looks at a mapping and gives its dispositions their normalised names.
+func (d *decoder) checkMapping(m *Mapping, key string) {
+	if m.Unknown != "" || d.isSet(key+".unknown") {
+		d.oneOf(key+".unknown", m.Unknown, engine.UnknownPass, engine.UnknownSkip, engine.UnknownDead)
+	}
+	rules, written := map[string]Rule{}, map[string]string{}
+	for _, raw := range d.inOrder(key+".dispositions", m.Dispositions) {
+		at, rule := join(key+".dispositions", raw), m.Dispositions[raw]
+		name := engine.Disposition(raw)
+		switch first, ok := written[name]; {
+		case name == "":
+			d.hide(at, "a disposition without a name", "remove it, or name it")
+		case ok:
+			d.fault(d.at[at].key, at, "", "the same disposition as "+quote(first)+": both are "+name, "remove one of them")
+		}
+		written[name], rules[name] = raw, rule
+		if rule.Task == nil {
+			continue
+		}
+		if strings.TrimSpace(rule.Task.Title) == "" {
+			d.hide(at+".task.title", "the task has no title", "write one as \"Call back {{.Contact.Name}}\"")
+		} else if _, err := engine.ParseTitle(rule.Task.Title); err != nil {
+			what := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "template: "), "title:")
+			d.bad(at+".task.title", "no template that can be executed, "+what, "write one as \"Call back {{.Contact.Name}}\"")
+		}
+		d.span(at+".task.due", rule.Task.Due, 0, 365*day)
+	}
+	if m.Dispositions != nil {
+		m.Dispositions = rules
+	}
+}
+
+// inOrder returns the keys of a mapping's rules as they stand in the file.
+func (d *decoder) inOrder(key string, rules map[string]Rule) []string {
+	var names []string
+	for name := range rules {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		ka, kb := d.at[join(key, a)].key, d.at[join(key, b)].key
+		if ka == nil || kb == nil || ka.Line == kb.Line && ka.Column == kb.Column {
+			return strings.Compare(a, b)
+		}
+		if ka.Line != kb.Line {
+			return ka.Line - kb.Line
+		}
+		return ka.Column - kb.Column
+	})
+	return names
+}
+
+// over lays a destination's mapping over the common one.
+func (m Mapping) over(top Mapping) Mapping {
+	all := Mapping{Unknown: m.Unknown, Dispositions: map[string]Rule{}}
+	for _, from := range []Mapping{m, top} {
+		for name, r := range from.Dispositions {
+			all.Dispositions[name] = r
+		}
+		if from.Unknown != "" {
+			all.Unknown = from.Unknown
+		}
+	}
+	return all
+}

@@ -1,0 +1,231 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	_ "time/tzdata" // zones must be known on machines without a zone database
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The files that are looked for when none is named.
+const (
+	localFile  = "config.yaml"
+	systemFile = "/etc/vinfer-sync/config.yaml"
+)
+
+// Find returns the configuration file to read: the explicit one, else ./config.yaml, else /etc/vinfer-sync/config.yaml.
+func Find(explicit string) (string, error) {
+	return find(explicit, localFile, systemFile)
+}
+
+func find(explicit string, places ...string) (string, error) {
+	if explicit != "" {
+		return explicit, nil // Load says what is wrong with it
+	}
+	for _, p := range places {
+		// One that is there and cannot be read must not be passed over for another.
+		if _, err := os.Lstat(p); !errors.Is(err, os.ErrNotExist) {
+			return p, nil
+		}
+	}
+	return "", Errors{{
+		Problem: "there is no configuration: neither " + strings.Join(places, " nor ") + " exists",
+		Remedy:  "name one by --config, or copy config.example.yaml",
+	}}
+}
+
+// maxFile is far more than any configuration needs.
+const maxFile = 1 << 20
+
+// Load reads the configuration at path. Whatever is wrong with it comes back as Errors, all of it at once.
+func Load(path string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		f := Fault{File: path, Problem: "cannot be read", Remedy: "check the path and its permissions"}
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			f.Problem += ": " + pe.Err.Error()
+		}
+		return nil, Errors{f}
+	}
+	c, inline, err := parse(path, data, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := os.Stat(path); err == nil && inline && fi.Mode().Perm()&0o007 != 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s holds a secret and can be read by everybody on this machine; run: chmod o= %s", path, path))
+	}
+	return c, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = &os.PathError{Op: "read", Path: path, Err: errors.New("it is larger than 1 MiB")}
+	}
+	return data, err
+}
+
+// Parse reads a configuration from data. name is the file it came from: it stands in faults, and relative paths start
+// in its directory. env looks up environment variables, as os.LookupEnv does.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	c, _, err := parse(name, data, env)
+	return c, err
+}
+
+func parse(name string, data []byte, env func(string) (string, bool)) (*Config, bool, error) {
+	dir := filepath.Dir(name)
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs // commands may change directory, and a unit may have another
+	}
+	d := &decoder{file: name, dir: dir, env: env, at: map[string]place{}, secrets: map[string]SecretRef{}}
+	c := Default()
+	c.File = name
+	root, ok := d.document(data)
+	if !ok {
+		return nil, false, d.faults.sorted()
+	}
+	if root != nil {
+		// Relative paths among the defaults there are none of; what the file sets is resolved as it is decoded.
+		d.object(target(root), reflect.ValueOf(&c).Elem(), "")
+	}
+	d.check(&c)
+	if len(d.faults) > 0 {
+		return nil, false, d.faults.sorted()
+	}
+	c.Warnings = d.warnings
+	return &c, d.inline, nil
+}
+
+// document parses the YAML and returns the top of its only document; nil when there is none.
+func (d *decoder) document(data []byte) (*yaml.Node, bool) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // some editors begin UTF-8 with a mark
+	if i := invalidUTF8(data); i >= 0 {
+		line, column := position(data, i)
+		d.faults = append(d.faults, Fault{File: d.file, Line: line, Column: column, Problem: "the file is not UTF-8", Remedy: "save it as UTF-8"})
+		return nil, false
+	}
+	// Two documents would hide one; the decoder is asked for a second to see.
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var docs []*yaml.Node
+	for {
+		var n yaml.Node
+		err := dec.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			d.syntax(data, err)
+			return nil, false
+		}
+		docs = append(docs, &n)
+		if len(docs) == 2 {
+			d.fault(&n, "", "", "a second document begins here (---)", "keep one document in a file")
+			return nil, false
+		}
+	}
+	if len(docs) == 0 || len(docs[0].Content) == 0 {
+		return nil, true
+	}
+	top := docs[0].Content[0]
+	if n := tooLarge(top); n != nil {
+		d.fault(n, "", "", "aliases (*) make the file grow out of all proportion, or contain themselves", "write the values out")
+		return nil, false
+	}
+	return top, true
+}
+
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size <= 1 || r == 0 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// position returns the line and column, from 1, of a byte.
+func position(data []byte, i int) (line, column int) {
+	before := data[:i]
+	return bytes.Count(before, []byte("\n")) + 1, i - bytes.LastIndexByte(before, '\n')
+}
+
+var (
+	syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	tabIndent  = regexp.MustCompile(`(?m)^ *\t`)
+)
+
+// syntax notes what the YAML parser stumbled over. Its words are passed on only where they cannot hold a piece of the file.
+func (d *decoder) syntax(data []byte, err error) {
+	f := Fault{File: d.file, Line: 1, Column: 1, Problem: "this is not YAML", Remedy: "look at the indentation, colons and quotes here and just above"}
+	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			f.Line = n
+		}
+		f.Problem += ": " + m[2]
+		switch {
+		case strings.Contains(m[2], "unknown anchor"):
+			f.Problem, f.Remedy = "this is not YAML: an alias (*) stands for nothing", "put a value that begins with * in quotes"
+			f.Line, f.Column = 0, 0
+		case strings.Contains(m[2], "tab character"), strings.Contains(m[2], "cannot start any token"):
+			f.Remedy = "put a value that begins with a special character in quotes"
+		}
+	}
+	if tab := tabIndent.FindIndex(data); tab != nil {
+		f.Line, f.Column = position(data, tab[1]-1)
+		f.Problem, f.Remedy = "a tab indents this line", "YAML wants spaces"
+	} else if lines := bytes.Split(data, []byte("\n")); f.Line > 0 && f.Line <= len(lines) {
+		text := lines[f.Line-1]
+		f.Column = len(text) - len(bytes.TrimLeft(text, " \t")) + 1
+	}
+	d.faults = append(d.faults, f)
+}
+
+// tooLarge returns a node whose aliases, written out, would be absurdly many or endless; nil if there is none.
+func tooLarge(top *yaml.Node) *yaml.Node {
+	const most, endless = 100_000, -1
+	sizes := map[*yaml.Node]int{}
+	var culprit *yaml.Node
+	var size func(n *yaml.Node) int
+	size = func(n *yaml.Node) int {
+		switch s := sizes[n]; {
+		case s == endless:
+			culprit = n
+			return most + 1
+		case s > 0:
+			return s
+		}
+		sizes[n] = endless
+		s := 1
+		if n.Kind == yaml.AliasNode {
+			s += size(n.Alias)
+		}
+		for _, c := range n.Content {
+			s = min(s+size(c), most+1)
+		}
+		if s > most && culprit == nil {
+			culprit = n
+		}
+		sizes[n] = s
+		return s
+	}
+	size(top)
+	return culprit
+}

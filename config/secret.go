@@ -1,0 +1,97 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+)
+
+// SecretRef is a secret and where it came from. However it is printed, it shows neither.
+type SecretRef struct {
+	Value secret.Text // as it was when the configuration was read
+	File  string      // the file that holds it; empty: it stood in the configuration
+}
+
+// Read returns the secret as it is now: from its file, if it has one, so that a rotated key is taken up without a restart.
+func (s SecretRef) Read() (secret.Text, error) {
+	if s.File == "" {
+		return s.Value, nil
+	}
+	return readSecret(s.File)
+}
+
+// Format writes a mask for every verb.
+func (s SecretRef) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Value.String()) }
+
+// maxSecret is more than any key or certificate has; what is larger is the wrong file.
+const maxSecret = 64 << 10
+
+var (
+	errSecretEmpty = errors.New("the file is empty")
+	errSecretLarge = errors.New("the file is too large to be a secret")
+	errSecretText  = errors.New("the file is no text")
+)
+
+// readSecret reads a secret's file. What it returns as an error names the path and no content.
+func readSecret(path string) (secret.Text, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer func() { _ = f.Close() }()
+	if fi, err := f.Stat(); err != nil {
+		return secret.Text{}, err
+	} else if fi.IsDir() {
+		return secret.Text{}, &os.PathError{Op: "read", Path: path, Err: errors.New("it is a directory")}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return secret.Text{}, err
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	switch {
+	case len(data) > maxSecret:
+		err = errSecretLarge
+	case strings.TrimSpace(text) == "":
+		err = errSecretEmpty
+	case strings.ContainsRune(text, 0):
+		err = errSecretText
+	default:
+		return secret.New(text), nil
+	}
+	return secret.Text{}, &os.PathError{Op: "read", Path: path, Err: err}
+}
+
+// secretPath finds the file that a *_file key names: a name without a slash first among systemd's credentials, then
+// beside the configuration.
+func (d *decoder) secretPath(name string) string {
+	if dir, ok := d.env("CREDENTIALS_DIRECTORY"); ok && dir != "" && !strings.Contains(name, "/") {
+		if p := filepath.Join(dir, name); exists(p) {
+			return p
+		}
+	}
+	return d.abs(name)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// abs resolves a path against the configuration's directory.
+func (d *decoder) abs(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(d.dir, path)
+}
+
+// likeKey tells whether what should be a file's name looks like the secret itself, put under the wrong key: it is not to be shown then.
+func likeKey(name string) bool {
+	return len(name) >= 20 && !strings.ContainsAny(name, "/. ") && strings.ContainsAny(name, "0123456789")
+}

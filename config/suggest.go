@@ -1,0 +1,96 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+const versionKinds = "this version has sqlite, webhook, jsonl"
+
+// later are kinds that are planned and not part of this version.
+var later = []string{
+	"salesforce", "leadsquared", "hubspot", "zoho", "espocrm", "suitecrm", "odoo", "postgres", "mysql", "exec",
+	"freshsales", "pipedrive", "dynamics365",
+}
+
+// unknown says what is wrong with a key that t does not take, and what was probably meant.
+func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
+	switch {
+	case t == reflect.TypeFor[Destination]() && slices.Contains(later, key):
+		return "kind " + key + " is not part of this version", versionKinds
+	case t == reflect.TypeFor[Store]() && key == "postgres":
+		return "store postgres is not part of this version", "this version has bbolt"
+	}
+	problem = "unknown key"
+	if word, _, ok := strings.Cut(key, ":"); ok && slices.Contains(keysOf(t), word) {
+		return problem, "a space is missing after " + word + ":"
+	}
+	if near := nearest(key, keysOf(t)); near != "" {
+		return problem, "did you mean " + near + "?"
+	}
+	if where := homeOf(reflect.TypeFor[Config](), "", key); where != "" {
+		return problem, "it belongs to " + where
+	}
+	return problem, "known here: " + strings.Join(keysOf(t), ", ")
+}
+
+// nearest returns the word that a mistyped one is most like; empty if none is like it.
+func nearest(word string, words []string) string {
+	word = strings.ReplaceAll(strings.ToLower(word), "-", "_")
+	best, least := "", max(1, min(3, len(word)/3))+1
+	if len(word) > 64 {
+		return ""
+	}
+	for _, w := range words {
+		if n := distance(word, w); n < least {
+			best, least = w, n
+		}
+	}
+	return best
+}
+
+// distance counts the letters to add, drop, change or swap with their neighbour to turn a into b.
+func distance(a, b string) int {
+	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, make([]int, len(b)+1)
+	}
+	return last[len(b)]
+}
+
+// homeOf returns the key of the struct that takes key: a key in the wrong place.
+func homeOf(t reflect.Type, path, key string) string {
+	for _, f := range fieldsOf(t) {
+		if path != "" && (f.key == key || holdsSecret(f.typ) && twin(f.key) == key) {
+			return path
+		}
+		ft, at := f.typ, join(path, f.key)
+		for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice || ft.Kind() == reflect.Map {
+			if ft.Kind() == reflect.Slice {
+				at += "[]"
+			}
+			ft = ft.Elem()
+		}
+		if ft.Kind() == reflect.Struct && !holdsSecret(ft) && ft != typeStart {
+			if home := homeOf(ft, at, key); home != "" {
+				return home
+			}
+		}
+	}
+	return ""
+}
