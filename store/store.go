@@ -70,7 +70,7 @@ type Broken struct {
 // Interval is a range of completion times that was read to its end: (From, To], whole seconds UTC.
 type Interval struct{ From, To time.Time }
 
-// Streams of the engine; a backfill's is BackfillStream.
+// Streams of the engine; a backfill's is BackfillStream. What FollowStream brings is released at once.
 const (
 	LiveStream   = "live"
 	FollowStream = "follow"
@@ -89,8 +89,10 @@ type Page struct {
 	Close *Interval
 	// Checkpoint is kept for the backfill together with the page; nil leaves the old one.
 	Checkpoint []byte
-	// Merge returns newer completed by the fields that only older has; both are bodies.
+	// Merge returns newer completed by the fields that only older has; both are bodies. nil: newer replaces older.
 	Merge func(older, newer []byte) []byte
+	// FieldName names a field's tag for people, in the call's life. nil: by number.
+	FieldName func(tag byte) string
 }
 
 // Ingested counts what a page brought.
@@ -263,6 +265,9 @@ type Run struct {
 	Error     string        `json:"error"`
 }
 
+// AuditedSetting is the setting that Stats shows as AuditedUntil: a time in RFC 3339.
+const AuditedSetting = "audited_until"
+
 // Stats is a summary of the store.
 type Stats struct {
 	First                   time.Time // the first cursor: nothing but a backfill reads below it
@@ -271,7 +276,7 @@ type Stats struct {
 	LastRun                 Run
 	LastSuccess             time.Time // last run without an error
 	LateFound               int64
-	AuditedUntil            time.Time
+	AuditedUntil            time.Time // from the setting AuditedSetting
 	Pending, Dead           int
 	Transcripts, Unfinished int // waited for
 	Dests                   []Dest

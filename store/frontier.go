@@ -1,0 +1,159 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// watermark is up to where everything was read, from the first cursor on.
+func (m *metaRec) watermark() time.Time {
+	w := m.first
+	for _, iv := range m.read {
+		if iv.From.After(w) {
+			break
+		}
+		if iv.To.After(w) {
+			w = iv.To
+		}
+	}
+	return w
+}
+
+// join adds what was read and tells whether that changes anything. Marks are rounded so that no less is read than they say.
+func (m *metaRec) join(iv Interval) bool {
+	from := iv.From.UTC().Truncate(time.Second)
+	if from.Before(iv.From) {
+		from = from.Add(time.Second)
+	}
+	iv = Interval{From: round(from), To: round(iv.To.UTC().Truncate(time.Second))}
+	if !iv.From.Before(iv.To) {
+		return false
+	}
+	merged := make([]Interval, 0, len(m.read)+1)
+	for _, x := range m.read {
+		switch {
+		case x.To.Before(iv.From) || x.From.After(iv.To):
+			merged = append(merged, x)
+		default:
+			if x.From.Before(iv.From) {
+				iv.From = x.From
+			}
+			if x.To.After(iv.To) {
+				iv.To = x.To
+			}
+		}
+	}
+	merged = append(merged, iv)
+	slices.SortFunc(merged, func(a, b Interval) int { return a.From.Compare(b.From) })
+	if slices.EqualFunc(merged, m.read, func(a, b Interval) bool { return a.From.Equal(b.From) && a.To.Equal(b.To) }) {
+		return false
+	}
+	m.read = merged
+	return true
+}
+
+// cut forgets what was read after t.
+func (m *metaRec) cut(t time.Time) {
+	kept := m.read[:0]
+	for _, iv := range m.read {
+		if !iv.From.Before(t) {
+			continue
+		}
+		if iv.To.After(t) {
+			iv.To = t
+		}
+		kept = append(kept, iv)
+	}
+	m.read = kept
+}
+
+// Init implements Store.
+func (d *DB) Init(first time.Time) (Stats, error) {
+	err := d.update(func(t *txn) error {
+		m, err := t.state()
+		if err != nil {
+			return err
+		}
+		if m.first.IsZero() {
+			m.first, t.metaDirty = round(first), true
+		}
+		return nil
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	return d.Stats()
+}
+
+// SetCursor implements Store.
+func (d *DB) SetCursor(at time.Time) error {
+	return d.update(func(t *txn) error {
+		m, err := t.state()
+		if err != nil {
+			return err
+		}
+		at := round(at.UTC().Truncate(time.Second))
+		t.metaDirty = true
+		switch {
+		case m.first.IsZero() || at.Before(m.first):
+			m.first, m.read = at, nil
+		case at.After(m.watermark()):
+			m.join(Interval{From: m.first.Truncate(time.Second), To: at})
+		default:
+			m.cut(at)
+		}
+		return nil
+	})
+}
+
+// Setting implements Store.
+func (d *DB) Setting(key string) (value []byte, err error) {
+	err = d.view(func(t *txn) error {
+		value, err = t.setting(key)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+func (t *txn) setting(key string) ([]byte, error) {
+	v, err := load(t.bucket(bucketSettings), bucketSettings, []byte(key), func(b []byte) ([]byte, bool) { return append([]byte{}, b...), true })
+	if err != nil || v == nil {
+		return nil, err
+	}
+	return *v, nil
+}
+
+// PutSetting implements Store.
+func (d *DB) PutSetting(key string, value []byte) error {
+	return d.update(func(t *txn) error {
+		k := []byte(key)
+		if value == nil {
+			return t.del(bucketSettings, k)
+		}
+		e := newEnc(len(value))
+		e.raw(value)
+		if v := e.seal(k); !bytes.Equal(v, t.bucket(bucketSettings).Get(k)) {
+			return t.put(bucketSettings, k, v)
+		}
+		return nil
+	})
+}
+
+// RecordRun implements Store.
+func (d *DB) RecordRun(r Run) error {
+	return d.update(func(t *txn) error {
+		m, err := t.state()
+		if err != nil {
+			return err
+		}
+		m.run, t.metaDirty = r, true
+		if r.Error == "" {
+			m.lastSuccess = r.At
+		}
+		return nil
+	})
+}

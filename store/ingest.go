@@ -1,0 +1,267 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// BackfillStream names the stream of a backfill.
+func BackfillStream(id uint64) string { return "backfill/" + strconv.FormatUint(id, 10) }
+
+// intake is one page on its way into the store.
+type intake struct {
+	*txn
+	p     *Page
+	at    time.Time
+	gen   uint64
+	state *metaRec
+	mark  time.Time // the watermark before this page
+	fill  *Backfill
+	out   Ingested
+}
+
+// Ingest implements Store.
+func (d *DB) Ingest(p Page) (Ingested, error) {
+	at := p.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	var out Ingested
+	err := d.update(func(t *txn) error {
+		m, err := t.state()
+		if err != nil {
+			return err
+		}
+		in := &intake{txn: t, p: &p, at: round(at), gen: generation(at), state: m, mark: m.watermark()}
+		if p.Backfill != 0 {
+			if in.fill, err = t.backfill(p.Backfill); err != nil {
+				return err
+			}
+			if in.fill == nil {
+				return fmt.Errorf("backfill %d: %w", p.Backfill, ErrUnknown)
+			}
+		}
+		if err := in.page(); err != nil {
+			return err
+		}
+		out = in.out
+		return nil
+	})
+	return out, err
+}
+
+func (in *intake) page() error {
+	p := in.p
+	for i := range p.Rows {
+		r := &p.Rows[i]
+		if r.ID == "" || len(r.ID) > maxID {
+			sum := sha256.Sum256([]byte(r.ID))
+			b := Broken{Key: "id-" + hex.EncodeToString(sum[:12]), Raw: r.Body, Err: fmt.Sprintf("the call id has %d bytes", len(r.ID))}
+			if err := in.broken(&b); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := in.row(r); err != nil {
+			return err
+		}
+	}
+	for i := range p.Unfinished {
+		if err := in.unfinished(&p.Unfinished[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.Broken {
+		if err := in.broken(&p.Broken[i]); err != nil {
+			return err
+		}
+	}
+	if in.fill != nil {
+		in.fill.Fetched += int64(len(p.Rows))
+		if p.Checkpoint != nil {
+			in.fill.Checkpoint = bytes.Clone(p.Checkpoint)
+		}
+	}
+	if p.Close != nil {
+		return in.close()
+	}
+	return nil
+}
+
+// window returns the one that a job of this row belongs to.
+func (in *intake) window(r *Row) (uint64, error) {
+	if in.p.Stream == FollowStream {
+		return 0, nil // what is followed by id comes alone: there is nothing to wait for
+	}
+	s, err := in.stream(in.p.Stream)
+	if err != nil {
+		return 0, err
+	}
+	used := &s.curUsed
+	w := s.cur
+	if r.Hold {
+		used, w = &s.nextUsed, s.next
+	}
+	if !*used {
+		*used, in.metaDirty = true, true
+	}
+	return w, nil
+}
+
+// close closes the stream's window.
+func (in *intake) close() error {
+	if in.p.Stream == FollowStream {
+		return nil
+	}
+	for i := range in.state.streams {
+		s := &in.state.streams[i]
+		if s.name != in.p.Stream || !s.curUsed && !s.nextUsed {
+			continue
+		}
+		in.state.nextWindow++
+		s.cur, s.curUsed = s.next, s.nextUsed
+		s.next, s.nextUsed = in.state.nextWindow, false
+		in.metaDirty, in.open = true, nil
+	}
+	if in.p.Stream == LiveStream && in.state.join(*in.p.Close) {
+		in.metaDirty = true
+	}
+	return nil
+}
+
+func (in *intake) row(r *Row) error {
+	rec, gen, err := in.call(r.ID)
+	if err != nil {
+		return err
+	}
+	awaited := false
+	if in.state.unfinished > 0 {
+		if awaited, err = in.endWatch(FinishWatch, r.ID); err != nil {
+			return err
+		}
+	}
+	if rec != nil {
+		return in.known(r, rec, gen)
+	}
+	when := round(r.When)
+	if in.p.Backfill == 0 && !awaited && when.Before(in.state.first) {
+		return nil
+	}
+	return in.unknown(r, when, awaited)
+}
+
+func (in *intake) unknown(r *Row, when time.Time, awaited bool) error {
+	rec := &ledgerRec{seen: in.at, when: when, rev: 1, fields: slices.Clone(r.Fields)}
+	in.out.New++
+	if in.p.Stream == LiveStream && !awaited && !when.After(in.mark) {
+		in.out.Late++
+		in.state.late++
+		in.metaDirty = true
+	}
+	for i := range r.Targets {
+		d, err := in.destByName(r.Targets[i].Dest)
+		if err != nil {
+			return err
+		}
+		if rec.dest(d.id) != nil {
+			continue
+		}
+		rec.dests = append(rec.dests, ledgerDest{dest: d.id})
+		if err := in.decide(r, rec, d, r.Targets[i].Skip); err != nil {
+			return err
+		}
+	}
+	k := receiptKey(rec.seen, r.ID, 0)
+	if err := in.put(bucketReceipts, k, encodeEvents(k, []Event{{At: in.at, What: in.how()}})); err != nil {
+		return err
+	}
+	k = callKey(r.ID)
+	return in.keep(bucketLedger, in.gen, k, rec.encode(k), false, 0)
+}
+
+func (in *intake) how() string {
+	switch {
+	case in.p.Backfill != 0:
+		return fmt.Sprintf("seen by backfill %d", in.p.Backfill)
+	case in.p.Stream == LiveStream:
+		return "seen by live poll"
+	case in.p.Stream == FollowStream:
+		return "seen when it had ended"
+	}
+	return "seen by " + in.p.Stream
+}
+
+// decide queues a call for a destination that has had nothing of it, or notes why not. The ledger has an entry for it.
+func (in *intake) decide(r *Row, rec *ledgerRec, d *destRec, skip string) error {
+	if skip != "" {
+		return in.putReceipt(rec.seen, r.ID, d.id, &receiptRec{state: stateSkipped, at: in.at, note: skip})
+	}
+	w, err := in.window(r)
+	if err != nil {
+		return err
+	}
+	e := rec.dest(d.id)
+	e.rev, e.backfill = rec.rev, in.p.Backfill
+	j := &jobRec{
+		jobKey:  jobKey{dest: d.id, prio: prioOf(e.backfill), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev},
+		jobHead: jobHead{window: w, lane: r.Lane, backfill: e.backfill, flags: flagFirst},
+		seen:    rec.seen, body: r.Body,
+	}
+	in.queued(d)
+	return in.addJob(d, j)
+}
+
+func (in *intake) queued(d *destRec) {
+	in.out.Queued++
+	if !slices.Contains(in.out.Fresh, d.Name) {
+		in.out.Fresh = append(in.out.Fresh, d.Name)
+	}
+}
+
+// unfinished watches for the end of a call in progress.
+func (in *intake) unfinished(u *Unfinished) error {
+	if u.ID == "" || len(u.ID) > maxID {
+		return nil
+	}
+	rec, _, err := in.call(u.ID)
+	if rec != nil || err != nil {
+		return err
+	}
+	w, err := in.watch(FinishWatch, u.ID)
+	if err != nil {
+		return err
+	}
+	if w != nil {
+		return in.mergeWatch(FinishWatch, u.ID, u.Body)
+	}
+	return in.addWatch(FinishWatch, u.ID, &watchRec{body: u.Body})
+}
+
+// broken keeps a row that could not be understood, once.
+func (in *intake) broken(b *Broken) error {
+	name := b.Key
+	if len(name) > maxID {
+		sum := sha256.Sum256([]byte(name))
+		name = hex.EncodeToString(sum[:])
+	}
+	k := rowKey(name)
+	rec, gen, err := find(in.txn, bucketLedger, k, decodeLedger)
+	if err != nil || rec != nil && gen >= in.gen {
+		return err
+	}
+	if rec == nil {
+		in.state.broken++
+		in.metaDirty = true
+		letter := &deadRec{job: jobRec{jobKey: jobKey{id: b.Key}, body: b.Raw}, at: in.at, err: b.Err}
+		if _, err := in.addDead(letter); err != nil {
+			return err
+		}
+		return in.keep(bucketLedger, in.gen, k, (&ledgerRec{seen: in.at}).encode(k), false, 0)
+	}
+	return in.keep(bucketLedger, in.gen, k, rec.encode(k), true, gen)
+}

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// known takes a row whose id the ledger has. If it brings nothing new and was seen in these days, nothing is written.
+func (in *intake) known(r *Row, rec *ledgerRec, gen uint64) error {
+	changed, merged := diff(rec.fields, r.Fields)
+	dirty := gen < in.gen
+	if len(changed) > 0 {
+		dirty = true
+		rec.fields = merged
+		rec.rev++
+		in.out.Changed++
+		if err := in.note(rec.seen, r.ID, in.at, fmt.Sprintf("revision %d: %s", rec.rev, in.names(changed))); err != nil {
+			return err
+		}
+		for i := range rec.dests {
+			if rec.dests[i].rev == 0 {
+				continue
+			}
+			if err := in.revise(r, rec, &rec.dests[i], changed); err != nil {
+				return err
+			}
+		}
+		if err := in.mergeWatch(TranscriptWatch, r.ID, r.Body); err != nil {
+			return err
+		}
+	}
+	for i := range r.Targets {
+		fresh, err := in.offer(r, rec, &r.Targets[i], len(changed) > 0)
+		if err != nil {
+			return err
+		}
+		dirty = dirty || fresh
+	}
+	if !dirty {
+		return nil
+	}
+	k := callKey(r.ID)
+	return in.keep(bucketLedger, in.gen, k, rec.encode(k), true, gen)
+}
+
+// offer queues a known call for a target that has never got it: one that left it out and does not any more, when it changes; and in a
+// backfill, which the operator ran for that, any.
+func (in *intake) offer(r *Row, rec *ledgerRec, target *Target, changed bool) (bool, error) {
+	d, err := in.destByName(target.Dest)
+	if err != nil {
+		return false, err
+	}
+	e := rec.dest(d.id)
+	switch {
+	case e != nil && e.rev != 0:
+		return false, nil
+	case e != nil && target.Skip != "":
+		return false, nil
+	case e != nil && !changed && in.p.Backfill == 0:
+		return false, nil
+	case e == nil && in.p.Backfill == 0:
+		return false, nil
+	}
+	if e == nil {
+		rec.dests = append(rec.dests, ledgerDest{dest: d.id})
+	}
+	return true, in.decide(r, rec, d, target.Skip)
+}
+
+func (in *intake) names(tags []byte) string {
+	names := make([]string, 0, len(tags))
+	for _, tag := range tags {
+		if in.p.FieldName != nil {
+			names = append(names, in.p.FieldName(tag))
+		} else {
+			names = append(names, "field "+strconv.Itoa(int(tag)))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// revise queues a new revision for a destination that has had the call, or brings the job that waits up to date.
+func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) error {
+	d, err := in.destByID(e.dest)
+	if err != nil {
+		if errors.Is(err, ErrUnknown) {
+			return nil
+		}
+		return err
+	}
+	key := jobKey{dest: d.id, prio: prioOf(e.backfill), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev}
+	jobs, err := in.outstanding(key)
+	if err != nil {
+		return err
+	}
+	if len(jobs) > 0 {
+		last := jobs[len(jobs)-1]
+		free, err := in.mayChange(d, last)
+		if err != nil {
+			return err
+		}
+		e.rev = rec.rev
+		in.queued(d)
+		if free {
+			return in.replace(r, last, rec.rev, changed, len(jobs) == 1)
+		}
+		// What may have arrived stays as it is; the change follows as a revision of its own.
+		w, err := in.window(r)
+		if err != nil {
+			return err
+		}
+		return in.addJob(d, &jobRec{
+			jobKey: key, jobHead: jobHead{window: w, lane: last.lane, backfill: last.backfill},
+			seen: rec.seen, changed: changed, body: in.p.merge(last.body, r.Body),
+		})
+	}
+	if d.Orphaned {
+		return nil
+	}
+	w, err := in.window(r)
+	if err != nil {
+		return err
+	}
+	j := &jobRec{
+		jobKey: key, jobHead: jobHead{window: w, lane: r.Lane, backfill: in.p.Backfill},
+		seen: rec.seen, changed: changed, body: r.Body,
+	}
+	j.prio = prioOf(j.backfill)
+	receipt, err := in.receipt(rec.seen, r.ID, d.id)
+	if err != nil {
+		return err
+	}
+	if receipt == nil || receipt.rev == 0 {
+		// Given up before it arrived: what it would have brought comes with this one.
+		dead, err := in.newestDead(d.id, r.ID)
+		if err != nil {
+			return err
+		}
+		if dead != nil {
+			j.body, j.changed = in.p.merge(dead.job.body, r.Body), union(dead.job.changed, changed)
+			j.flags |= dead.job.flags & flagFirst
+		}
+		if receipt != nil { // else it is forgotten what became of it
+			j.flags |= flagFirst
+		}
+	}
+	e.rev, e.backfill = rec.rev, j.backfill
+	in.queued(d)
+	return in.addJob(d, j)
+}
+
+// mayChange tells whether a job's body may still be replaced.
+func (in *intake) mayChange(d *destRec, j *jobRec) (bool, error) {
+	if !d.AppendOnly {
+		return true, nil
+	}
+	if j.tried() {
+		return false, nil
+	}
+	claimed, err := in.claimed(d.id, j.bytes())
+	return !claimed, err
+}
+
+// replace makes a waiting job the newer revision.
+func (in *intake) replace(r *Row, j *jobRec, rev int, changed []byte, alone bool) error {
+	if err := in.eraseJob(j); err != nil {
+		return err
+	}
+	j.rev, j.changed, j.body = rev, union(j.changed, changed), in.p.merge(j.body, r.Body)
+	if alone && !j.tried() && j.lane != r.Lane {
+		t := j.jobKey
+		t.kind = TranscriptJob
+		others, err := in.outstanding(t)
+		if err != nil {
+			return err
+		}
+		if len(others) == 0 {
+			j.lane = r.Lane
+		}
+	}
+	return in.writeJob(j)
+}

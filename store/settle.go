@@ -1,0 +1,385 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+)
+
+// Claim implements Store.
+func (d *DB) Claim(ctx context.Context, slot int, ref JobRef) (job *Job, err error) {
+	durable := false
+	err = d.view(func(t *txn) error {
+		to, err := t.destByName(ref.Dest)
+		if err != nil {
+			return err
+		}
+		if durable = to.AppendOnly; durable {
+			return nil
+		}
+		job, err = t.claim(slot, &ref)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if durable {
+		err = d.queue.do(ctx, func(t *txn) (err error) {
+			job, err = t.claim(slot, &ref)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return job, nil
+}
+
+// claim reads a job for an attempt; at an append-only destination it also keeps that the attempt may begin.
+func (t *txn) claim(slot int, ref *JobRef) (*Job, error) {
+	d, err := t.destByName(ref.Dest)
+	if err != nil {
+		return nil, err
+	}
+	j, err := t.findJob(d, ref, true)
+	if err != nil || j == nil {
+		return nil, err
+	}
+	job := &Job{
+		JobRef: j.ref(d.Name), Body: j.body, Refs: j.refs, First: j.first(), Changed: j.changed,
+		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError,
+	}
+	receipt, err := t.receipt(j.seen, j.id, j.dest)
+	if err != nil {
+		return nil, err
+	}
+	if receipt != nil {
+		job.Refs = mergeRefs(receipt.refs, j.refs)
+	}
+	s, _, err := t.laneState(j.dest, j.lane)
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
+		job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
+		job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
+	}
+	if d.AppendOnly {
+		return job, t.put(bucketClaims, claimKey(d.id, slot), j.bytes())
+	}
+	return job, nil
+}
+
+// claimed tells whether a worker of an append-only destination has the job.
+func (t *txn) claimed(dest uint16, job []byte) (bool, error) {
+	prefix := u16Key(dest)
+	c := t.bucket(bucketClaims).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if bytes.Equal(v, job) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// reclaim runs when the store is opened: an attempt that was under way may have arrived.
+func (t *txn) reclaim() error {
+	var claims, jobs [][]byte
+	c := t.bucket(bucketClaims).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		claims, jobs = append(claims, bytes.Clone(k)), append(jobs, bytes.Clone(v))
+	}
+	for i, k := range claims {
+		if err := t.del(bucketClaims, k); err != nil {
+			return err
+		}
+		v := t.bucket(bucketOutbox).Get(jobs[i])
+		if v == nil {
+			continue
+		}
+		j, err := openJob(jobs[i], v)
+		if errors.Is(err, ErrDamaged) {
+			continue // told when it is claimed
+		}
+		if err != nil {
+			return err
+		}
+		j.attempts++
+		j.flags |= flagTried
+		if err := t.saveJob(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SaveRefs implements Store.
+func (d *DB) SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error {
+	return d.queue.do(ctx, func(t *txn) error {
+		to, err := t.destByName(ref.Dest)
+		if err != nil {
+			return err
+		}
+		j, err := t.findJob(to, &ref, !to.AppendOnly)
+		if err != nil || j == nil {
+			return err
+		}
+		return t.addRefs(j, refs)
+	})
+}
+
+// addRefs keeps refs with a job, if they are new.
+func (t *txn) addRefs(j *jobRec, refs map[string]string) error {
+	merged := mergeRefs(j.refs, refs)
+	if maps.Equal(merged, j.refs) {
+		return nil
+	}
+	j.refs = merged
+	return t.saveJob(j)
+}
+
+// Settle implements Store.
+func (d *DB) Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error) {
+	var s Settled
+	err := d.queue.do(ctx, func(t *txn) error {
+		var err error
+		s = Settled{}
+		if s.Halted, err = t.settle(slot, &o); err != nil {
+			return err
+		}
+		if s.Next, err = t.nextOf(&o.Job); err != nil || claim == nil {
+			return err
+		}
+		s.Claimed, err = t.claim(slot, claim)
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnknown) {
+			s.Claimed, err = nil, nil // what was delivered is settled all the same; a Claim of its own tells
+		}
+		return err
+	})
+	if err != nil {
+		return Settled{}, err
+	}
+	return s, nil
+}
+
+// nextOf returns the next released job of a job's lane.
+func (t *txn) nextOf(r *JobRef) (*JobRef, error) {
+	d, err := t.destByName(r.Dest)
+	if err != nil {
+		return nil, err
+	}
+	head, err := t.headOf(d.id, r.Lane)
+	if err != nil || head == nil {
+		return nil, err
+	}
+	next, err := refAt(r.Dest, t.bucket(bucketOutbox), head)
+	return &next, err
+}
+
+func (t *txn) settle(slot int, o *Outcome) (halted string, err error) {
+	d, err := t.destByName(o.Job.Dest)
+	if err != nil {
+		return "", err
+	}
+	if k := claimKey(d.id, slot); t.bucket(bucketClaims).Get(k) != nil {
+		if err := t.del(bucketClaims, k); err != nil {
+			return "", err
+		}
+	}
+	j, err := t.findJob(d, &o.Job, !d.AppendOnly)
+	if err != nil || j == nil {
+		return "", err
+	}
+	replaced := j.rev != o.Job.Revision
+	if o.Error != "" && (o.Verdict == Retry || o.Verdict == Dead) {
+		d.LastError, d.LastErrorAt = o.Error, round(o.At)
+		t.touch(d)
+	}
+	switch o.Verdict {
+	case Delivered:
+		return "", t.delivered(d, j, o, replaced)
+	case Retry:
+		return "", t.retried(j, o)
+	case Dead:
+		if replaced {
+			return "", t.addRefs(j, o.Refs) // what was refused is not what waits now
+		}
+		return t.refused(d, j, o)
+	case Release:
+		if !o.Due.IsZero() {
+			j.due = round(o.Due)
+			j.refs = mergeRefs(j.refs, o.Refs)
+			return "", t.saveJob(j)
+		}
+		return "", t.addRefs(j, o.Refs)
+	case Skip:
+		if replaced {
+			return "", t.addRefs(j, o.Refs)
+		}
+		return "", t.skipped(d, j, o)
+	}
+	return "", fmt.Errorf("there is no verdict %d", o.Verdict)
+}
+
+func (t *txn) delivered(d *destRec, j *jobRec, o *Outcome, replaced bool) error {
+	refs := mergeRefs(j.refs, o.Refs)
+	ask := false
+	err := t.editReceipt(j, func(r *receiptRec) {
+		r.refs = mergeRefs(r.refs, refs)
+		r.at = round(o.At)
+		if j.kind == TranscriptJob {
+			r.warnings = append(r.warnings, o.Warnings...)
+			return
+		}
+		r.state, r.rev, r.attempts, r.note, r.warnings = stateDelivered, o.Job.Revision, j.attempts+1, "", o.Warnings
+		ask = o.Transcript && !r.transcript
+		r.transcript = r.transcript || ask
+	})
+	if err != nil {
+		return err
+	}
+	if j.kind == CallJob {
+		if err := t.noteDelivery(j, o.SetStatus, o.At); err != nil {
+			return err
+		}
+	} else if err := t.note(j.seen, j.id, o.At, "transcript delivered to "+d.Name); err != nil {
+		return err
+	}
+	if ask {
+		if err := t.awaitTranscript(j, o.At); err != nil {
+			return err
+		}
+	}
+	d.Delivered++
+	d.LastSuccess = round(o.At)
+	d.signature, d.streak = "", nil
+	t.touch(d)
+	if !replaced {
+		if err := t.count(j, func(b *Backfill) { b.Delivered++ }); err != nil {
+			return err
+		}
+		return t.dropJob(d, j)
+	}
+	// The newer revision counts as a job of its own from here.
+	j.flags &^= flagFirst
+	j.refs = refs
+	if err := t.count(j, func(b *Backfill) { b.Queued++; b.Delivered++ }); err != nil {
+		return err
+	}
+	return t.saveJob(j)
+}
+
+func (t *txn) retried(j *jobRec, o *Outcome) error {
+	j.attempts++
+	j.flags |= flagTried
+	j.due = round(o.Due)
+	j.lastError = o.Error
+	j.refs = mergeRefs(j.refs, o.Refs)
+	if o.CountFail {
+		j.fails++
+		if j.firstFail.IsZero() {
+			j.firstFail = round(o.At)
+		}
+	}
+	return t.saveJob(j)
+}
+
+// refused makes a job a dead letter, and halts the destination if it was one too many of a kind.
+func (t *txn) refused(d *destRec, j *jobRec, o *Outcome) (halted string, err error) {
+	if err := t.dropJob(d, j); err != nil {
+		return "", err
+	}
+	j.attempts++
+	j.lastError = o.Error
+	j.refs = mergeRefs(j.refs, o.Refs)
+	if err := t.inheritFirst(j); err != nil {
+		return "", err
+	}
+	j.flags |= flagTried
+	num, err := t.addDead(&deadRec{job: *j, at: round(o.At), err: o.Error, request: o.Request})
+	if err != nil {
+		return "", err
+	}
+	d.Dead++
+	if err := t.count(j, func(b *Backfill) { b.Dead++ }); err != nil {
+		return "", err
+	}
+	err = t.editReceipt(j, func(r *receiptRec) {
+		r.at, r.refs = round(o.At), mergeRefs(r.refs, j.refs)
+		if j.kind == CallJob {
+			r.state, r.attempts, r.note = stateDead, j.attempts, o.Error
+		}
+	})
+	if err != nil || o.HaltAfter <= 0 {
+		return "", err
+	}
+	if d.signature != o.Signature {
+		d.signature, d.streak = o.Signature, nil
+	}
+	d.streak = append(d.streak, rejection{num: num, lane: j.lane})
+	if len(d.streak) > maxStreak {
+		d.streak = d.streak[len(d.streak)-maxStreak:]
+	}
+	lanes := map[Lane]bool{}
+	for _, x := range d.streak {
+		lanes[x.lane] = true
+	}
+	if len(lanes) < o.HaltAfter {
+		return "", nil
+	}
+	return t.haltStreak(d, o)
+}
+
+// haltStreak halts a destination that refuses call after call for one reason, and puts them all back.
+func (t *txn) haltStreak(d *destRec, o *Outcome) (string, error) {
+	streak := d.streak
+	d.signature, d.streak = "", nil
+	d.Halted = fmt.Sprintf("%d calls in a row were refused for the same reason: %s", len(streak), o.Error)
+	d.HaltedAt = round(o.At)
+	for _, x := range streak {
+		r, err := t.deadLetter(x.num)
+		if err != nil {
+			return "", err
+		}
+		if r == nil {
+			continue
+		}
+		if _, err := t.revive(x.num, r, false); err != nil {
+			return "", err
+		}
+	}
+	return d.Halted, nil
+}
+
+func (t *txn) skipped(d *destRec, j *jobRec, o *Outcome) error {
+	if err := t.dropJob(d, j); err != nil {
+		return err
+	}
+	if err := t.count(j, func(b *Backfill) { b.Queued-- }); err != nil {
+		return err
+	}
+	if err := t.inheritFirst(j); err != nil {
+		return err
+	}
+	return t.editReceipt(j, func(r *receiptRec) {
+		r.at, r.refs = round(o.At), mergeRefs(r.refs, mergeRefs(j.refs, o.Refs))
+		if j.kind == CallJob {
+			r.state, r.attempts, r.note, r.warnings = stateSkipped, j.attempts+1, o.Error, o.Warnings
+		}
+	})
+}
+
+// inheritFirst makes the next revision of a call the first one, when the one that was it has left the outbox without arriving.
+func (t *txn) inheritFirst(j *jobRec) error {
+	if j.kind != CallJob || !j.first() {
+		return nil
+	}
+	jobs, err := t.outstanding(j.jobKey)
+	if err != nil || len(jobs) == 0 || jobs[0].tried() {
+		return err
+	}
+	jobs[0].flags |= flagFirst
+	return t.saveJob(jobs[0])
+}

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+)
+
+func (t *txn) watch(kind WatchKind, id string) (*watchRec, error) {
+	return load(t.bucket(bucketWatches), bucketWatches, watchKey(kind, id), decodeWatch)
+}
+
+func (t *txn) addWatch(kind WatchKind, id string, w *watchRec) error {
+	if err := t.watching(kind, 1); err != nil {
+		return err
+	}
+	if err := t.put(bucketDue, dueKey(kind, w.due, id), []byte{}); err != nil {
+		return err
+	}
+	return t.saveWatch(kind, id, w)
+}
+
+// saveWatch writes a watch that is due as before.
+func (t *txn) saveWatch(kind WatchKind, id string, w *watchRec) error {
+	k := watchKey(kind, id)
+	return t.put(bucketWatches, k, w.encode(k))
+}
+
+func (t *txn) watching(kind WatchKind, n int) error {
+	m, err := t.state()
+	if err != nil {
+		return err
+	}
+	if kind == TranscriptWatch {
+		m.transcripts += n
+	} else {
+		m.unfinished += n
+	}
+	t.metaDirty = true
+	return nil
+}
+
+// endWatch takes a watch away and tells whether there was one.
+func (t *txn) endWatch(kind WatchKind, id string) (bool, error) {
+	w, err := t.watch(kind, id)
+	if w == nil || err != nil {
+		return false, err
+	}
+	if err := t.watching(kind, -1); err != nil {
+		return false, err
+	}
+	if err := t.del(bucketDue, dueKey(kind, w.due, id)); err != nil {
+		return false, err
+	}
+	return true, t.del(bucketWatches, watchKey(kind, id))
+}
+
+// mergeWatch brings the body of a watch up to date, if there is one.
+func (in *intake) mergeWatch(kind WatchKind, id string, body []byte) error {
+	w, err := in.watch(kind, id)
+	if w == nil || err != nil {
+		return err
+	}
+	merged := in.p.merge(w.body, body)
+	if bytes.Equal(merged, w.body) {
+		return nil
+	}
+	w.body = merged
+	return in.saveWatch(kind, id, w)
+}
+
+// DueWatches implements Store.
+func (d *DB) DueWatches(kind WatchKind, now time.Time, n int) (due []Watch, next time.Time, err error) {
+	err = d.view(func(t *txn) error {
+		c := t.bucket(bucketDue).Cursor()
+		for k, _ := c.Seek([]byte{byte(kind)}); len(k) > 9 && k[0] == byte(kind); k, _ = c.Next() {
+			at := keyTime(k[1:])
+			if at.After(now) || len(due) >= n {
+				next = at
+				return nil
+			}
+			id := string(k[9:])
+			w, err := t.watch(kind, id)
+			if err != nil {
+				return err
+			}
+			if w == nil {
+				return damaged(bucketDue, k, "it names a watch that is not there")
+			}
+			x, err := t.shown(kind, id, w)
+			if err != nil {
+				return err
+			}
+			due = append(due, x)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return due, next, nil
+}
+
+func (t *txn) shown(kind WatchKind, id string, w *watchRec) (Watch, error) {
+	x := Watch{Kind: kind, ID: id, Body: w.body, Since: w.since, Attempts: w.attempts, Due: w.due, Note: w.note}
+	for _, wd := range w.dests {
+		r, err := t.destByID(wd.dest)
+		if err != nil {
+			return x, err
+		}
+		x.Dests = append(x.Dests, r.Name)
+	}
+	return x, nil
+}
+
+// Postpone implements Store.
+func (d *DB) Postpone(w Watch) error {
+	return d.update(func(t *txn) error {
+		r, err := t.watch(w.Kind, w.ID)
+		if r == nil || err != nil {
+			return err
+		}
+		if due := round(w.Due); !due.Equal(r.due) {
+			if err := t.del(bucketDue, dueKey(w.Kind, r.due, w.ID)); err != nil {
+				return err
+			}
+			if err := t.put(bucketDue, dueKey(w.Kind, due, w.ID), []byte{}); err != nil {
+				return err
+			}
+			r.due = due
+		}
+		r.since, r.attempts, r.note = w.Since, w.Attempts, w.Note
+		return t.saveWatch(w.Kind, w.ID, r)
+	})
+}
+
+// DropWatch implements Store.
+func (d *DB) DropWatch(kind WatchKind, id, why string, at time.Time) error {
+	return d.update(func(t *txn) error {
+		w, err := t.watch(kind, id)
+		if w == nil || err != nil {
+			return err
+		}
+		if _, err := t.endWatch(kind, id); err != nil {
+			return err
+		}
+		if kind != TranscriptWatch {
+			return nil // the call has no life yet
+		}
+		return t.note(w.seen, id, at, why)
+	})
+}
+
+// awaitTranscript adds a destination to the watch for the call's transcript.
+func (t *txn) awaitTranscript(j *jobRec, at time.Time) error {
+	w, err := t.watch(TranscriptWatch, j.id)
+	if err != nil {
+		return err
+	}
+	x := watchDest{dest: j.dest, lane: j.lane, backfill: j.backfill}
+	if w == nil {
+		return t.addWatch(TranscriptWatch, j.id, &watchRec{due: round(at), body: j.body, when: j.when, seen: j.seen, dests: []watchDest{x}})
+	}
+	if slices.ContainsFunc(w.dests, func(o watchDest) bool { return o.dest == j.dest }) {
+		return nil
+	}
+	w.dests = append(w.dests, x)
+	return t.saveWatch(TranscriptWatch, j.id, w)
+}
+
+// Attach implements Store.
+func (d *DB) Attach(id string, body []byte, at time.Time) error {
+	return d.update(func(t *txn) error {
+		w, err := t.watch(TranscriptWatch, id)
+		if w == nil || err != nil {
+			return err
+		}
+		if _, err := t.endWatch(TranscriptWatch, id); err != nil {
+			return err
+		}
+		for _, x := range w.dests {
+			to, err := t.destByID(x.dest)
+			if err != nil {
+				return err
+			}
+			j := &jobRec{
+				jobKey:  jobKey{dest: x.dest, prio: prioOf(x.backfill), when: w.when, id: id, kind: TranscriptJob, rev: 1},
+				jobHead: jobHead{lane: x.lane, backfill: x.backfill},
+				seen:    w.seen, body: body,
+			}
+			if err := t.addJob(to, j); err != nil {
+				return err
+			}
+		}
+		return t.note(w.seen, id, at, fmt.Sprintf("transcript found after %d asks", w.attempts+1))
+	})
+}
