@@ -131,6 +131,9 @@ func (c *courier) passedSince(t time.Time) bool {
 func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.Outcome) *store.Job {
 	done := c.e.busy.begin("settle " + c.d.Name)
 	defer done()
+	if o.Verdict == store.Dead && o.Signature != "" && c.isHalted() {
+		o.Verdict = store.Release // halted meanwhile, for this very error most likely: it stays in the outbox with the others
+	}
 	var claim *store.JobRef
 	if ctx.Err() == nil {
 		claim = c.tryNext()
