@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
+	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -28,7 +30,7 @@ var kinds = []kind{
 
 var (
 	crmKeys  = []string{"on_many", "on_missing", "fields", "protect"}
-	httpKeys = []string{"ca_file", "client_cert", "client_key", "headers", "proxy"}
+	httpKeys = keysOf(reflect.TypeFor[httpx.Config]())
 )
 
 func (d *decoder) checkDestinations(c *Config) {
@@ -36,7 +38,7 @@ func (d *decoder) checkDestinations(c *Config) {
 		if n := d.node("crm"); n != nil && !isNull(n) && n.Content != nil {
 			return // what stands there has its faults
 		}
-		dest := Destination{Name: "crm", SQLite: &SQLite{Path: filepath.Join(filepath.Dir(c.Store.Bolt.Path), "crm.db")}}
+		dest := Destination{Name: "crm", SQLite: &sqlite.Config{Path: filepath.Join(filepath.Dir(c.Store.Bolt.Path), "crm.db")}}
 		dest.SetDefaults()
 		dest.Mapping = c.Mapping.over(Mapping{})
 		c.CRM = []Destination{dest}
@@ -60,10 +62,9 @@ func (d *decoder) checkDestinations(c *Config) {
 		}
 		d.checkFilter(dest.Filter, key+".filter")
 		d.checkHTTP(dest.HTTP, key)
+		d.refused(key, dest.HTTP.Validate())
 		d.checkMapping(&dest.Mapping, key+".mapping")
 		dest.Mapping = c.Mapping.over(dest.Mapping)
-		d.oneOf(key+".on_many", dest.OnMany, "recent", "skip", "first", "all")
-		d.oneOf(key+".on_missing", dest.OnMissing, "create", "skip", "dead")
 		d.checkKind(dest, key, files)
 		for k, s := range d.secrets {
 			if rest, ok := strings.CutPrefix(k, key+"."); ok {
@@ -99,6 +100,10 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 	}
 	k := chosen[0]
 	at := join(key, k.name)
+	if k.crm {
+		d.oneOf(key+".on_many", dest.OnMany, "recent", "skip", "first", "all")
+		d.oneOf(key+".on_missing", dest.OnMissing, "create", "skip", "dead")
+	}
 	d.refuse(key, k.name, crmKeys, k.crm, "which keeps no contacts that others change")
 	d.refuse(key, k.name, httpKeys, k.http, "which does not speak HTTP")
 	if value := reflect.ValueOf(*dest); !d.faultyBelow(at) {
@@ -106,6 +111,16 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 			if v, ok := value.FieldByIndex(f.index).Interface().(interface{ Validate() error }); ok && f.key == k.name {
 				d.refused(at, v.Validate())
 			}
+		}
+	}
+	if w := dest.Webhook; w != nil {
+		d.checkHTTP(w.Config, at)
+		w.Config = w.Or(dest.HTTP)
+		if w.Timeout == 0 {
+			w.Timeout = webhook.DefaultTimeout
+		}
+		if len(w.Events) == 0 {
+			w.Events = slices.Clone(webhook.DefaultEvents)
 		}
 	}
 	if k.path == nil {
@@ -154,7 +169,7 @@ func (d *decoder) refused(key string, err error) {
 	if m := keyInError.FindStringSubmatch(text); m != nil {
 		key, text = join(key, m[1]), m[2]
 	}
-	d.hide(key, text, "")
+	d.fault(d.node(key), key, "", text, "")
 }
 
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$`)
@@ -170,29 +185,11 @@ func (d *decoder) checkFilter(f Filter, key string) {
 	}
 }
 
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-
-func (d *decoder) checkHTTP(h HTTP, key string) {
+// checkHTTP looks at what HTTP kinds share. key is where it stands: the destination, or the kind below it.
+func (d *decoder) checkHTTP(h httpx.Config, key string) {
 	d.readable(key+".ca_file", h.CAFile)
 	d.readable(key+".client_cert", h.ClientCert)
 	d.readable(key+".client_key", h.ClientKey)
-	if (h.ClientCert == "") != (h.ClientKey == "") {
-		have, lack := "client_cert", "client_key"
-		if h.ClientCert == "" {
-			have, lack = lack, have
-		}
-		d.bad(join(key, have), "it is of no use without "+lack, "add "+lack)
-	}
-	d.checkProxy(key+".proxy", h.Proxy.Reveal())
-	for name, value := range h.Headers {
-		at := join(key+".headers", name)
-		switch {
-		case !headerName.MatchString(name):
-			d.hide(key+".headers", "a header's name has a character that none can have", "write {X-Name: value}, with a space after the colon")
-		case strings.ContainsFunc(value.Reveal(), unicode.IsControl):
-			d.hide(at, "there is a line break or control character in it", "write it on one line")
-		}
-	}
 }
 
 // checkMapping looks at a mapping and gives its dispositions their normalised names.

@@ -5,6 +5,10 @@ package config
 import (
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -102,11 +106,11 @@ type Destination struct {
 	Steps     Steps             `yaml:"steps"`
 	Protect   []string          `yaml:"protect"`
 	Mapping   Mapping           `yaml:"mapping"` // what the file says, laid over the common one
-	HTTP      `yaml:",inline"`
+	HTTP      httpx.Config      `yaml:",inline"` // for kinds that speak HTTP; already laid under the kind's own
 
-	SQLite  *SQLite  `yaml:"sqlite"`
-	Webhook *Webhook `yaml:"webhook"`
-	JSONL   *JSONL   `yaml:"jsonl"`
+	SQLite  *sqlite.Config  `yaml:"sqlite"`
+	Webhook *webhook.Config `yaml:"webhook"`
+	JSONL   *jsonl.Config   `yaml:"jsonl"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`
@@ -140,15 +144,6 @@ type Steps struct {
 	Link       bool `yaml:"link"`
 	Task       bool `yaml:"task"`
 	Transcript bool `yaml:"transcript"`
-}
-
-// HTTP is what every kind that speaks HTTP takes.
-type HTTP struct {
-	CAFile     string                 `yaml:"ca_file"`
-	ClientCert string                 `yaml:"client_cert"`
-	ClientKey  string                 `yaml:"client_key"`
-	Headers    map[string]secret.Text `yaml:"headers"` // they often carry a token
-	Proxy      secret.Text            `yaml:"proxy"`   // it may hold a password
 }
 
 // Admin says where the daemon can be reached.

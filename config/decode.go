@@ -161,20 +161,25 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, key string) {
 	}
 	d.entries(n, key, func(k, val *yaml.Node) {
 		path := join(key, k.Value)
-		if f, ok := byKey[k.Value]; ok {
+		f, ok := byKey[k.Value]
+		if base, cut := strings.CutSuffix(k.Value, "_file"); cut {
+			if s, is := byKey[base]; is && holdsSecret(s.typ) {
+				d.at[path] = place{k, val}
+				file := d.secretFile(val, v.FieldByIndex(s.index), path, join(key, base))
+				if ok && file != "" { // it is read by who uses it
+					v.FieldByIndex(f.index).SetString(file)
+					v.FieldByIndex(s.index).SetZero()
+				}
+				return
+			}
+		}
+		if ok {
 			d.at[path] = place{k, val}
 			d.value(val, v.FieldByIndex(f.index), path)
 			if isPath(f) {
 				d.resolve(val, v.FieldByIndex(f.index), path)
 			}
 			return
-		}
-		if base, ok := strings.CutSuffix(k.Value, "_file"); ok {
-			if f, ok := byKey[base]; ok && holdsSecret(f.typ) {
-				d.at[path] = place{k, val}
-				d.secretFile(val, v.FieldByIndex(f.index), path, join(key, base))
-				return
-			}
 		}
 		problem, remedy := d.unknown(t, k.Value)
 		d.fault(k, path, "", problem, remedy)
@@ -204,10 +209,14 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, key string) {
 	m := reflect.MakeMap(v.Type())
 	elem := v.Type().Elem()
 	d.entries(n, key, func(k, val *yaml.Node) {
+		if word, _, cut := strings.Cut(k.Value, ":"); cut && holdsSecret(elem) {
+			d.fault(k, key, "", "a name here holds a colon", "write a space after "+name(word)+":")
+			return
+		}
 		name, into := k.Value, d.value
 		if base, ok := strings.CutSuffix(name, "_file"); ok && holdsSecret(elem) {
 			name = base
-			into = func(n *yaml.Node, v reflect.Value, path string) { d.secretFile(n, v, twin(path), path) }
+			into = func(n *yaml.Node, v reflect.Value, path string) { _ = d.secretFile(n, v, twin(path), path) }
 		}
 		path := join(key, name)
 		d.at[join(key, k.Value)] = place{k, val}
@@ -235,7 +244,11 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.fault(n, key, "", "a list is expected here, not "+kindName(n), "write [one, two], or a line beginning with - for each")
+		value := ""
+		if n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String {
+			value = n.Value
+		}
+		d.fault(n, key, value, "a list is expected here, not "+kindName(n), "write [one, two], or a line beginning with - for each")
 		return
 	}
 	s := reflect.MakeSlice(v.Type(), 0, len(n.Content))

@@ -59,7 +59,7 @@ const maxFaults = 50
 
 func (e Errors) sorted() Errors {
 	slices.SortStableFunc(e, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Problem, b.Problem))
 	})
 	if len(e) > maxFaults {
 		rest := len(e) - maxFaults

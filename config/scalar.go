@@ -208,7 +208,9 @@ func (d *decoder) resolve(n *yaml.Node, v reflect.Value, key string) {
 		d.fault(target(n), key, path, "~ is not the home directory here", "write the whole path, or ${HOME}")
 		return
 	}
-	v.SetString(d.abs(path))
+	if path != ":memory:" { // no file; the kind has its own word on that
+		v.SetString(d.abs(path))
+	}
 }
 
 // putSecret stores a secret in either of its types.
@@ -221,44 +223,52 @@ func (d *decoder) putSecret(v reflect.Value, key string, s SecretRef) {
 	}
 }
 
-// secretFile reads the file that a *_file key names; key is that one, of the secret it stands for.
-func (d *decoder) secretFile(n *yaml.Node, v reflect.Value, key, of string) {
+// secretFile reads the file that a *_file key names; key is that one, of the secret it stands for. It returns the
+// file's path, or nothing when there is no such secret.
+func (d *decoder) secretFile(n *yaml.Node, v reflect.Value, key, of string) string {
 	n = target(n)
 	if n.Kind != yaml.ScalarNode {
 		d.fault(n, key, "", "a file's name is expected here, not "+kindName(n), "")
-		return
+		return ""
 	}
 	if isNull(n) {
-		return
+		return ""
 	}
 	name, err := d.expand(n.Value)
 	if err != nil || name == "" {
 		p := &problem{"it names no file", "name one, or remove the key"}
 		_ = errors.As(err, &p)
 		d.fault(n, key, "", p.what, p.remedy)
-		return
+		return ""
 	}
 	path := d.secretPath(name)
 	s, err := readSecret(path)
 	if err != nil {
-		what, remedy := "cannot read "+quote(path), "put the secret there"
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			what += ": " + pe.Err.Error()
-		}
-		switch {
-		case likeKey(name):
-			what, remedy = "there is no such file", "this key takes the name of a file; what stands here looks like the secret itself"
-		case errors.Is(err, os.ErrPermission):
-			remedy = "let the service's user read it"
-		}
+		what, remedy := unreadable(name, path, err)
 		d.fault(n, key, "", what, remedy)
-		return
+		return ""
 	}
 	if fi, err := os.Stat(path); err == nil && fi.Mode().Perm()&0o007 != 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("%s: %s can be read by everybody on this machine; run: chmod o= %s", key, path, path))
+		d.warn("%s: %s can be read by everybody on this machine; run: chmod o= %s", key, path, path)
 	}
 	d.putSecret(v, of, SecretRef{Value: s, File: path})
+	return path
+}
+
+// unreadable says why a secret's file was not taken.
+func unreadable(name, path string, err error) (what, remedy string) {
+	if likeKey(name) {
+		return "there is no such file", "this key takes the name of a file; what stands here looks like the secret itself"
+	}
+	what, remedy = "cannot read "+quote(path), "put the secret there"
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		what += ": " + pe.Err.Error()
+	}
+	if errors.Is(err, os.ErrPermission) {
+		remedy = "let the service's user read it"
+	}
+	return what, remedy
 }
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
