@@ -59,9 +59,9 @@ func readReset(s string, now time.Time) time.Time {
 			return time.Time{}
 		case f <= maxWindow.Seconds():
 			t = now.Add(time.Duration(f * float64(time.Second)))
-		case f >= 1e9 && f < 1e11:
+		case f >= 3e8 && f < 1e11: // from 1979 on
 			t = time.UnixMilli(int64(f * 1000))
-		case f >= 1e12 && f < 1e14:
+		case f >= 3e11 && f < 1e14:
 			t = time.UnixMilli(int64(f))
 		default:
 			return time.Time{}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,22 @@ func client(t *testing.T, base string) *vinfer.Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// clock is a time that a test moves on while servers read it.
+type clock struct{ atomic.Pointer[time.Time] }
+
+func at(t time.Time) *clock {
+	var c clock
+	c.Store(&t)
+	return &c
+}
+
+func (c *clock) now() time.Time { return *c.Load() }
+
+func (c *clock) add(d time.Duration) {
+	t := c.now().Add(d)
+	c.Store(&t)
 }
 
 // all pages through a listing, moving by the distinct ids of each page.
@@ -172,9 +189,9 @@ func TestOneCallInBothDialects(t *testing.T) {
 func TestTimePasses(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.String(), func(t *testing.T) {
-			now := time.Date(2024, 2, 1, 9, 0, 0, 0, time.UTC)
+			clock := at(time.Date(2024, 2, 1, 9, 0, 0, 0, time.UTC))
 			s := simulator.New(simulator.Options{
-				Seed: 2, Calls: 10, Dialect: d, Rate: 6, InProgress: 2, Now: func() time.Time { return now },
+				Seed: 2, Calls: 10, Dialect: d, Rate: 6, InProgress: 2, Now: clock.now,
 				TranscriptDelay: 2 * time.Minute, LateDispositions: 1, LimitPerMinute: -1, Span: 2 * time.Minute,
 			})
 			base := s.Start(t)
@@ -189,7 +206,7 @@ func TestTimePasses(t *testing.T) {
 			if want := map[simulator.Dialect]int{simulator.Guide: 8, simulator.Reference: 10}[d]; len(before) != want || running != want-8 {
 				t.Fatalf("%d calls, %d going on", len(before), running)
 			}
-			now = now.Add(30 * time.Minute)
+			clock.add(30 * time.Minute)
 			after := all(t, c, vinfer.Query{Limit: 100})
 			if len(after) < 150 || len(s.IDs()) < 150 {
 				t.Fatalf("%d calls half an hour later", len(after))
@@ -212,8 +229,9 @@ func TestTimePasses(t *testing.T) {
 }
 
 func TestScriptedCalls(t *testing.T) {
-	now := time.Date(2024, 2, 1, 9, 0, 0, 0, time.UTC)
-	s := simulator.New(simulator.Options{Seed: 2, Now: func() time.Time { return now }, TranscriptDelay: time.Minute})
+	clock := at(time.Date(2024, 2, 1, 9, 0, 0, 0, time.UTC))
+	now := clock.now()
+	s := simulator.New(simulator.Options{Seed: 2, Now: clock.now, TranscriptDelay: time.Minute})
 	c := client(t, s.Start(t))
 	s.Add(
 		simulator.Call{ID: "plain", Phone: "+919999900001", Duration: time.Minute, Disposition: "interested"},
@@ -235,7 +253,8 @@ func TestScriptedCalls(t *testing.T) {
 	if !slices.Equal(ids, []string{"future", "plain"}) || len(p.Broken) != 1 || p.Broken[0].ID != "raw" || p.Total != 3 {
 		t.Fatalf("listed %v, broken %+v, total %d", ids, p.Broken, p.Total)
 	}
-	now = now.Add(2 * time.Hour)
+	clock.add(2 * time.Hour)
+	now = clock.now()
 	s.Set("going", func(c *simulator.Call) { c.Status, c.End = "", now })
 	s.Set("plain", func(c *simulator.Call) { c.Disposition = "escalated" })
 	s.Set("nobody", func(*simulator.Call) { t.Error("a call that is not there was changed") })
