@@ -28,9 +28,9 @@ type Client struct {
 
 var _ Backend = (*Client)(nil)
 
-// Dial returns a client of the daemon that listens on the socket; ErrNoDaemon if there is none. A socket that this user may
-// not open is an error that says so.
-func Dial(path string) (*Client, error) {
+// Dial returns a client of the daemon that listens on the socket and holds the store at storePath; ErrNoDaemon if there is
+// none, also if the daemon there is another configuration's. A socket that this user may not open is an error that says so.
+func Dial(path, storePath string) (*Client, error) {
 	dial := func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", path)
 	}
@@ -42,10 +42,24 @@ func Dial(path string) (*Client, error) {
 		return nil, fmt.Errorf("%w %s", ErrNoDaemon, path)
 	}
 	_ = c.Close()
-	return &Client{http: &http.Client{Transport: &http.Transport{
+	client := &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-	}}}, nil
+	}}}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var whose string
+	if err := client.call(ctx, "whose", struct{}{}, &whose, nil); err != nil {
+		return nil, fmt.Errorf("the daemon at %s: %w", path, err)
+	}
+	if whose != storePath {
+		client.Close()
+		return nil, fmt.Errorf("%w %s for this configuration (the one there holds %s)", ErrNoDaemon, path, whose)
+	}
+	return client, nil
 }
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // call asks for one operation and decodes its result into out.
 func (c *Client) call(ctx context.Context, op string, in, out any, progress func(engine.BackfillProgress)) error {

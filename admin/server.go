@@ -39,9 +39,9 @@ type Server struct {
 	path string
 }
 
-// Serve listens on the Unix socket at path, replacing one that nobody listens on, and answers for b until Close. The
-// socket is 0660 and belongs to the group vinfer-sync where there is one.
-func Serve(path string, b Backend, log *slog.Logger) (*Server, error) {
+// Serve listens on the Unix socket at path, replacing one that nobody listens on, and answers for b until Close. storePath
+// tells commands whose daemon this is. The socket is 0660 and belongs to the group vinfer-sync where there is one.
+func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // others must reach the socket; its own mode guards it
 		return nil, fmt.Errorf("admin.socket: %w", err)
 	}
@@ -68,7 +68,7 @@ func Serve(path string, b Backend, log *slog.Logger) (*Server, error) {
 		}
 	}
 	s := &Server{ln: ln, path: path}
-	s.http = &http.Server{Handler: handler(b), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.http = &http.Server{Handler: handler(b, storePath), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = s.http.Serve(ln) }()
 	return s, nil
 }
@@ -76,8 +76,9 @@ func Serve(path string, b Backend, log *slog.Logger) (*Server, error) {
 // Close ends the server; commands in the middle of something are cut off.
 func (s *Server) Close() error { return s.http.Close() }
 
-func handler(b Backend) http.Handler {
+func handler(b Backend, storePath string) http.Handler {
 	mux := http.NewServeMux()
+	answer(mux, "whose", func(context.Context, struct{}) (string, error) { return storePath, nil })
 	answer(mux, "status", func(ctx context.Context, _ struct{}) (engine.Status, error) { return b.Status(ctx) })
 	answer(mux, "once", func(ctx context.Context, _ struct{}) (engine.Summary, error) { return b.Once(ctx) })
 	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })

@@ -82,6 +82,17 @@ func KnownParam(s store.Store) string {
 	return string(boundOf(&b))
 }
 
+// BoundFor returns the bound that a setting of cursor_param uses at a server; empty: it honours none that the setting allows.
+func BoundFor(setting string, b vinfer.Bounds) string {
+	switch {
+	case b.After && setting != string(vinfer.From):
+		return string(vinfer.After)
+	case b.From && setting != string(vinfer.After):
+		return string(vinfer.From)
+	}
+	return ""
+}
+
 func boundOf(b *vinfer.Bounds) vinfer.Bound {
 	if b.After {
 		return vinfer.After

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// maxSkew is how far the local clock may be from the API's before check complains.
+const maxSkew = 30 * time.Second
+
+func checkCommand(a *app) *cobra.Command {
+	var offline bool
+	c := &cobra.Command{
+		Use: "check", Short: "Check the configuration, the key and every destination, without writing",
+		Long: "Checks the configuration, then the key, the cursor parameter, the clock and every destination. Nothing is written.\n\nExit codes: 0 fine; 1 something is wrong; 69 VInfer or a destination cannot be reached; 77 the key was refused; 78 bad configuration.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			warn(c, cfg)
+			t := &checkTable{w: tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)}
+			t.row("configuration", "", nil, cfg.File)
+			if !offline {
+				ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+				defer cancel()
+				t.vinfer(ctx, a, cfg)
+				for i := range cfg.CRM {
+					t.destination(ctx, cfg, &cfg.CRM[i])
+				}
+			}
+			return t.end(c.OutOrStdout())
+		},
+	}
+	c.Flags().BoolVar(&offline, "offline", false, "only the configuration")
+	return c
+}
+
+// checkTable prints findings and remembers the exit code that they call for.
+type checkTable struct {
+	w    *tabwriter.Writer
+	code int
+}
+
+func (t *checkTable) row(part, subject string, err error, detail string) {
+	state := "ok"
+	if err != nil {
+		state = "FAILS"
+		detail = joinText(err.Error(), detail)
+		if t.code == exitFine {
+			t.code = exitLeft
+		}
+	}
+	fmt.Fprintf(t.w, "%s\t%s\t%s\t%s\n", state, part, subject, detail)
+}
+
+func joinText(a, b string) string {
+	if b == "" {
+		return a
+	}
+	return a + "; " + b
+}
+
+func (t *checkTable) end(io.Writer) error {
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	if t.code != exitFine {
+		return &exitError{t.code, nil}
+	}
+	return nil
+}
+
+// worse raises the exit code: a refused key, then what cannot be reached, before anything else.
+func (t *checkTable) worse(code int) {
+	if t.code != exitRefused {
+		t.code = code
+	}
+}
+
+func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
+	api, err := newClient(cfg, a.logger(cfg))
+	if err != nil {
+		t.row("vinfer", "client", err, "")
+		return
+	}
+	defer api.Close()
+	b, err := api.Probe(ctx)
+	switch {
+	case errors.Is(err, vinfer.ErrRefused):
+		t.row("vinfer", "key", err, "put a valid key where vinfer.api_key says; a Read-Only key is enough")
+		t.worse(exitRefused)
+		return
+	case err != nil:
+		t.row("vinfer", "connection", err, "see vinfer.base_url, vinfer.proxy and the firewall")
+		t.worse(exitUnreachable)
+		return
+	}
+	t.row("vinfer", "key", nil, cfg.VInfer.BaseURL+" accepts it")
+	switch param := engine.BoundFor(cfg.VInfer.CursorParam, b); {
+	case b.Empty:
+		t.row("vinfer", "cursor parameter", nil, "not known yet: the workspace shows no calls; it is found out with the first one")
+	case param == "":
+		t.row("vinfer", "cursor parameter", engine.ErrUnbounded, "cursor_param is "+cfg.VInfer.CursorParam+"; set it to auto, or ask VInfer which one this workspace takes")
+	default:
+		upper := "no upper bound: a long range is read as one listing"
+		if b.To {
+			upper = "`to` bounds it from above"
+		}
+		t.row("vinfer", "cursor parameter", nil, param+" is honoured; "+upper)
+	}
+	skew := api.Skew()
+	if skew > maxSkew || skew < -maxSkew {
+		t.row("vinfer", "clock", fmt.Errorf("this machine's clock is %s off VInfer's", (-skew).Round(time.Second)), "set it, with chrony or systemd-timesyncd")
+	} else {
+		t.row("vinfer", "clock", nil, fmt.Sprintf("%s off VInfer's", skew.Abs().Round(time.Second)))
+	}
+	if l := api.Budget(); l.Known {
+		t.row("vinfer", "request budget", nil, fmt.Sprintf("%d of %d left", l.Remaining, l.Limit))
+	}
+}
+
+func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *config.Destination) {
+	d, err := destination(cfg, c)
+	if err != nil {
+		t.row(c.Name, c.Kind(), err, "")
+		return
+	}
+	if cl, ok := d.Writer.(io.Closer); ok {
+		defer func() { _ = cl.Close() }()
+	}
+	checker, ok := d.Writer.(crm.Checker)
+	if !ok {
+		t.row(c.Name, c.Kind(), nil, "configured")
+		return
+	}
+	for _, f := range checker.Check(ctx, statuses(d)) {
+		t.row(c.Name, f.Subject, f.Err, f.Detail)
+		if f.Err == nil {
+			continue
+		}
+		switch {
+		case crm.VerdictOf(f.Err) == crm.Halt:
+			t.worse(exitRefused)
+		case f.Subject == "connection":
+			t.worse(exitUnreachable)
+		}
+	}
+}
+
+func setupCommand(a *app) *cobra.Command {
+	var dry bool
+	c := &cobra.Command{
+		Use: "setup", Short: "Create what destinations need (fields, tables)", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+			var failed error
+			for i := range cfg.CRM {
+				d, err := destination(cfg, &cfg.CRM[i])
+				if err != nil {
+					return &exitError{exitConfig, err}
+				}
+				failed = errors.Join(failed, setup(c.Context(), w, d, dry))
+			}
+			return errors.Join(w.Flush(), failed)
+		},
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be made")
+	return c
+}
+
+func setup(ctx context.Context, w io.Writer, d engine.Destination, dry bool) error {
+	if cl, ok := d.Writer.(io.Closer); ok {
+		defer func() { _ = cl.Close() }()
+	}
+	p, ok := d.Writer.(crm.Provisioner)
+	if !ok {
+		fmt.Fprintf(w, "%s\tnothing to set up\n", d.Name)
+		return nil
+	}
+	changes, err := p.Provision(ctx, dry)
+	for _, ch := range changes {
+		state := "to do"
+		if ch.Done {
+			state = "done"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, state, ch.Subject, ch.Detail)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.Name, err)
+	}
+	return nil
+}

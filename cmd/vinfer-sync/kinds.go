@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+)
+
+// writer makes the writer of a configured destination: the one list of kinds. identity is what its access depends on.
+func writer(c *config.Destination) (w crm.Writer, identity string, err error) {
+	switch {
+	case c.SQLite != nil:
+		w, err = sqlite.New(*c.SQLite)
+		return w, identityOf(c.SQLite.Path), err
+	case c.JSONL != nil:
+		w, err = jsonl.New(*c.JSONL)
+		return w, identityOf(c.JSONL.Path), err
+	case c.Webhook != nil:
+		cfg := *c.Webhook
+		w, err = webhook.New(cfg, c.Workers)
+		return w, identityOf(cfg.URL, cfg.Secret.Reveal(), fmt.Sprint(len(cfg.Headers))), err
+	}
+	return nil, "", fmt.Errorf("no kind is configured")
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/admin"
+	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// pipeline is everything that one configuration opens, and how to close it.
+type pipeline struct {
+	api    *vinfer.Client
+	store  store.Store
+	dests  []engine.Destination
+	engine *engine.Engine
+	local  *admin.Local
+}
+
+// newClient makes the API's client.
+func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
+	return vinfer.New(vinfer.Config{
+		BaseURL:   cfg.VInfer.BaseURL,
+		Key:       func() (secret.Text, error) { return cfg.VInfer.APIKey.Read() },
+		Timeout:   cfg.VInfer.Timeout,
+		Reserve:   float64(cfg.VInfer.RateReserve),
+		CAFile:    cfg.VInfer.CAFile,
+		Proxy:     cfg.VInfer.Proxy.Reveal(),
+		UserAgent: "vinfer-sync/" + version,
+		Logger:    log,
+	})
+}
+
+// openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
+func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
+	p := &pipeline{}
+	var err error
+	if p.store, err = store.Open(cfg.Store.Bolt.Path, store.Options{}); err != nil {
+		return nil, err
+	}
+	if p.api, err = newClient(cfg, log); err != nil {
+		return nil, errors.Join(&exitError{exitConfig, err}, p.close())
+	}
+	for i := range cfg.CRM {
+		d, err := destination(cfg, &cfg.CRM[i])
+		if err != nil {
+			return nil, errors.Join(&exitError{exitConfig, err}, p.close())
+		}
+		p.dests = append(p.dests, d)
+	}
+	p.engine, err = engine.New(engine.Options{
+		Name: cfg.Name, Version: version, API: p.api, Store: p.store, Destinations: p.dests,
+		CursorParam: cfg.VInfer.CursorParam, Campaigns: cfg.VInfer.Campaigns, PageSize: cfg.VInfer.PageSize,
+		Start: startOf(cfg), Lookback: cfg.Lookback, MaxCall: cfg.MaxCall, Schedule: cfg.Schedule,
+		FetchTranscripts: cfg.Transcripts.Fetch, GiveUpAfter: cfg.Transcripts.GiveUpAfter,
+		Retention: cfg.Retention, Ledger: cfg.Ledger, Region: cfg.Region, Zone: cfg.Location(), Logger: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.local = &admin.Local{Store: p.store, Engine: p.engine, Name: cfg.Name, Version: version}
+	return p, nil
+}
+
+// close ends deliveries, closes the destinations and then the store, so that what was delivered is recorded.
+func (p *pipeline) close() error {
+	var errs []error
+	if p.engine != nil {
+		p.engine.Stop()
+	}
+	for _, d := range p.dests {
+		if c, ok := d.Writer.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	if p.api != nil {
+		p.api.Close()
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// destination makes of a configured CRM what the engine takes.
+func destination(cfg *config.Config, c *config.Destination) (engine.Destination, error) {
+	w, identity, err := writer(c)
+	if err != nil {
+		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
+	}
+	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Dispositions: map[string]engine.Rule{}}
+	if mapping.Unknown == "" {
+		mapping.Unknown = cfg.Mapping.Unknown
+	}
+	for _, rules := range []map[string]config.Rule{cfg.Mapping.Dispositions, c.Mapping.Dispositions} {
+		for name, r := range rules {
+			rule := engine.Rule{Status: r.Status}
+			if r.Task != nil {
+				rule.Task = &engine.TaskRule{Title: r.Task.Title, Due: r.Task.Due, Owner: r.Task.Owner}
+			}
+			mapping.Dispositions[engine.Disposition(name)] = rule
+		}
+	}
+	return engine.Destination{
+		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner,
+		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
+		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
+	}, nil
+}
+
+// statuses lists the lead statuses that a destination's mapping can set.
+func statuses(d engine.Destination) []string {
+	var s []string
+	for _, name := range slices.Sorted(maps.Keys(d.Mapping.Dispositions)) {
+		if st := d.Mapping.Dispositions[name].Status; st != "" && !slices.Contains(s, st) {
+			s = append(s, st)
+		}
+	}
+	return s
+}
+
+// identityOf joins what a destination's access depends on.
+func identityOf(parts ...string) string { return strings.Join(parts, "\x00") }
+
+// startOf is the first cursor of an empty store; zero: now.
+func startOf(cfg *config.Config) time.Time {
+	if cfg.Start.At.IsZero() && cfg.Start.Ago == 0 {
+		return time.Time{}
+	}
+	return cfg.Start.Time(time.Now())
+}
