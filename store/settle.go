@@ -193,6 +193,9 @@ func (t *txn) settle(slot int, o *Outcome) (halted string, err error) {
 		return "", err
 	}
 	replaced := j.rev != o.Job.Revision
+	if o.Verdict == Dead && o.Signature != "" && d.Halted != "" {
+		o.Verdict = Release // it was in flight when the destination was halted, for this error most likely: it stays with the others
+	}
 	if o.Error != "" && (o.Verdict == Retry || o.Verdict == Dead) {
 		d.LastError, d.LastErrorAt = o.Error, round(o.At)
 		t.touch(d)

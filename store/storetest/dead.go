@@ -1,0 +1,394 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+// killed makes dead letters of n calls at crm.
+func (e *env) killed(n int) []store.DeadLetter {
+	e.Helper()
+	e.live(0, 20, e.contacts(n)...)
+	for _, ref := range e.heads(crm) {
+		e.attempt(ref, store.Dead, failed("400"), withRefs(map[string]string{"contact": "7"}))
+	}
+	return e.letters(crm)
+}
+
+var deadTests = []test{
+	{"dead letters are listed by destination, in pieces", func(e *env) {
+		l := e.killed(5)
+		e.live(20, 21, rowTo("x", 20, "x", nil, crm2))
+		e.attempt(e.head(crm2), store.Dead, failed("400"))
+		p := closed(21, 22)
+		p.Broken = []store.Broken{{Key: "k", Raw: []byte("raw"), Err: "bad"}}
+		e.ingest(p)
+		equal(e, "at crm", len(l), 5)
+		equal(e, "all", len(e.letters("")), 7)
+		none, err := e.s().DeadLetters("", false, 0, 99)
+		e.must(err)
+		equal(e, "of none", len(none), 1)
+		part, err := e.s().DeadLetters(crm, false, l[1].Num, 2)
+		e.must(err)
+		equal(e, "part", len(part), 2)
+		equal(e, "after", part[0].Num, l[2].Num)
+		_, err = e.s().DeadLetters("nobody", false, 0, 1)
+		wantErr(e, err, store.ErrUnknown)
+		equal(e, "dead", e.stats().Dead, 7)
+	}},
+	{"a retried letter is back at its place with no attempts", func(e *env) {
+		l := e.killed(2)
+		e.live(20, 21, rowTo("x", 19, "0", nil, crm))
+		n, err := e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		equal(e, "back", n, 1)
+		h := e.head(crm)
+		equal(e, "before the later call of its contact", h.ID, "0")
+		equal(e, "attempts", h.Attempts, 0)
+		j := e.claim(h)
+		equal(e, "first", j.First, true)
+		equal(e, "refs", j.Refs["contact"], "7")
+		d := e.dest(crm)
+		equal(e, "dead", d.Dead, 1)
+		equal(e, "pending", d.Pending, 2)
+		_, err = e.s().RetryDead([]uint64{l[0].Num})
+		wantErr(e, err, store.ErrUnknown)
+	}},
+	{"a retried letter of an append-only destination stays as it was sent", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, hook))
+		e.attempt(e.head(hook), store.Dead, failed("400"))
+		l := e.letters(hook)
+		_, err := e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		e.live(9, 10, rowTo("1", 1, "a", fields{"name": "B"}, hook))
+		j, _ := e.deliver(e.head(hook))
+		equal(e, "body", string(j.Body), `{"name":"A"}`)
+		equal(e, "the change follows", e.head(hook).Revision, 2)
+	}},
+	{"a letter that a newer revision has overtaken just ends", func(e *env) {
+		l := e.killed(1)
+		e.live(20, 21, rowTo("0", 1, "0", fields{"name": "B"}, crm))
+		n, err := e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		equal(e, "back", n, 0)
+		equal(e, "revision", e.head(crm).Revision, 2)
+		equal(e, "pending", e.dest(crm).Pending, 1)
+		equal(e, "dead", e.dest(crm).Dead, 0)
+	}},
+	{"letters of no destination are not retried, nor the others with them", func(e *env) {
+		l := e.killed(1)
+		p := closed(21, 22)
+		p.Broken = []store.Broken{{Key: "k", Raw: []byte("raw"), Err: "bad"}}
+		e.ingest(p)
+		all := e.letters("")
+		_, err := e.s().RetryDead([]uint64{l[0].Num, all[1].Num})
+		wantErr(e, err, nil)
+		equal(e, "dead", e.stats().Dead, 2)
+	}},
+	{"dropped letters are gone", func(e *env) {
+		l := e.killed(2)
+		n, err := e.s().DropDead([]uint64{l[0].Num})
+		e.must(err)
+		equal(e, "dropped", n, 1)
+		equal(e, "left", len(e.letters(crm)), 1)
+		equal(e, "dead", e.dest(crm).Dead, 1)
+		same(e, "heads", e.headIDs(crm), nil)
+		_, err = e.s().DropDead([]uint64{l[1].Num, l[0].Num})
+		wantErr(e, err, store.ErrUnknown)
+		equal(e, "all or nothing", e.dest(crm).Dead, 1)
+	}},
+	{"a refused transcript is a letter of its own", func(e *env) {
+		w := e.watched()
+		e.must(e.s().Attach(w.ID, []byte("text"), at(502)))
+		e.attempt(e.head(crm), store.Dead, failed("413"))
+		l := e.letters(crm)
+		equal(e, "kind", l[0].Kind, store.TranscriptJob)
+		equal(e, "the call is delivered", e.way("1", crm).State, "delivered")
+		n, err := e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		equal(e, "back", n, 1)
+		equal(e, "kind", e.head(crm).Kind, store.TranscriptJob)
+	}},
+}
+
+var backfillTests = []test{
+	{"the same flags resume an unfinished backfill", func(e *env) {
+		b, there, err := e.s().OpenBackfill("since=x", []byte("spec"), at(1))
+		e.must(err)
+		equal(e, "there", there, false)
+		again, there, err := e.s().OpenBackfill("since=x", []byte("other"), at(2))
+		e.must(err)
+		equal(e, "there", there, true)
+		equal(e, "id", again.ID, b.ID)
+		equal(e, "spec", string(again.Spec), "spec")
+		other, there, err := e.s().OpenBackfill("since=y", nil, at(2))
+		e.must(err)
+		equal(e, "there", there, false)
+		equal(e, "another", other.ID != b.ID, true)
+		_, err = e.s().Backfill(99)
+		wantErr(e, err, store.ErrUnknown)
+		wantErr(e, e.s().EndRead(99, at(1)), store.ErrUnknown)
+		_, err = e.s().Ingest(backfillPage(99, 1))
+		wantErr(e, err, store.ErrUnknown)
+	}},
+	{"a backfill counts what it reads and what becomes of it", func(e *env) {
+		b := e.filled(4)
+		equal(e, "fetched", b.Fetched, int64(4))
+		equal(e, "queued", b.Queued, int64(4))
+		equal(e, "checkpoint", string(b.Checkpoint), "half")
+		equal(e, "pending", b.Pending(), int64(4))
+		h := e.heads(crm)
+		e.deliver(h[0])
+		e.attempt(h[1], store.Dead, failed("400"))
+		e.attempt(h[2], store.Skip, failed("no"))
+		e.attempt(h[3], store.Retry, failed("503"))
+		b, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "delivered", b.Delivered, int64(1))
+		equal(e, "dead", b.Dead, int64(1))
+		equal(e, "pending", b.Pending(), int64(1))
+		l := e.letters(crm)
+		_, err = e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		b, err = e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "retried", b.Pending(), int64(2))
+	}},
+	{"a page without a checkpoint leaves the old one", func(e *env) {
+		b := e.filled(1)
+		e.ingest(backfillPage(b.ID, 3))
+		b, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "checkpoint", string(b.Checkpoint), "half")
+	}},
+	{"the end of reading releases what is left, and ends it when all is delivered", func(e *env) {
+		b := e.filled(1)
+		held := rowTo("held", -1, "h", nil, crm)
+		held.Hold = true
+		e.ingest(backfillPage(b.ID, 3, held, rowTo("open", -2, "o", nil, crm)))
+		same(e, "heads", e.headIDs(crm), []string{"old0"})
+		e.must(e.s().EndRead(b.ID, at(9)))
+		h := e.heads(crm)
+		same(e, "heads", ids(h), []string{"old0", "open", "held"})
+		again, there, err := e.s().OpenBackfill("k", nil, at(10))
+		e.must(err)
+		equal(e, "not ended while jobs wait", there, true)
+		sameTime(e, "read", again.ReadDone, at(9))
+		for _, ref := range h {
+			e.deliver(ref)
+		}
+		_, there, err = e.s().OpenBackfill("k", nil, at(11))
+		e.must(err)
+		equal(e, "ended", there, false)
+		equal(e, "both are listed", len(e.stats().Backfills), 2)
+	}},
+	{"a backfill queues known calls for destinations that never had them", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm))
+		e.deliver(e.head(crm))
+		b, _, err := e.s().OpenBackfill("k", nil, at(10))
+		e.must(err)
+		p := backfillPage(b.ID, 10, rowTo("1", 1, "a", fields{"name": "A"}, crm, crm2))
+		p.Close = &store.Interval{}
+		got := e.ingest(p)
+		equal(e, "new", got.New, 0)
+		same(e, "fresh", got.Fresh, []string{crm2})
+		equal(e, "again", e.ingest(p).Queued, 0)
+		j := e.claim(e.head(crm2))
+		equal(e, "first", j.First, true)
+		equal(e, "backfill", j.Backfill, b.ID)
+		same(e, "not where it was", e.headIDs(crm), nil)
+	}},
+	{"a backfill queues calls that were left out and are not any more", func(e *env) {
+		r := rowTo("1", 1, "a", nil, crm)
+		r.Targets[0].Skip = "filtered"
+		e.live(0, 9, r)
+		b, _, err := e.s().OpenBackfill("k", nil, at(10))
+		e.must(err)
+		equal(e, "still left out", e.ingest(backfillPage(b.ID, 10, r)).Queued, 0)
+		r.Targets[0].Skip = ""
+		equal(e, "queued", e.ingest(backfillPage(b.ID, 10, r)).Queued, 1)
+	}},
+	{"a change found live keeps the place of the backfill's job", func(e *env) {
+		b := e.filled(1)
+		e.live(0, 9, rowTo("old0", -60, "0", fields{"name": "B"}, crm))
+		h := e.head(crm)
+		equal(e, "revision", h.Revision, 2)
+		equal(e, "backfill", h.Backfill, b.ID)
+		e.deliver(h)
+		b, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "pending", b.Pending(), int64(0))
+		e.live(9, 10, rowTo("old0", -60, "0", fields{"name": "C"}, crm))
+		equal(e, "after it was delivered it is live", e.head(crm).Backfill, uint64(0))
+	}},
+	{"a backfill's transcript is not part of its count", func(e *env) {
+		b := e.filled(1)
+		e.must(e.s().EndRead(b.ID, at(4)))
+		e.deliver(e.head(crm), func(o *store.Outcome) { o.Transcript = true })
+		e.must(e.s().Attach("old0", []byte("text"), at(502)))
+		equal(e, "its place is", e.head(crm).Backfill, b.ID)
+		b, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "pending", b.Pending(), int64(0))
+		e.deliver(e.head(crm))
+		b, err = e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "pending", b.Pending(), int64(0))
+	}},
+	{"a backfill never moves the live frontier, nor finds late calls", func(e *env) {
+		e.live(0, 9)
+		b, _, err := e.s().OpenBackfill("k", nil, at(10))
+		e.must(err)
+		got := e.ingest(backfillPage(b.ID, 10, row("x", 3, "a", nil)))
+		equal(e, "late", got.Late, 0)
+		sameTime(e, "watermark", e.stats().Watermark, at(9))
+	}},
+}
+
+// filled reads n calls of a backfill into crm and closes its window.
+func (e *env) filled(n int) store.Backfill {
+	e.Helper()
+	b, _, err := e.s().OpenBackfill("k", nil, at(1))
+	e.must(err)
+	var rows []store.Row
+	for i := range n {
+		rows = append(rows, rowTo(fmt.Sprint("old", i), i-60, fmt.Sprint(i), fields{"name": "A"}, crm))
+	}
+	p := backfillPage(b.ID, 2, rows...)
+	p.Close, p.Checkpoint = &store.Interval{}, []byte("half")
+	e.ingest(p)
+	b, err = e.s().Backfill(b.ID)
+	e.must(err)
+	return b
+}
+
+var peopleTests = []test{
+	{"a call's life tells its way", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm, crm2))
+		e.deliver(e.head(crm))
+		e.live(9, 10, rowTo("1", 1, "a", fields{"name": "B", "disposition": "x"}, crm, crm2))
+		l := e.life("1")
+		sameTime(e, "when", l.When, at(1))
+		sameTime(e, "seen", l.FirstSeen, at(9))
+		equal(e, "revision", l.Revision, 2)
+		equal(e, "events", len(l.Events), 2)
+		equal(e, "seen by", l.Events[0].What, "seen by live poll")
+		equal(e, "changed", l.Events[1].What, "revision 2: disposition, name")
+		sameTime(e, "changed", l.Events[1].At, at(10))
+		equal(e, "body", string(l.Body), `{"disposition":"x","name":"B"}`)
+		equal(e, "state", e.way("1", crm2).State, "pending")
+		_, err := e.s().Life("nobody")
+		wantErr(e, err, store.ErrUnknown)
+	}},
+	{"the content is gone when every destination has the call", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm, crm2))
+		e.deliver(e.head(crm))
+		if e.life("1").Body == nil {
+			e.Fatal("the content is gone too early")
+		}
+		e.deliver(e.head(crm2))
+		if e.life("1").Body != nil {
+			e.Fatal("the content is still there")
+		}
+	}},
+	{"very many changes of a call are bounded", func(e *env) {
+		for i := range 100 {
+			_, err := e.store.Ingest(page(i, rowTo("1", 1, "a", fields{"name": fmt.Sprint(i)}, crm)))
+			e.must(err)
+		}
+		l := e.life("1")
+		equal(e, "revision", l.Revision, 100)
+		if len(l.Events) > 64 || !strings.HasPrefix(l.Events[0].What, "seen") || !strings.HasPrefix(l.Events[len(l.Events)-1].What, "revision 100") {
+			e.Fatalf("%d events from %q to %q", len(l.Events), l.Events[0].What, l.Events[len(l.Events)-1].What)
+		}
+	}},
+	{"the last calls seen are listed, newest first", func(e *env) {
+		for i := range 5 {
+			e.live(i, i+1, rowTo(fmt.Sprint(i), i, "a", nil, crm))
+		}
+		e.deliver(e.head(crm))
+		l, err := e.s().Calls(3)
+		e.must(err)
+		equal(e, "count", len(l), 3)
+		equal(e, "newest", l[0].ID, "4")
+		sameTime(e, "when", l[0].When, at(4))
+		sameTime(e, "seen", l[0].FirstSeen, at(5))
+		l, err = e.s().Calls(99)
+		e.must(err)
+		equal(e, "all", len(l), 5)
+		equal(e, "state", l[4].Dests[0].State, "delivered")
+		equal(e, "state", l[0].Dests[0].State, "pending")
+	}},
+	{"receipts are pruned by first sight, the call is still recognised", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm))
+		e.deliver(e.head(crm))
+		e.live(9, 100, rowTo("2", 50, "b", nil, crm))
+		e.prune(at(50), base.AddDate(-1, 0, 0))
+		l := e.life("1")
+		equal(e, "events", len(l.Events), 0)
+		equal(e, "events of the other", len(e.life("2").Events), 1)
+		equal(e, "known", e.live(100, 101, rowTo("1", 1, "a", fields{"name": "A"}, crm)).New, 0)
+		e.live(101, 102, rowTo("1", 1, "a", fields{"name": "B"}, crm))
+		for _, h := range e.heads(crm) {
+			if h.ID == "1" {
+				equal(e, "it was delivered once", e.claim(h).First, false)
+			}
+		}
+	}},
+	{"ids are forgotten by last sight, not by the call's date", func(e *env) {
+		const day = 24 * 60
+		b, _, err := e.s().OpenBackfill("k", nil, at(0))
+		e.must(err)
+		e.ingest(backfillPage(b.ID, 300*day, rowTo("old", -500*day, "a", nil, crm)))
+		e.live(0, 1, rowTo("seen once", 1, "b", nil, crm), rowTo("seen again", 1, "c", nil, crm))
+		e.live(1, 300*day, rowTo("seen again", 1, "c", nil, crm))
+		e.prune(base, at(200*day))
+		got := e.live(300*day, 300*day+1, rowTo("seen once", 1, "b", nil, crm), rowTo("seen again", 1, "c", nil, crm), rowTo("old", -500*day, "a", nil, crm))
+		equal(e, "new", got.New, 1)
+		equal(e, "the job that waits is not doubled", e.dest(crm).Pending, 3)
+	}},
+	{"dead letters are never pruned", func(e *env) {
+		e.killed(3)
+		e.prune(at(9999999), at(9999999))
+		l := e.letters(crm)
+		equal(e, "letters", len(l), 3)
+		_, err := e.s().RetryDead([]uint64{l[0].Num})
+		e.must(err)
+		j, _ := e.deliver(e.head(crm))
+		equal(e, "first", j.First, true)
+	}},
+	{"jobs and watches outlive the pruning of all else", func(e *env) {
+		e.watched()
+		e.live(9, 20, rowTo("2", 10, "b", fields{"name": "A"}, crm, hook))
+		e.prune(at(9999999), at(9999999))
+		e.must(e.s().Attach("1", []byte("text"), at(502)))
+		equal(e, "heads", len(e.heads(crm)), 2)
+		for _, h := range append(e.heads(crm), e.heads(hook)...) {
+			e.deliver(h)
+		}
+		equal(e, "pending", e.stats().Pending, 0)
+	}},
+	{"stats sum up", func(e *env) {
+		e.live(0, 9, row("1", 1, "a", nil), rowTo("2", 2, "b", nil, crm))
+		e.attempt(e.heads(crm)[1], store.Dead, failed("400"))
+		s := e.stats()
+		equal(e, "pending", s.Pending, 3)
+		equal(e, "dead", s.Dead, 1)
+		equal(e, "dests", len(s.Dests), 3)
+		sameTime(e, "watermark", s.Watermark, at(9))
+	}},
+}
+
+func (e *env) prune(receipts, ledger time.Time) {
+	e.Helper()
+	for {
+		more, err := e.s().Prune(receipts, ledger)
+		e.must(err)
+		if !more {
+			return
+		}
+	}
+}
