@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,8 +18,7 @@ import (
 
 const (
 	opening  = `{"event":"` // how each of our lines begins
-	chunk    = 64 << 10
-	tailSize = 1 << 20 // how far back keys are read from a file that was there before
+	tailSize = 1 << 20      // how far back keys are read from a file that was there before
 	lockWait = 5 * time.Second
 )
 
@@ -56,7 +56,7 @@ func (w *file) write(records []*record) error {
 	var b []byte
 	fresh := make([]string, 0, len(records))
 	for _, r := range records {
-		if !w.recent.has(r.key) {
+		if !w.recent.has(r.key) && !slices.Contains(fresh, r.key) {
 			b, fresh = append(b, r.line...), append(fresh, r.key)
 		}
 	}
@@ -130,6 +130,10 @@ func (w *file) inspect() error {
 		if info, err = w.f.Stat(); err != nil {
 			return fmt.Errorf("look at %s: %w", w.path, cause(err))
 		}
+	}
+	// The keys found here count as written, so their lines must be on the disk.
+	if err := w.f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", w.path, cause(err))
 	}
 	w.recent.read(tail)
 	w.size = info.Size()
