@@ -100,6 +100,9 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 	}
 	k := chosen[0]
 	at := join(key, k.name)
+	if dest.Kind() == "" {
+		return // what stands there has its fault
+	}
 	if k.crm {
 		d.oneOf(key+".on_many", dest.OnMany, "recent", "skip", "first", "all")
 		d.oneOf(key+".on_missing", dest.OnMissing, "create", "skip", "dead")
