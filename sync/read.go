@@ -103,9 +103,12 @@ func (e *Engine) readSlice(ctx context.Context, b *vinfer.Bounds, r readRange, l
 		}
 	}
 	// One second more settles whether the bound is inclusive.
-	q := vinfer.Query{Bound: bound, Since: since.Add(-time.Second), Limit: e.o.PageSize, Campaign: r.campaign}
-	if q.Campaign == "" && len(e.o.Campaigns) == 1 {
-		q.Campaign = e.o.Campaigns[0]
+	q := vinfer.Query{Bound: bound, Since: since.Add(-time.Second), Limit: e.o.PageSize}
+	if bound == vinfer.From { // the guide does not have the parameter; rows are filtered here in any case
+		q.Campaign = r.campaign
+		if q.Campaign == "" && len(e.o.Campaigns) == 1 {
+			q.Campaign = e.o.Campaigns[0]
+		}
 	}
 	if !open && b.To {
 		q.To = hi
@@ -180,9 +183,13 @@ func (e *Engine) page(r readRange, p vinfer.Page, hi time.Time, open bool) store
 		if r.backfill != 0 && (row.When.Before(r.floor) || !r.to.IsZero() && row.When.After(r.to)) {
 			continue
 		}
-		// A call that ended while the listing was read: an earlier one of the same contact may have been missed, the next window will show it. One dated
-		// beyond the server's clock is no such thing, it is wrong.
-		row.Hold = open && !row.When.Before(hi.Add(time.Second)) && row.When.Before(p.Date.Add(time.Second))
+		if open {
+			// A call that ended while the listing was read: an earlier one of the same contact may have been missed, the next window
+			// will show it. One dated beyond the server's clock is no such thing, it is wrong.
+			row.Hold = !row.When.Before(hi.Add(time.Second)) && row.When.Before(p.Date.Add(time.Second))
+		} else {
+			row.Hold = row.When.After(hi) // it began in this slice and ended in the next, which may hold an earlier one
+		}
 		out.Rows = append(out.Rows, row)
 	}
 	for _, b := range p.Broken {

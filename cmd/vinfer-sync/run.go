@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -57,6 +60,17 @@ func serve(ctx context.Context, cfg *config.Config, p *pipeline, log *slog.Logge
 		}
 	}
 	log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.Store.Bolt.Path, "destinations", len(p.dests))
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer func() {
+		signal.Stop(hup)
+		close(hup)
+	}()
+	go func() {
+		for range hup {
+			log.Warn("the configuration is not read again on SIGHUP; restart the service to take it up")
+		}
+	}()
 	watched := make(chan struct{})
 	watchCtx, stop := context.WithCancel(context.Background())
 	go func() {
