@@ -285,11 +285,11 @@ func TestDurations(t *testing.T) {
 func TestStart(t *testing.T) {
 	now := time.Date(2026, 1, 31, 9, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"now": {}, "-24h": now.Add(-day), "-2w": now.Add(-14 * day), "2026-01-01T05:30:00+05:30": time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		"now": now, "-24h": now.Add(-day), "-2w": now.Add(-14 * day), "2026-01-01T05:30:00+05:30": time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	} {
 		s, err := parseStart(text)
-		if err != nil || !s.At(now).Equal(want) {
-			t.Errorf("%q: %s, %v", text, s.At(now), err)
+		if err != nil || !s.Time(now).Equal(want) {
+			t.Errorf("%q: %s, %v", text, s.Time(now), err)
 		}
 	}
 }

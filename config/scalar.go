@@ -22,16 +22,16 @@ type Share float64
 
 // Start is the first cursor of an empty store: a time, or a time span before now. The zero Start is now.
 type Start struct {
-	Time time.Time     // zero: relative to now
-	Ago  time.Duration // before now
+	At  time.Time     // zero: relative to now
+	Ago time.Duration // before now
 }
 
-// At returns the moment, given what now is. It returns the zero time for "now" itself: that is for the server's clock to say.
-func (s Start) At(now time.Time) time.Time {
-	if s.Ago > 0 {
-		return now.Add(-s.Ago)
+// Time returns the moment, given what now is.
+func (s Start) Time(now time.Time) time.Time {
+	if !s.At.IsZero() {
+		return s.At
 	}
-	return s.Time
+	return now.Add(-s.Ago)
 }
 
 // ParseDuration reads a duration as Go writes it, and also with days and weeks: 90s, 1h30m, 90d, 1w, 1d12h.
@@ -188,7 +188,7 @@ func parseStart(text string) (Start, error) {
 	if err != nil || t.IsZero() {
 		return Start{}, &problem{"no time", "write now, -24h, or 2026-01-31T09:00:00Z"}
 	}
-	return Start{Time: t.UTC()}, nil
+	return Start{At: t.UTC()}, nil
 }
 
 // isPath tells whether a struct's key names a file, so that its value is relative to the configuration.
