@@ -63,14 +63,19 @@ func (e *Engine) pollAndRecord(ctx context.Context, deliveredBefore int64) (read
 		return got, took, err
 	}
 	delivered, _ := e.counts()
-	r := store.Run{At: at.UTC(), Took: took, Fetched: got.fetched, New: got.New, Delivered: int(delivered - deliveredBefore)}
-	if err != nil {
-		r.Error = err.Error()
-	}
-	if rerr := e.o.Store.RecordRun(r); rerr != nil && err == nil {
+	if rerr := e.record(at, got, delivered-deliveredBefore, err); err == nil {
 		err = rerr
 	}
 	return got, took, err
+}
+
+// record keeps a run as the last one.
+func (e *Engine) record(at time.Time, got readResult, delivered int64, err error) error {
+	r := store.Run{At: at.UTC(), Took: time.Since(at), Fetched: got.fetched, New: got.New, Delivered: int(delivered)}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return e.o.Store.RecordRun(r)
 }
 
 func (e *Engine) counts() (delivered int64, dead int) {
@@ -94,6 +99,9 @@ func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
 	s := Summary{Fetched: got.fetched, New: got.New}
 	d2, n2 := e.counts()
 	s.Delivered, s.NewDead = d2-delivered, n2-dead
+	if rerr := e.record(began, got, s.Delivered, err); err == nil {
+		err = rerr
+	}
 	st, serr := e.o.Store.Stats()
 	if serr != nil && err == nil {
 		err = serr
