@@ -258,11 +258,15 @@ func TestUrgentRequestsGoFirst(t *testing.T) {
 		}
 		time.Sleep(19 * time.Second)
 		synctest.Wait()
+		mu.Lock()
 		if len(order) > 0 {
 			t.Errorf("%v went before the reset", order)
 		}
+		mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if first := order[0]; first != "0#3" {
 			t.Errorf("%q went first, of %v", first, order)
 		}
@@ -341,19 +345,22 @@ func TestOneRequestProbesANewWindow(t *testing.T) {
 			}()
 		}
 		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		if len(gone) != 1 {
-			t.Fatalf("%d requests went into a window that nothing is known of", len(gone))
+		count := func() int {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return len(gone)
+		}
+		if n := count(); n != 1 {
+			t.Fatalf("%d requests went into a window that nothing is known of", n)
 		}
 		b.release(gone[0], time.Now()) // it was lost: the next one probes
-		synctest.Wait()
-		if len(gone) != 2 {
-			t.Fatalf("%d requests went after the probe was lost", len(gone))
+		if n := count(); n != 2 {
+			t.Fatalf("%d requests went after the probe was lost", n)
 		}
 		b.answered(gone[1], 200, headers(1000, 999, time.Now().Add(time.Minute)), time.Now(), 0)
-		synctest.Wait()
-		if len(gone) != 5 {
-			t.Fatalf("%d requests went after the probe was answered", len(gone))
+		if n := count(); n != 5 {
+			t.Fatalf("%d requests went after the probe was answered", n)
 		}
 	})
 }

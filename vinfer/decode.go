@@ -24,11 +24,10 @@ func document(body []byte) (json.RawMessage, error) {
 	case body[0] == '<':
 		return nil, unreadable("it is HTML or XML, not JSON")
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
-		return nil, unreadable("it is no JSON, or cut off (%d bytes)", len(body)) // err could repeat content
+	if !json.Valid(body) {
+		return nil, unreadable("it is no JSON, or cut off (%d bytes)", len(body))
 	}
-	return raw, nil
+	return body, nil
 }
 
 // decodePage reads a listing: an array of rows, bare or under one of several names.
@@ -48,7 +47,7 @@ func decodePage(body []byte) (Page, error) {
 		if rows, holder, ok = findList(top); !ok {
 			return Page{}, unreadable("it has no list of calls")
 		}
-		if len(rows) == 0 && (truthy(top["error"]) || truthy(top["errors"])) {
+		if len(rows) == 0 && (truthy(top.get("error")) || truthy(top.get("errors"))) {
 			return Page{}, unreadable("it is an error")
 		}
 		p.Total, p.Limit = counts(top, holder)
@@ -71,17 +70,17 @@ var listNames = []string{"data", "calls", "results", "items"}
 // findList looks for the rows in an object, and in an object wrapped in it. The holder is the object that has them.
 func findList(top object) (rows []json.RawMessage, holder object, ok bool) {
 	for _, n := range listNames {
-		if rows, ok := asList(top[n]); ok {
+		if rows, ok := asList(top.get(n)); ok {
 			return rows, top, true
 		}
 	}
 	for _, n := range listNames {
-		inner, ok := asObject(top[n])
+		inner, ok := asObject(top.get(n))
 		if !ok {
 			continue
 		}
 		for _, n := range listNames {
-			if rows, ok := asList(inner[n]); ok {
+			if rows, ok := asList(inner.get(n)); ok {
 				return rows, inner, true
 			}
 		}
@@ -94,7 +93,7 @@ func counts(top, holder object) (total, limit int) {
 	total = -1
 	places := []object{top, holder}
 	for _, n := range []string{"meta", "pagination", "paging"} {
-		if o, ok := asObject(top[n]); ok {
+		if o, ok := asObject(top.get(n)); ok {
 			places = append(places, o)
 		}
 	}
@@ -138,8 +137,8 @@ func decodeCall(body []byte, id string) (Call, error) {
 	}
 	if o.id("call_id", "id") == "" {
 		for _, n := range []string{"data", "call", "result"} {
-			if _, ok := asObject(o[n]); ok {
-				raw = o[n]
+			if _, ok := asObject(o.get(n)); ok {
+				raw = o.get(n)
 				o, _ = asObject(raw)
 				break
 			}
@@ -180,9 +179,9 @@ func decodeRow(raw json.RawMessage) (Call, error) {
 	c.Language = o.label("language")
 	c.CallbackAt = o.text("callback_at", "callback_time", "scheduled_at", "requested_callback_time")
 	c.transcript(o)
-	lens, _ := asObject(o["neuronlens"])
+	lens, _ := asObject(o.get("neuronlens"))
 	c.Sentiment, c.QAScore, c.Summary = insight(lens, o)
-	if k := kind(o["contact"]); (k == '[' || k == 't' || k == 'f') && c == (Call{ID: c.ID}) {
+	if k := kind(o.get("contact")); (k == '[' || k == 't' || k == 'f') && c == (Call{ID: c.ID}) {
 		return Call{ID: c.ID}, fmt.Errorf("the row has no usable field but its id")
 	}
 	return c, nil
@@ -232,7 +231,7 @@ func (c *Call) times(o object) error {
 }
 
 func (c *Call) contact(o object) {
-	if who, ok := asObject(o["contact"]); ok {
+	if who, ok := asObject(o.get("contact")); ok {
 		c.Phone = who.phone("phone", "phone_number", "number", "mobile")
 		c.Name = who.text("name", "full_name")
 	} else if who := o.phone("contact"); strings.ContainsAny(who, "0123456789") {
@@ -252,7 +251,7 @@ func (c *Call) transcript(o object) {
 	c.TranscriptURL = o.text("transcript_url", "transcription_url")
 	c.TranscriptJob = o.id("transcript_job_id", "transcription_job_id", "transcription_id", "transcript_id", "job_id")
 	for _, n := range []string{"transcription", "transcript"} {
-		if t, ok := asObject(o[n]); ok {
+		if t, ok := asObject(o.get(n)); ok {
 			if c.TranscriptURL == "" {
 				c.TranscriptURL = t.text("url", "transcript_url")
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func f64(f float64) *float64 { return &f }
@@ -312,6 +313,42 @@ func FuzzPage(f *testing.F) {
 			if !json.Valid(b.Raw) || len(b.Raw) > maxRaw || b.Err == "" {
 				t.Fatalf("%+v", b)
 			}
+		}
+	})
+}
+
+// What is taken apart in place must be what encoding/json finds.
+func FuzzScan(f *testing.F) {
+	for _, s := range []string{referencePage, guideRow, `{"a\"b":[1,{"c":"]}"},-2.5e3,null , true], "é":{} }`, `[ ]`, `[[],["\\"]]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, isObject := asObject(b) // whatever it is, it must end
+		l, isList := asList(b)
+		if !json.Valid(b) {
+			return
+		}
+		var wantObject map[string]json.RawMessage
+		if err := json.Unmarshal(b, &wantObject); (err == nil && wantObject != nil) != isObject {
+			t.Fatalf("an object: %v, %v", isObject, err)
+		}
+		for name, want := range wantObject {
+			if utf8.Valid(b) && string(o.get(name)) != string(want) {
+				t.Fatalf("%q is %s, not %s", name, o.get(name), want)
+			}
+		}
+		var wantList []json.RawMessage
+		if err := json.Unmarshal(b, &wantList); (err == nil && wantList != nil) != isList || len(l) != len(wantList) {
+			t.Fatalf("a list: %v of %d, %v", isList, len(l), err)
+		}
+		for i := range wantList {
+			if string(l[i]) != string(wantList[i]) {
+				t.Fatalf("element %d is %s, not %s", i, l[i], wantList[i])
+			}
+		}
+		var s string
+		if json.Unmarshal(b, &s) == nil && b[0] == '"' && text(b) != strings.TrimSpace(s) {
+			t.Fatalf("%q, not %q", text(b), s)
 		}
 	})
 }

@@ -206,24 +206,24 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 		s.status = st
 	}
 	for _, n := range segmentNames {
-		if len(s.Segments) == 0 && kind(o[n]) == '[' {
-			s.Segments = segments(o[n])
+		if len(s.Segments) == 0 && kind(o.get(n)) == '[' {
+			s.Segments = segments(o.get(n))
 		}
 	}
 	for _, n := range wordNames {
-		if s.Text == "" && kind(o[n]) == '"' {
-			s.Text = text(o[n])
+		if s.Text == "" && kind(o.get(n)) == '"' {
+			s.Text = text(o.get(n))
 		}
 	}
 	for _, n := range vagueNames {
-		if w := text(o[n]); s.Text == "" && kind(o[n]) == '"' && strings.ContainsAny(w, " \n") {
+		if w := text(o.get(n)); s.Text == "" && kind(o.get(n)) == '"' && strings.ContainsAny(w, " \n") {
 			s.Text = w
 		}
 	}
 	if s.Language == "" {
 		s.Language = o.label("language", "language_code")
 	}
-	lens, _ := asObject(o["neuronlens"])
+	lens, _ := asObject(o.get("neuronlens"))
 	mood, score, summary := insight(o, lens)
 	if s.Sentiment == "" {
 		s.Sentiment = mood
@@ -235,8 +235,8 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 		s.Summary = summary
 	}
 	for _, n := range wrapperNames {
-		if kind(o[n]) == '{' {
-			s.read(o[n], depth+1)
+		if kind(o.get(n)) == '{' {
+			s.read(o.get(n), depth+1)
 		}
 	}
 }
@@ -279,7 +279,7 @@ func segments(raw json.RawMessage) []Segment {
 // seconds reads a position in a call: a number, or a clock such as 01:02.5; 0 when there is none.
 func (o object) seconds(names ...string) float64 {
 	for _, n := range names {
-		s := text(o[n])
+		s := text(o.get(n))
 		if s == "" {
 			continue
 		}

@@ -11,26 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-// object is a JSON object whose values are still encoded. A map, unlike a struct, matches names exactly: "ID" is not
-// "id". Of a name that comes twice the last value counts, as nearly every JSON reader has it.
-type object map[string]json.RawMessage
-
-// asObject reads an object; ok is false when raw is something else.
-func asObject(raw json.RawMessage) (o object, ok bool) {
-	if kind(raw) != '{' || json.Unmarshal(raw, &o) != nil {
-		return nil, false
-	}
-	return o, true
-}
-
-// asList reads an array.
-func asList(raw json.RawMessage) (l []json.RawMessage, ok bool) {
-	if kind(raw) != '[' || json.Unmarshal(raw, &l) != nil {
-		return nil, false
-	}
-	return l, true
-}
-
 // kind returns the first byte of a JSON value, 'n' for null or none.
 func kind(raw json.RawMessage) byte {
 	raw = bytes.TrimLeft(raw, " \t\r\n")
@@ -44,11 +24,7 @@ func kind(raw json.RawMessage) byte {
 func text(raw json.RawMessage) string {
 	switch k := kind(raw); {
 	case k == '"':
-		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return ""
-		}
-		return strings.TrimSpace(s)
+		return strings.TrimSpace(unquote(bytes.TrimSpace(raw)))
 	case k == '-' || k >= '0' && k <= '9':
 		return string(bytes.TrimSpace(raw))
 	default:
@@ -59,7 +35,7 @@ func text(raw json.RawMessage) string {
 // text returns the first of the named values that is text.
 func (o object) text(names ...string) string {
 	for _, n := range names {
-		if s := text(o[n]); s != "" {
+		if s := text(o.get(n)); s != "" {
 			return s
 		}
 	}
@@ -69,10 +45,10 @@ func (o object) text(names ...string) string {
 // label is text for what some servers wrap in an object: {"name": …}.
 func (o object) label(names ...string) string {
 	for _, n := range names {
-		if s := text(o[n]); s != "" {
+		if s := text(o.get(n)); s != "" {
 			return s
 		}
-		if w, ok := asObject(o[n]); ok {
+		if w, ok := asObject(o.get(n)); ok {
 			if s := w.text("value", "label", "name", "id", "overall", "score"); s != "" {
 				return s
 			}
@@ -84,7 +60,7 @@ func (o object) label(names ...string) string {
 // number reads a finite number from the first of the named values that is one, be it as text; else nil.
 func (o object) number(names ...string) *float64 {
 	for _, n := range names {
-		if f, err := strconv.ParseFloat(text(o[n]), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+		if f, err := strconv.ParseFloat(text(o.get(n)), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
 			return &f
 		}
 	}
@@ -95,7 +71,7 @@ func (o object) number(names ...string) *float64 {
 // another's (characters were lost) or would be no name (control characters, endless).
 func (o object) id(names ...string) string {
 	for _, n := range names {
-		s := text(o[n])
+		s := text(o.get(n))
 		if s == "" {
 			continue
 		}
@@ -126,7 +102,7 @@ var errTime = errors.New("no time")
 // usual stand-ins for "not set" count as absent.
 func (o object) time(names ...string) (t time.Time, err error) {
 	for _, n := range names {
-		raw := o[n]
+		raw := o.get(n)
 		if kind(raw) == 'n' {
 			continue
 		}

@@ -1,0 +1,15 @@
+package vinfer
+
+import (
+	"strings"
+	"testing"
+)
+
+func BenchmarkDecode(b *testing.B) {
+	page := []byte(`{"data":[` + strings.Repeat(guideRow+",", 99) + guideRow + `],"total":100}`)
+	for b.Loop() {
+		if _, err := decodePage(page); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

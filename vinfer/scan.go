@@ -1,0 +1,154 @@
+package vinfer
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// object is the members of a JSON object in their order, still encoded. Names are matched exactly, which encoding/json's
+// structs do not do ("ID" is not "id"), and numbers keep all their digits. It points into the body that it was read from.
+type object []member
+
+type member struct {
+	name  []byte
+	value json.RawMessage
+}
+
+// get returns the value of a name, nil if there is none. Of a name that comes twice the last value counts, as nearly
+// every JSON reader has it.
+func (o object) get(name string) json.RawMessage {
+	for i := len(o) - 1; i >= 0; i-- {
+		if string(o[i].name) == name {
+			return o[i].value
+		}
+	}
+	return nil
+}
+
+// asObject reads an object out of a document that is known to be JSON; ok is false when raw is something else.
+//
+// Taking the document apart in place, without decoding every level anew, is what makes a page cheap to read.
+func asObject(raw json.RawMessage) (o object, ok bool) {
+	if kind(raw) != '{' {
+		return nil, false
+	}
+	o = make(object, 0, 16)
+	i := bytes.IndexByte(raw, '{') + 1
+	for {
+		i = skipBlank(raw, i)
+		if i < len(raw) && raw[i] == '}' {
+			return o, true
+		}
+		end := skipValue(raw, i)
+		if end < 0 || end-i < 2 || raw[i] != '"' {
+			return nil, false
+		}
+		name := raw[i+1 : end-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			name = []byte(unquote(raw[i:end]))
+		}
+		i = skipBlank(raw, end)
+		if i >= len(raw) || raw[i] != ':' {
+			return nil, false
+		}
+		i = skipBlank(raw, i+1)
+		if end = skipValue(raw, i); end < 0 {
+			return nil, false
+		}
+		o = append(o, member{name, raw[i:end]})
+		i = skipBlank(raw, end)
+		if i < len(raw) && raw[i] == ',' {
+			i++
+		}
+	}
+}
+
+// asList reads an array out of a document that is known to be JSON.
+func asList(raw json.RawMessage) (l []json.RawMessage, ok bool) {
+	if kind(raw) != '[' {
+		return nil, false
+	}
+	l = []json.RawMessage{}
+	i := bytes.IndexByte(raw, '[') + 1
+	for {
+		i = skipBlank(raw, i)
+		if i < len(raw) && raw[i] == ']' {
+			return l, true
+		}
+		end := skipValue(raw, i)
+		if end < 0 {
+			return nil, false
+		}
+		l = append(l, raw[i:end])
+		i = skipBlank(raw, end)
+		if i < len(raw) && raw[i] == ',' {
+			i++
+		}
+	}
+}
+
+func skipBlank(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns where the value that begins at i ends, below 0 if it does not.
+func skipValue(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"':
+		return skipString(b, i)
+	case '{', '[':
+		for depth := 0; i < len(b); i++ {
+			switch b[i] {
+			case '"':
+				if i = skipString(b, i) - 1; i < 0 {
+					return -1
+				}
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+		return -1
+	case '}', ']', ',', ':':
+		return -1
+	default:
+		for i < len(b) && bytes.IndexByte([]byte(",]}: \t\r\n"), b[i]) < 0 {
+			i++
+		}
+		return i
+	}
+}
+
+func skipString(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return -1
+}
+
+// unquote decodes a JSON string. What is not UTF-8 in it is replaced.
+func unquote(raw []byte) string {
+	if len(raw) >= 2 && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : len(raw)-1])
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
