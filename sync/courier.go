@@ -33,6 +33,7 @@ type courier struct {
 	done    bool // the scan has come to the end
 	stale   bool // since the last scan began something was released
 	rescan  time.Time
+	scans   uint64 // scans begun
 	flight  int
 
 	halted    string
@@ -41,8 +42,7 @@ type courier struct {
 	streak    int                     // failures in a row
 	struck    map[store.Lane]struct{} // of which lanes
 	openUntil time.Time               // the breaker: no probe before
-	probing   bool
-	passed    time.Time // last success
+	passed    time.Time               // last success
 	delivered int64
 	dead      int
 }
@@ -71,7 +71,7 @@ func (c *courier) resume() {
 	defer c.mu.Unlock()
 	c.halted = ""
 	c.until, c.openUntil = time.Time{}, time.Time{}
-	c.streak, c.probing = 0, false
+	c.streak = 0
 	clear(c.struck)
 	c.hurry()
 	c.stale = true
@@ -97,7 +97,7 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	}
 	probe := c.streak >= breakerAfter && len(c.struck) > 1
 	if probe {
-		if c.probing || c.flight > 0 {
+		if c.flight > 0 {
 			return none, time.Time{}, false, nil
 		}
 		if now.Before(c.openUntil) {
@@ -105,12 +105,10 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 		}
 		// A probe takes what was tried already, rather than touch one more.
 		if len(c.waiting) > 0 {
-			c.probing = true
 			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
 		}
 	}
 	if len(c.waiting) > 0 && !c.waiting[0].Due.After(now) {
-		c.probing = probe
 		return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
 	}
 	if err := c.fill(now); err != nil {
@@ -119,14 +117,12 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	if len(c.buffer) > 0 {
 		ref := c.buffer[0]
 		c.buffer = c.buffer[1:]
-		c.probing = probe
 		return c.launch(ref), time.Time{}, true, nil
 	}
 	next := c.rescan
 	if len(c.waiting) > 0 && (next.IsZero() || c.waiting[0].Due.Before(next)) {
 		next = c.waiting[0].Due
 		if !next.After(now) {
-			c.probing = probe
 			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
 		}
 	}
@@ -153,6 +149,7 @@ func (c *courier) fill(now time.Time) error {
 	for len(c.buffer) == 0 && !c.done {
 		if c.pos == nil {
 			c.stale = false
+			c.scans++
 		}
 		refs, next, err := c.e.o.Store.Scan(c.d.Name, c.pos, scanRows, func(l store.Lane) bool { _, known := c.lanes[l]; return known })
 		if err != nil {
@@ -240,16 +237,23 @@ func (c *courier) tryNext() *store.JobRef {
 	return &ref
 }
 
-// landed takes a lane out of flight: ahead is the lane's next job, nil if it has none.
-func (c *courier) landed(lane store.Lane, ahead *store.JobRef) {
+// begun returns how many scans have begun, for landed.
+func (c *courier) begun() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.scans
+}
+
+// landed takes a lane out of flight: ahead is the lane's next job as it was when scans had begun so many times, nil if it had none.
+func (c *courier) landed(lane store.Lane, ahead *store.JobRef, scans uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flight--
 	delete(c.lanes, lane)
 	switch {
 	case ahead == nil:
-		// A job of this lane may have been stored since, and a scan passed over it because the lane was taken.
-		if c.stale || !c.done {
+		// A job of this lane may have been stored since, and a scan have passed over it because the lane was taken.
+		if c.scans != scans {
 			c.stale = true
 		}
 	case ahead.Due.After(time.Now()):
@@ -263,17 +267,24 @@ func (c *courier) landed(lane store.Lane, ahead *store.JobRef) {
 	c.signal()
 }
 
-// succeeded notes that the destination is well.
+// succeeded notes a delivery.
 func (c *courier) succeeded() {
+	c.answered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.passed = time.Now()
 	c.delivered++
+}
+
+// answered notes that the destination is well: it took a call, or refused one with reason.
+func (c *courier) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.streak >= breakerAfter {
 		c.hurry()
 		c.e.log.Info("destination works again", keyDest, c.d.Name)
 	}
-	c.streak, c.probing, c.why = 0, false, ""
+	c.streak, c.why = 0, ""
 	clear(c.struck)
 }
 
@@ -284,7 +295,6 @@ func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Tim
 	c.streak++
 	c.struck[r.Lane] = struct{}{}
 	c.why = err.Error()
-	c.probing = false
 	open := c.streak >= breakerAfter && len(c.struck) > 1
 	if open {
 		c.openUntil = now.Add(c.e.backoff(c.streak - breakerAfter + 1))
@@ -310,7 +320,7 @@ func (c *courier) throttled(wait time.Duration, attempts int, err error, now tim
 	if until := now.Add(min(wait, throttleMax)); until.After(c.until) {
 		c.until = until
 	}
-	c.why, c.probing = err.Error(), false
+	c.why = err.Error()
 	return c.until
 }
 
@@ -318,7 +328,7 @@ func (c *courier) throttled(wait time.Duration, attempts int, err error, now tim
 func (c *courier) halt(reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.halted, c.probing = reason, false
+	c.halted = reason
 	c.signal()
 }
 

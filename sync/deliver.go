@@ -43,11 +43,11 @@ func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.
 	if err != nil {
 		c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
 		ref.Due = time.Now().Add(c.e.backoff(5))
-		c.landed(ref.Lane, &ref)
+		c.landed(ref.Lane, &ref, 0)
 		return nil
 	}
 	if job == nil {
-		c.landed(ref.Lane, nil)
+		c.landed(ref.Lane, nil, 0)
 		c.refresh()
 	}
 	return job
@@ -88,6 +88,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.SetStatus = entry.SetStatus
 		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call)
 	case crm.Reject:
+		c.answered()
 		o.Verdict, o.Request = store.Dead, crm.Request(err)
 		o.Signature, o.HaltAfter = signatureOf(err.Error()), sameErrors
 	case crm.Halt:
@@ -139,6 +140,7 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 		claim = c.tryNext()
 	}
 	var s store.Settled
+	scans := c.begun()
 	for n := 1; ; n++ {
 		var err error
 		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), slot, o, claim)
@@ -154,8 +156,7 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 			return nil
 		}
 		c.e.busy.beat()
-		wait := pause(context.WithoutCancel(ctx), min(c.e.backoff(n), 10*time.Second))
-		_ = wait
+		_ = pause(context.WithoutCancel(ctx), min(c.e.backoff(n), 10*time.Second)) // it cannot end early
 	}
 	c.report(job, o, s)
 	ahead := s.Next
@@ -165,12 +166,12 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 	if o.Verdict == store.Release && ctx.Err() == nil && o.Due.IsZero() && c.isHalted() {
 		ahead = nil // found again by the scan after resume
 	}
-	c.landed(o.Job.Lane, ahead)
+	c.landed(o.Job.Lane, ahead, scans)
 	if claim == nil {
 		return nil
 	}
 	if s.Claimed == nil {
-		c.landed(claim.Lane, nil)
+		c.landed(claim.Lane, nil, scans)
 		c.refresh()
 		return nil
 	}
