@@ -87,6 +87,9 @@ func TestTornLine(t *testing.T) {
 	whole := read(t, path)
 	last := bytes.LastIndexByte(whole[:len(whole)-1], '\n') + 1
 	for cut := last; cut <= len(whole); cut++ {
+		if cut > last+20 && cut < len(whole)-20 && cut%23 != 0 {
+			continue // the middle of a line is all alike
+		}
 		overwrite(t, path, whole[:cut])
 		w := open(t, path)
 		put(t, w, 4)

@@ -36,7 +36,7 @@ type database struct {
 }
 
 // open opens the file, makes it and its tables if need be, and prepares the statements.
-func open(path string) (d *database, err error) {
+func open(path string) (*database, error) {
 	// SQLite would make the file readable for all. The file must not be opened here once it exists: closing it would drop
 	// the locks that other connections of this process hold.
 	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err == nil {
@@ -62,21 +62,23 @@ func open(path string) (d *database, err error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	d = &database{path: path, info: info, db: db}
-	defer func() {
-		if err != nil {
-			_ = d.close()
-		}
-	}()
-	ctx := context.Background()
-	if d.conn, err = db.Conn(ctx); err != nil {
+	d := &database{path: path, info: info, db: db}
+	if err := d.connect(context.Background()); err != nil {
+		_ = d.close()
 		return nil, err
+	}
+	return d, nil
+}
+
+func (d *database) connect(ctx context.Context) (err error) {
+	if d.conn, err = d.db.Conn(ctx); err != nil {
+		return err
 	}
 	if err := d.migrate(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	d.statements, err = prepare(ctx, d.conn)
-	return d, err
+	return err
 }
 
 // migrate brings the tables to the newest version, in one transaction.

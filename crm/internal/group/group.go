@@ -4,6 +4,7 @@ package group
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -92,7 +93,7 @@ func (c *Committer[T]) run() {
 		for i, it := range items {
 			values[i] = it.value
 		}
-		errs := c.Commit(values)
+		errs := c.commit(values)
 		for i, it := range items {
 			if errs == nil {
 				it.done <- nil
@@ -101,4 +102,17 @@ func (c *Committer[T]) run() {
 			}
 		}
 	}
+}
+
+// commit turns a panic, which here would end the process, into an error of every caller.
+func (c *Committer[T]) commit(values []T) (errs []error) {
+	defer func() {
+		if r := recover(); r != nil {
+			errs = make([]error, len(values))
+			for i := range errs {
+				errs[i] = fmt.Errorf("the writer failed: %v", r)
+			}
+		}
+	}()
+	return c.Commit(values)
 }
