@@ -336,7 +336,7 @@ func (d *decoder) readable(key, path string) {
 	if path == "" {
 		return
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		d.bad(key, "the file cannot be read", "check the path and its permissions")
 		return

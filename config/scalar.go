@@ -286,16 +286,10 @@ func (d *decoder) expand(s string) (string, error) {
 			return b.String(), nil
 		}
 		b.WriteString(s[:i])
-		switch s[i+1] {
-		case '$':
+		if s[i+1] != '{' {
 			b.WriteByte('$')
-			s = s[i+2:]
+			s = strings.TrimPrefix(s[i+1:], "$")
 			continue
-		default:
-			b.WriteByte('$')
-			s = s[i+1:]
-			continue
-		case '{':
 		}
 		name, rest, ok := strings.Cut(s[i+2:], "}")
 		if !ok || !envName.MatchString(name) {

@@ -39,7 +39,7 @@ var (
 
 // readSecret reads a secret's file. What it returns as an error names the path and no content.
 func readSecret(path string) (secret.Text, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return secret.Text{}, err
 	}

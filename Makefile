@@ -1,0 +1,84 @@
+# Needs Go, git and make. What else a target needs, its line says.
+
+PREFIX     ?= /usr/local
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
+FUZZTIME   ?= 20s
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN        := bin/vinfer-sync
+GO         ?= go
+
+# Without cgo the binary is static and runs on any Linux; without a build id and paths it is the same wherever it is built.
+GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint fmt fuzz bench check-units install uninstall clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/vinfer-sync, static
+	$(GOBUILD) -o $(BIN) ./cmd/vinfer-sync
+
+demo: build ## show it at work: made-up calls into a database, no account needed
+	./$(BIN) demo --once
+
+test: ## run the tests
+	CGO_ENABLED=0 $(GO) test ./...
+
+race: ## run the tests under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## look for faults of style and sense (needs golangci-lint v2)
+	golangci-lint run
+
+fmt: ## format the code (needs golangci-lint v2)
+	golangci-lint fmt
+
+# One target at a time: go test takes no more. Input that is only interesting is not minimised for long; a failure still is.
+fuzz: ## fuzz every fuzz target for FUZZTIME (20s)
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+		sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file" | while read -r target; do \
+			echo "$$(dirname "$$file") $$target"; \
+			CGO_ENABLED=0 $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=20x "$$(dirname "$$file")"; \
+		done; \
+	done
+
+bench: ## run the benchmarks
+	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchmem ./...
+
+# verify wants the program of ExecStart to exist, so the units are looked at with the one just built. It only warns of
+# most faults: whatever it says is one.
+check-units: build ## check the systemd units and their sandbox (needs systemd's tools)
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for unit in vinfer-sync.service vinfer-sync@.service; do \
+		sed 's|/usr/bin/vinfer-sync|$(CURDIR)/$(BIN)|' "systemd/$$unit" > "$$dir/$$unit"; \
+		systemd-analyze security --offline=true --threshold=15 --no-pager "$$dir/$$unit" > "$$dir/report" || { cat "$$dir/report"; exit 1; }; \
+		tail -n 1 "$$dir/report"; \
+	done; \
+	systemd-analyze verify --man=no --recursive-errors=no "$$dir/vinfer-sync.service" "$$dir/vinfer-sync@sales.service" > "$$dir/report" 2>&1 || { cat "$$dir/report"; exit 1; }; \
+	if [ -s "$$dir/report" ]; then cat "$$dir/report"; exit 1; fi; \
+	systemd-sysusers --dry-run '$(CURDIR)/systemd/vinfer-sync.sysusers'
+
+$(BIN):
+	$(MAKE) build
+
+install: $(BIN) ## install the program, units and example below DESTDIR and PREFIX (/usr/local)
+	install -d '$(DESTDIR)/etc/vinfer-sync'
+	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/vinfer-sync'
+	install -D -m 0644 config.example.yaml '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync/config.example.yaml'
+	install -D -m 0644 systemd/vinfer-sync.sysusers '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
+	install -d '$(DESTDIR)$(UNITDIR)'
+	for unit in vinfer-sync.service vinfer-sync@.service; do \
+		sed 's|/usr/bin/vinfer-sync|$(PREFIX)/bin/vinfer-sync|' "systemd/$$unit" > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; \
+		chmod 0644 "$(DESTDIR)$(UNITDIR)/$$unit"; \
+	done
+	@echo 'Next: write /etc/vinfer-sync/config.yaml, then: systemd-sysusers && systemctl daemon-reload && systemctl enable --now vinfer-sync'
+
+uninstall: ## remove what install put there; configuration and state stay
+	rm -f '$(DESTDIR)$(PREFIX)/bin/vinfer-sync' '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
+	rm -f '$(DESTDIR)$(UNITDIR)/vinfer-sync.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync@.service'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync'
+
+clean: ## remove what was built
+	rm -rf bin dist

@@ -1,0 +1,188 @@
+// Package rules_test holds the rules that this repository keeps about itself.
+package rules_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/vinfer-sync/vinfer-sync"
+
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	GoFiles    []string
+}
+
+// packages lists the module's packages by their path inside it.
+func packages(t *testing.T) map[string]pkg {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Imports,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]pkg{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 {
+			all[strings.TrimPrefix(p.ImportPath, module+"/")] = p
+		}
+	}
+	if len(all) < 8 {
+		t.Fatalf("only %d packages found", len(all))
+	}
+	return all
+}
+
+// arrows says which packages of ours each may import, by prefix; the first line that fits counts. The client, the
+// writers and the store know nothing of each other; sync joins them; only the command chooses.
+var arrows = []struct {
+	from string
+	to   []string
+}{
+	{"cmd/", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}},
+	{"admin", []string{"internal/", "store", "sync", "vinfer", "crm"}},
+	{"config", []string{"crm/", "internal/", "sync"}},
+	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
+	{"store", []string{"=store", "internal/"}},
+	{"vinfer", []string{"=vinfer", "internal/"}},
+	{"crm", []string{"=crm", "crm/internal/", "internal/"}},
+	{"internal/", []string{"=crm", "internal/"}}, // httpx speaks the verdicts of crm
+}
+
+// fits tells whether a package's path is meant by pattern: the path itself with =, a folder with its slash, or either.
+func fits(pattern, path string) bool {
+	if exact, ok := strings.CutPrefix(pattern, "="); ok {
+		return path == exact
+	}
+	return strings.HasPrefix(path+"/", strings.TrimSuffix(pattern, "/")+"/")
+}
+
+func TestImports(t *testing.T) {
+	for path, p := range packages(t) {
+		at := slices.IndexFunc(arrows, func(a struct {
+			from string
+			to   []string
+		},
+		) bool {
+			return fits(a.from, path)
+		})
+		if at < 0 {
+			t.Errorf("%s: a new package; say in arrows what it may import", path)
+			continue
+		}
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module+"/")
+			if ours && !slices.ContainsFunc(arrows[at].to, func(pattern string) bool { return fits(pattern, to) }) {
+				t.Errorf("%s imports %s, which it must not know", path, to)
+			}
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAre(t *testing.T) {
+	for path, p := range packages(t) {
+		var doc string
+		for _, name := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := f.Doc.Text(); text != "" {
+				if doc != "" {
+					t.Errorf("%s: two files say what the package is", path)
+				}
+				doc = text
+			}
+			checkStart(t, path, f)
+		}
+		first, _, _ := strings.Cut(doc, "\n\n")
+		if !strings.Contains(first, ".") {
+			t.Errorf("%s: no sentence says what the package is: %q", path, first)
+		}
+	}
+}
+
+// checkStart looks at the words that go doc expects.
+func checkStart(t *testing.T, path string, f *ast.File) {
+	t.Helper()
+	want := "Package " + f.Name.Name + " "
+	if f.Name.Name == "main" {
+		want = "Command " + filepath.Base(path) + " "
+	}
+	if text := f.Doc.Text(); text != "" && !strings.HasPrefix(text, want) {
+		t.Errorf("%s: the package's comment begins %.30q, not %q", path, text, want)
+	}
+}
+
+// longest is how many lines a file may have before it is two.
+const longest = 500
+
+func TestFiles(t *testing.T) {
+	vague := []string{"util", "utils", "common", "types", "helper", "helpers", "models", "pkg", "misc", "lib", "base"}
+	seen := 0
+	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (path != "." && strings.HasPrefix(e.Name(), ".") || path == "bin" || e.Name() == "testdata"):
+			return fs.SkipDir
+		case e.IsDir() && slices.Contains(vague, e.Name()), slices.Contains(vague, strings.TrimSuffix(e.Name(), ".go")):
+			t.Errorf("%s: the name says nothing of what is in it", path)
+			return nil
+		case e.IsDir() || filepath.Ext(path) != ".go":
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seen++
+		if n := bytes.Count(data, []byte("\n")); n > longest {
+			t.Errorf("%s has %d lines, more than %d: which two files is it?", path, n, longest)
+		}
+		if f, err := parser.ParseFile(token.NewFileSet(), path, data, parser.SkipObjectResolution); err == nil {
+			checkCalls(t, path, f)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 50 {
+		t.Errorf("only %d files seen", seen)
+	}
+}
+
+// checkCalls looks for tests that skip: one that cannot run everywhere shows nothing anywhere.
+func checkCalls(t *testing.T, path string, f *ast.File) {
+	t.Helper()
+	ast.Inspect(f, func(n ast.Node) bool {
+		s, ok := n.(*ast.SelectorExpr)
+		if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
+			return true
+		}
+		if on, ok := s.X.(*ast.Ident); ok && slices.Contains([]string{"t", "tb", "b", "f"}, on.Name) {
+			t.Errorf("%s: a test that skips itself (%s)", path, s.Sel.Name)
+		}
+		return true
+	})
+}
