@@ -1,10 +1,11 @@
 package vinfer
 
 import (
-	"container/heap"
+	"cmp"
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -100,7 +101,7 @@ type budget struct {
 	last    time.Time // when the last request was admitted
 	seq     uint64    // number of the last admitted request
 	newest  uint64    // number of the newest request whose answer was learned from
-	queue   waiters
+	queue   []*waiter // the next one first
 	order   uint64
 	timer   *time.Timer
 	closed  bool
@@ -137,15 +138,16 @@ func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 	}
 	b.order++
 	w := &waiter{priority: p, order: b.order, ready: make(chan struct{})}
-	heap.Push(&b.queue, w)
+	at, _ := slices.BinarySearchFunc(b.queue, w, (*waiter).compare)
+	b.queue = slices.Insert(b.queue, at, w)
 	b.pump(time.Now())
 	b.mu.Unlock()
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
 		b.mu.Lock()
-		if w.index >= 0 {
-			heap.Remove(&b.queue, w.index)
+		if i := slices.Index(b.queue, w); i >= 0 {
+			b.queue = slices.Delete(b.queue, i, i+1)
 			b.pump(time.Now()) // it may have been the head, which others waited for
 			b.mu.Unlock()
 			return nil, ctx.Err()
@@ -234,7 +236,8 @@ func (b *budget) pump(now time.Time) {
 		b.flying++
 		b.last = now
 		b.seq++
-		w := heap.Pop(&b.queue).(*waiter)
+		w := b.queue[0]
+		b.queue = slices.Delete(b.queue, 0, 1)
 		w.ticket = &ticket{b.seq}
 		close(w.ready)
 	}
@@ -265,50 +268,21 @@ func (b *budget) close() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-	for len(b.queue) > 0 {
-		close(heap.Pop(&b.queue).(*waiter).ready) // without a ticket
+	for _, w := range b.queue {
+		close(w.ready) // without a ticket
 	}
+	b.queue = nil
 }
 
 // waiter is a request that waits for its turn.
 type waiter struct {
 	priority Priority
 	order    uint64
-	index    int // in the queue; -1: no longer there
 	ready    chan struct{}
-	ticket   *ticket
+	ticket   *ticket // set before ready is closed; nil: the budget was closed
 }
 
-// waiters is a heap: the lowest priority value first, then the oldest.
-type waiters []*waiter
-
-func (q waiters) Len() int { return len(q) }
-
-func (q waiters) Less(i, j int) bool {
-	if q[i].priority != q[j].priority {
-		return q[i].priority < q[j].priority
-	}
-	return q[i].order < q[j].order
-}
-
-func (q waiters) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push is for container/heap.
-func (q *waiters) Push(x any) {
-	w := x.(*waiter)
-	w.index = len(*q)
-	*q = append(*q, w)
-}
-
-// Pop is for container/heap.
-func (q *waiters) Pop() any {
-	old := *q
-	w := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	w.index = -1
-	return w
+// compare puts the more urgent one first, then the older one.
+func (w *waiter) compare(o *waiter) int {
+	return cmp.Or(cmp.Compare(w.priority, o.priority), cmp.Compare(w.order, o.order))
 }

@@ -215,7 +215,6 @@ func (c *Call) times(o object) error {
 			if startErr == nil && started.IsZero() && stampErr == nil {
 				started = stamped
 			}
-			stampErr = nil
 		} else {
 			ended, endErr = stamped, stampErr
 		}

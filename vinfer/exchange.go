@@ -41,7 +41,10 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange) // get puts it into every request
+	return x
+}
 
 // admit waits until the budget has room for one try.
 func (x *exchange) admit(ctx context.Context, b *budget) error {

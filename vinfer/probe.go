@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
+// probeRows are asked for so that a server that ignores the bound shows more than the rows it may have of the far future.
+const probeRows = 50
+
 // Probe finds out which bounds the server honours. A server that honours a lower bound answers nothing from the far
 // future on, and one that honours `to` nothing up to the far past. A bound that is refused (400, 422) is not honoured,
-// and neither is one in spite of which rows come back. A workspace without calls tells nothing: Bounds.Empty.
+// and neither is one in spite of which rows from outside come back: some row may be dated in the far future by mistake. A workspace without calls tells nothing: Bounds.Empty.
 func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 	control, err := c.Calls(ctx, Query{Limit: 1}, Live)
 	if err != nil {
@@ -23,13 +26,13 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 		future = control.Date
 	}
 	future = future.AddDate(10, 0, 0)
-	if b.After, err = c.honours(ctx, Query{Bound: After, Since: future, Limit: 1}); err != nil {
+	if b.After, err = c.honours(ctx, Query{Bound: After, Since: future, Limit: probeRows}); err != nil {
 		return Bounds{}, err
 	}
-	if b.From, err = c.honours(ctx, Query{Bound: From, Since: future, Limit: 1}); err != nil {
+	if b.From, err = c.honours(ctx, Query{Bound: From, Since: future, Limit: probeRows}); err != nil {
 		return Bounds{}, err
 	}
-	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: 1}
+	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: probeRows}
 	switch {
 	case b.After:
 		q.Bound = After

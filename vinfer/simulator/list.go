@@ -43,8 +43,8 @@ func (s *Server) parse(v url.Values, m manners) (query, string) {
 	}
 	if s.o.Strict {
 		for name := range v {
-			if !slices.Contains(parameters[s.o.Dialect], name) && !(name == "to" && s.o.GuideTo) ||
-				s.o.NoPaging && (name == "limit" || name == "offset") {
+			known := slices.Contains(parameters[s.o.Dialect], name) || name == "to" && s.o.GuideTo
+			if paging := name == "limit" || name == "offset"; !known || paging && s.o.NoPaging {
 				return q, "unknown parameter " + strconv.Quote(name)
 			}
 		}

@@ -204,7 +204,7 @@ func (s *Server) Start(t TB) string {
 // Listen serves on an address until stop is called, and returns the base URL, /v1 included. stop closes every connection
 // and waits for the server to end.
 func (s *Server) Listen(addr string) (base string, stop func(), err error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", nil, err
 	}
