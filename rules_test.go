@@ -176,7 +176,11 @@ func TestFiles(t *testing.T) {
 func checkCalls(t *testing.T, path string, f *ast.File) {
 	t.Helper()
 	ast.Inspect(f, func(n ast.Node) bool {
-		s, ok := n.(*ast.SelectorExpr)
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		s, ok := call.Fun.(*ast.SelectorExpr)
 		if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -269,7 +270,7 @@ func (d *decoder) checkTimes(c *Config) {
 	// A call id that is forgotten while its call is still read again would be delivered twice.
 	reach := max(c.Lookback, c.Settle+c.MaxCall, time.Duration(c.Audit.Days)*day) + day
 	if c.Ledger >= day && c.Ledger < reach && reach < decade {
-		d.bad("ledger", "calls would be forgotten while they are still read again", "write at least "+show((reach+day-1)/day*day)+", for the audit, lookback and settle")
+		d.bad("ledger", "calls would be forgotten while they are still read again", "write at least "+show((reach+day-1).Truncate(day))+", for the audit, lookback and settle")
 	}
 	if c.Settle > 0 && c.Settle < c.Lookback {
 		d.warn("settle: %s is shorter than lookback, %s; the trailing sweep then finds nothing more", show(c.Settle), show(c.Lookback))
@@ -307,7 +308,7 @@ func (d *decoder) checkAdmin(a Admin) {
 		d.bad("admin.listen", "no address", `write 127.0.0.1:9477, or "" for none`)
 		return
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		d.bad("admin.listen", "no port", `write 127.0.0.1:9477, or "" for none`)
 		return
 	}
