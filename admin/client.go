@@ -18,7 +18,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
-// ErrNoDaemon: nobody answers on the socket.
+// ErrNoDaemon says that nobody answers on the socket.
 var ErrNoDaemon = errors.New("no daemon answers on the socket")
 
 // Client is the Backend of a running daemon.
@@ -78,7 +78,7 @@ func (c *Client) call(ctx context.Context, op string, in, out any, progress func
 		}
 		return fmt.Errorf("the daemon went away: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
 		return fmt.Errorf("the daemon does not know %q (another version?): %s %s", op, resp.Status, bytes.TrimSpace(text))

@@ -32,8 +32,10 @@ func ServeHealth(addr string, alive, ready func() error, log *slog.Logger) (*Hea
 			_, _ = io.WriteString(w, "ok\n")
 		})
 	}
-	h := &Health{http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}}
+	h := &Health{http: &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}
 	go func() { _ = h.http.Serve(ln) }()
 	return h, nil
 }

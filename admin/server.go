@@ -45,7 +45,7 @@ func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // others must reach the socket; its own mode guards it
 		return nil, fmt.Errorf("admin.socket: %w", err)
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path); err == nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("admin.socket %s: another daemon answers there", path)
 	}

@@ -114,8 +114,10 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 	}
 	p.Reading, p.ReadUpTo = true, from
 	progress(*p)
-	r := readRange{stream: BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
-		from: from, to: spec.Until, floor: spec.Since}
+	r := readRange{
+		stream: BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
+		from: from, to: spec.Until, floor: spec.Since,
+	}
 	r.checkpoint = func(upTo time.Time, fetched int) []byte {
 		p.ReadUpTo = upTo
 		p.Fetched += int64(fetched)

@@ -105,11 +105,11 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 		}
 		// A probe takes what was tried already, rather than touch one more.
 		if len(c.waiting) > 0 {
-			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+			return c.launch(c.waiting.first()), time.Time{}, true, nil
 		}
 	}
 	if len(c.waiting) > 0 && !c.waiting[0].Due.After(now) {
-		return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+		return c.launch(c.waiting.first()), time.Time{}, true, nil
 	}
 	if err := c.fill(now); err != nil {
 		return none, now.Add(time.Second), false, err
@@ -123,7 +123,7 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	if len(c.waiting) > 0 && (next.IsZero() || c.waiting[0].Due.Before(next)) {
 		next = c.waiting[0].Due
 		if !next.After(now) {
-			return c.launch(heap.Pop(&c.waiting).(store.JobRef)), time.Time{}, true, nil
+			return c.launch(c.waiting.first()), time.Time{}, true, nil
 		}
 	}
 	return none, next, false, nil
@@ -388,10 +388,15 @@ func (e *Engine) backoff(n int) time.Duration {
 // waitHeap is a heap of jobs by due time.
 type waitHeap []store.JobRef
 
+// first takes the job out that is due first.
+func (h *waitHeap) first() store.JobRef {
+	return heap.Pop(h).(store.JobRef) //nolint:errcheck // only jobs are pushed
+}
+
 func (h waitHeap) Len() int           { return len(h) }
 func (h waitHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
 func (h waitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *waitHeap) Push(x any)        { *h = append(*h, x.(store.JobRef)) }
+func (h *waitHeap) Push(x any)        { *h = append(*h, x.(store.JobRef)) } //nolint:errcheck // only jobs are pushed
 func (h *waitHeap) Pop() any {
 	old := *h
 	n := len(old) - 1

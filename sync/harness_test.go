@@ -300,8 +300,10 @@ func past(n int) []row {
 	var rows []row
 	now := time.Now().Truncate(time.Second)
 	for i := range n {
-		rows = append(rows, row{id: fmt.Sprintf("call_%04d", i), phone: fmt.Sprintf("+9190000%05d", i), disposition: "interested",
-			started: now.Add(-time.Duration(n-i)*10*time.Second - 2*time.Minute), seconds: 60})
+		rows = append(rows, row{
+			id: fmt.Sprintf("call_%04d", i), phone: fmt.Sprintf("+9190000%05d", i), disposition: "interested",
+			started: now.Add(-time.Duration(n-i)*10*time.Second - 2*time.Minute), seconds: 60,
+		})
 	}
 	return rows
 }

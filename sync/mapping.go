@@ -78,8 +78,10 @@ func ParseTitle(title string) (*template.Template, error) {
 	}
 	qa := 87.0
 	duration := 142.0
-	sample := TitleData{Contact: crm.Contact{Phone: "+910000000000", Name: "Priya"}, Disposition: "callback_requested",
-		Call: crm.Call{ID: "call_abc123", QAScore: &qa, Duration: &duration}}
+	sample := TitleData{
+		Contact: crm.Contact{Phone: "+910000000000", Name: "Priya"}, Disposition: "callback_requested",
+		Call: crm.Call{ID: "call_abc123", QAScore: &qa, Duration: &duration},
+	}
 	return t, t.Execute(&bytes.Buffer{}, sample)
 }
 
@@ -103,18 +105,6 @@ func (m *Mapping) compile() error {
 		m.Unknown = UnknownPass
 	}
 	return nil
-}
-
-// statuses lists what the mapping can set, for checks against a CRM's list.
-func (m *Mapping) statuses() []string {
-	var s []string
-	for _, r := range m.Dispositions {
-		if r.Status != "" && !slices.Contains(s, r.Status) {
-			s = append(s, r.Status)
-		}
-	}
-	slices.Sort(s)
-	return s
 }
 
 // rule returns the rule for a normalised disposition and whether it is a known one. No disposition is nothing unknown.

@@ -108,8 +108,10 @@ func StatusOf(st store.Stats, name, version string) Status {
 		Version: version, Pipeline: name, Cursor: rfc3339(st.Watermark),
 		Pending: st.Pending, Dead: st.Dead, Transcripts: st.Transcripts, Unfinished: st.Unfinished,
 		LateFound: st.LateFound, AuditedUntil: rfc3339(st.AuditedUntil),
-		LastRun: LastRun{At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
-			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error},
+		LastRun: LastRun{
+			At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
+			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error,
+		},
 		Destinations: []DestStatus{}, Backfills: []BackfillStatus{},
 	}
 	if !st.Watermark.IsZero() {

@@ -157,7 +157,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	}
 	c, err := w.e.o.API.Call(ctx, x.ID, vinfer.Follow)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the process ends; the watch stays as it is
 	}
 	if errors.Is(err, vinfer.ErrNotFound) {
 		return w.later(x, finishWaits, nil) // the listing may still show its end
@@ -191,7 +191,7 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 	}
 	t, job, err := w.ask(ctx, body.Call, string(x.Note))
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the process ends; the watch stays as it is
 	}
 	x.Note = []byte(job)
 	switch {

@@ -70,7 +70,7 @@ func newLogger(format string, level slog.Level) *slog.Logger {
 	case format == "json":
 		return slog.New(slog.NewJSONHandler(os.Stderr, o))
 	case format != "text" && term.IsTerminal(int(os.Stderr.Fd())): //nolint:gosec // a file descriptor is small
-		return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
+		return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
 	case os.Getenv("JOURNAL_STREAM") != "":
 		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {

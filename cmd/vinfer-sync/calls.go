@@ -19,8 +19,10 @@ import (
 )
 
 func callsCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "calls", Short: "List calls, or show the life of one", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{
+		Use: "calls", Short: "List calls, or show the life of one", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 	c.AddCommand(callsListCommand(a), callsShowCommand(a))
 	return c
 }

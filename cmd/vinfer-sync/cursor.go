@@ -12,8 +12,10 @@ import (
 )
 
 func cursorCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "cursor", Short: "Show or set how far the API has been read", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{
+		Use: "cursor", Short: "Show or set how far the API has been read", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 	var force bool
 	show := &cobra.Command{
 		Use: "show", Short: "Print the cursor, one RFC 3339 line", Args: cobra.NoArgs,

@@ -18,8 +18,10 @@ import (
 const deadPage = 500 // dead letters fetched at a time
 
 func deadCommand(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "dead", Short: "List, show, retry or drop dead letters: calls that were refused", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{
+		Use: "dead", Short: "List, show, retry or drop dead letters: calls that were refused", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 	c.AddCommand(deadListCommand(a), deadShowCommand(a),
 		deadActCommand(a, "retry", "Put dead letters back into the outbox", func(ctx context.Context, b backend, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) }, "put back"),
 		deadActCommand(a, "drop", "Forget dead letters: they will never be delivered", func(ctx context.Context, b backend, nums []uint64) (int, error) { return b.DropDead(ctx, nums) }, "dropped"))

@@ -87,8 +87,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 }
 
 func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, once bool) error {
-	sim := simulator.New(simulator.Options{Seed: 7, Dialect: simulator.Reference, Calls: calls, Span: 6 * time.Hour, Rate: 40,
-		InProgress: min(3, calls), LateDispositions: 0.05, TranscriptDelay: 20 * time.Second})
+	sim := simulator.New(simulator.Options{
+		Seed: 7, Dialect: simulator.Reference, Calls: calls, Span: 6 * time.Hour, Rate: 40,
+		InProgress: min(3, calls), LateDispositions: 0.05, TranscriptDelay: 20 * time.Second,
+	})
 	base, stop, err := sim.Listen("127.0.0.1:0")
 	if err != nil {
 		return err
@@ -134,7 +136,7 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 	}
 	cancel()
 	err = errors.Join(err, <-ended)
-	serr := demoSummary(out, p, sim, hook, dir)
+	serr := demoSummary(context.WithoutCancel(ctx), out, p, sim, hook, dir)
 	return errors.Join(err, serr, p.close())
 }
 
@@ -167,7 +169,7 @@ func demoUntilQuiet(ctx context.Context, out io.Writer, p *pipeline, sim *simula
 }
 
 // demoSummary prints what arrived where, and where to look.
-func demoSummary(out io.Writer, p *pipeline, sim *simulator.Server, hook *receiver, dir string) error {
+func demoSummary(ctx context.Context, out io.Writer, p *pipeline, sim *simulator.Server, hook *receiver, dir string) error {
 	s, err := p.engine.Status()
 	if err != nil {
 		return err
@@ -175,15 +177,17 @@ func demoSummary(out io.Writer, p *pipeline, sim *simulator.Server, hook *receiv
 	fmt.Fprintf(out, "\nPolled with %d requests, up to %s. What arrived:\n\n", sim.Served(), s.Cursor)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "DESTINATION\tKIND\tDELIVERED\tPENDING\tDEAD\tWHERE")
-	where := map[string]string{"crm": filepath.Join(dir, "crm.db"), "file": filepath.Join(dir, "calls.jsonl"),
-		"events": fmt.Sprintf("a handler in this process: %d signed events", hook.events.Load())}
+	where := map[string]string{
+		"crm": filepath.Join(dir, "crm.db"), "file": filepath.Join(dir, "calls.jsonl"),
+		"events": fmt.Sprintf("a handler in this process: %d signed events", hook.events.Load()),
+	}
 	for _, d := range s.Destinations {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", d.Name, d.Kind, d.Delivered, d.Pending, d.Dead, where[d.Name])
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := demoOutcomes(out, filepath.Join(dir, "crm.db")); err != nil {
+	if err := demoOutcomes(ctx, out, filepath.Join(dir, "crm.db")); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nDelivered counts calls, later changes of them, and transcripts. Look further:\n"+
@@ -192,19 +196,19 @@ func demoSummary(out io.Writer, p *pipeline, sim *simulator.Server, hook *receiv
 	return nil
 }
 
-func demoOutcomes(out io.Writer, path string) (err error) {
+func demoOutcomes(ctx context.Context, out io.Writer, path string) (err error) {
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var contacts, calls, notes, tasks int
-	row := db.QueryRow("SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM calls), (SELECT count(*) FROM notes), (SELECT count(*) FROM tasks)")
+	row := db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM calls), (SELECT count(*) FROM notes), (SELECT count(*) FROM tasks)")
 	if err := row.Scan(&contacts, &calls, &notes, &tasks); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nThe database holds %d contacts, %d calls, %d transcripts and %d follow-up tasks. Outcomes:\n\n", contacts, calls, notes, tasks)
-	rows, err := db.Query("SELECT coalesce(disposition, '(not set yet)'), count(*), round(avg(duration_seconds)) FROM calls GROUP BY 1 ORDER BY 2 DESC")
+	rows, err := db.QueryContext(ctx, "SELECT coalesce(disposition, '(not set yet)'), count(*), round(avg(duration_seconds)) FROM calls GROUP BY 1 ORDER BY 2 DESC")
 	if err != nil {
 		return err
 	}
