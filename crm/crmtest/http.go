@@ -110,7 +110,11 @@ func (s *suite) faults(t *testing.T) {
 						w = d.Open(t)
 					}
 					write(t, w, again, saved)
-					same(t, d.State(t), want, fmt.Sprintf("%s at request %d", name, n+1))
+					inFlight := 0
+					if fault.Lost {
+						inFlight = 1
+					}
+					same(t, d.State(t), want, inFlight, fmt.Sprintf("%s at request %d", name, n+1))
 				}
 			}
 		})
@@ -127,6 +131,12 @@ func (s *suite) redirect(t *testing.T) {
 		if crm.VerdictOf(err) != crm.Retry || err == nil || !strings.Contains(err.Error(), host) || strings.Contains(err.Error(), "abcdefgh") {
 			t.Errorf("%d: %v", status, err)
 		}
+	}
+	// Nor is one within the host: it may lead to a login page that answers 200.
+	d, w := s.open(t)
+	d.Server.Misbehave(Fault{Status: 302, Times: 1, Header: http.Header{"Location": {"/login"}}})
+	if err := w.Write(context.Background(), Completed(1), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Retry || err == nil || d.Server.Count() != 1 {
+		t.Errorf("within the host: %d requests: %v", d.Server.Count(), err)
 	}
 	if n := elsewhere.Count(); n != 0 {
 		t.Errorf("%d requests went elsewhere", n)

@@ -19,7 +19,7 @@ import (
 const (
 	opening  = `{"event":"` // how each of our lines begins
 	tailSize = 1 << 20      // how far back keys are read from a file that was there before
-	lockWait = 5 * time.Second
+	lockWait = 2 * time.Second
 )
 
 // file is the open file. Only the committer's goroutine uses it.

@@ -104,6 +104,17 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
+// Another process that writes to the file may be killed too.
+func TestTornByAnother(t *testing.T) {
+	path, w := begun(t, 2)
+	whole := read(t, path)
+	overwrite(t, path, append(whole, whole[:50]...))
+	put(t, w, 3)
+	if got := keysOf(t, path); got != "1 2 3" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestZerosAfterAPowerCut(t *testing.T) {
 	path, w := begun(t, 2)
 	_ = w.Close()
@@ -255,6 +266,12 @@ func TestLockedByAnother(t *testing.T) {
 	cancel()
 	if err := <-done; err == nil || ctx.Err() == nil {
 		t.Errorf("got %v", err)
+	}
+	if err := w.Write(t.Context(), crmtest.Completed(3), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Retry || !strings.Contains(fmt.Sprint(err), "lock") {
+		t.Errorf("got %v", err)
+	}
+	if got := keysOf(t, path); got != "1" {
+		t.Errorf("written beside the lock: %q", got)
 	}
 	_ = other.Close()
 	put(t, w, 2)

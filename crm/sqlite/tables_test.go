@@ -51,9 +51,9 @@ func TestContactOfANumberAsSent(t *testing.T) {
 	path, w := begun(t, of(crmtest.Completed(1), odd), of(crmtest.Completed(2), odd))
 	expect(t, path, "SELECT count(*) FROM contacts", 1)
 	// The same text, once its international form is known, is the same person.
-	odd.E164 = "+914711000000"
+	odd.E164, odd.Name = "+914711000000", "Another"
 	put(t, w, of(crmtest.Completed(3), odd))
-	expect(t, path, "SELECT count(*) || phone_e164 || phone FROM contacts", "1+914711000000ext. 4711")
+	expect(t, path, "SELECT count(*) || phone_e164 || phone || name FROM contacts", "1+914711000000ext. 4711Odd")
 	// And a call whose number can no longer be told is not a new one.
 	odd.E164 = ""
 	put(t, w, of(crmtest.Completed(4), odd))

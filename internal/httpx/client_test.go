@@ -136,6 +136,28 @@ func TestErrorsShowNoURL(t *testing.T) {
 	}
 }
 
+// A destination may say what it was sent.
+func TestEchoedCredentials(t *testing.T) {
+	c := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(rw, r.Header.Get("Authorization")+" "+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+" "+r.Header.Get("X-Other"))
+	}, Config{})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Base().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer t0ken-of-now")
+	req.Header.Set("X-Other", "0ther-secret")
+	a, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Verdict(a, "GET /")
+	if crm.VerdictOf(err) != crm.Reject || strings.Contains(err.Error(), "t0ken") || strings.Contains(err.Error(), "0ther") || crm.Request(err) != "GET /" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	stop := make(chan struct{})
 	c := serve(t, func(http.ResponseWriter, *http.Request) { <-stop }, Config{Timeout: 20 * time.Millisecond})
