@@ -24,6 +24,7 @@ type decoder struct {
 	at        map[string]place     // where each key was set
 	secrets   map[string]SecretRef // by key
 	inline    bool                 // a secret stands in the file itself
+	operator  bool                 // secrets may be out of reach, see LoadForOperator
 }
 
 // place is where a key stands.

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
 // The files that are looked for when none is named.
@@ -48,7 +50,24 @@ func find(explicit string, places ...string) (string, error) {
 const maxFile = 1 << 20
 
 // Load reads the configuration at path. Whatever is wrong with it comes back as Errors, all of it at once.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, os.LookupEnv, false) }
+
+// outOfReach stands for a secret that LoadForOperator did not get. It must not be sent anywhere.
+var outOfReach = secret.New("out-of-reach")
+
+// LoadForOperator reads the configuration for a command that asks the daemon, or only its state file: what only the
+// service is given (its environment, its credentials) may be missing here. Nothing may be connected to by what it returns.
+func LoadForOperator(path string) (*Config, error) {
+	env := func(name string) (string, bool) {
+		if v, ok := os.LookupEnv(name); ok || name == "CREDENTIALS_DIRECTORY" || name == envKey {
+			return v, ok
+		}
+		return outOfReach.Reveal(), true
+	}
+	return load(path, env, true)
+}
+
+func load(path string, env func(string) (string, bool), operator bool) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
 		f := Fault{File: path, Problem: "cannot be read", Remedy: "check the path and its permissions"}
@@ -58,7 +77,7 @@ func Load(path string) (*Config, error) {
 		}
 		return nil, Errors{f}
 	}
-	c, inline, err := parse(path, data, os.LookupEnv)
+	c, inline, err := parse(path, data, env, operator)
 	if err != nil {
 		return nil, err
 	}
@@ -84,16 +103,16 @@ func readFile(path string) ([]byte, error) {
 // Parse reads a configuration from data. name is the file it came from: it stands in faults, and relative paths start
 // in its directory. env looks up environment variables, as os.LookupEnv does.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	c, _, err := parse(name, data, env)
+	c, _, err := parse(name, data, env, false)
 	return c, err
 }
 
-func parse(name string, data []byte, env func(string) (string, bool)) (*Config, bool, error) {
+func parse(name string, data []byte, env func(string) (string, bool), operator bool) (*Config, bool, error) {
 	dir := filepath.Dir(name)
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // commands may change directory, and a unit may have another
 	}
-	d := &decoder{file: name, dir: dir, env: env, at: map[string]place{}, secrets: map[string]SecretRef{}}
+	d := &decoder{file: name, dir: dir, env: env, operator: operator, at: map[string]place{}, secrets: map[string]SecretRef{}}
 	c := Default()
 	c.File = name
 	root, ok := d.document(data)

@@ -335,3 +335,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestOperatorNeedsNoSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	text := "vinfer: {api_key_file: not_here, timeout: 5s}\nname: \"x\"\ncrm:\n  - {name: hook, webhook: {url: \"https://crm.example/hook\", secret: \"${NOT_SET_HERE}\"}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil {
+		t.Fatal("loaded without its secrets")
+	}
+	c, err := LoadForOperator(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.VInfer.Timeout != 5*time.Second || len(c.CRM) != 1 {
+		t.Errorf("%+v", c)
+	}
+	if err := os.WriteFile(path, []byte("lokback: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadForOperator(path); err == nil {
+		t.Error("took a faulty file")
+	}
+}

@@ -243,6 +243,10 @@ func (d *decoder) secretFile(n *yaml.Node, v reflect.Value, key, of string) stri
 	}
 	path := d.secretPath(name)
 	s, err := readSecret(path)
+	if err != nil && d.operator {
+		d.putSecret(v, of, SecretRef{Value: outOfReach, File: path})
+		return path
+	}
 	if err != nil {
 		what, remedy := unreadable(name, path, err)
 		d.fault(n, key, "", what, remedy)

@@ -32,11 +32,18 @@ func (a *app) load() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
+	cfg, err := a.read(config.Load)
+	a.cfg = cfg
+	return cfg, err
+}
+
+// read finds the configuration and reads it by one of the package's two ways.
+func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, error) {
 	path, err := config.Find(a.configPath)
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
-	cfg, err := config.Load(path)
+	cfg, err := load(path)
 	if err != nil {
 		var bad config.Errors
 		if !errors.As(err, &bad) {
@@ -49,7 +56,6 @@ func (a *app) load() (*config.Config, error) {
 			return nil, usageError("--log-level %q: write debug, info, warn or error", a.logLevel)
 		}
 	}
-	a.cfg = cfg
 	return cfg, nil
 }
 
@@ -86,7 +92,8 @@ func newLogger(format string, level slog.Level) *slog.Logger {
 
 // with runs f against the daemon, if one runs, and else against the store, opened for it; full: with the whole pipeline.
 func (a *app) with(ctx context.Context, full bool, f func(context.Context, backend) error) error {
-	cfg, err := a.load()
+	// Whoever asks the daemon, or only the state file, need not have the service's secrets.
+	cfg, err := a.read(config.LoadForOperator)
 	if err != nil {
 		return err
 	}
@@ -99,6 +106,9 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		return f(ctx, client)
 	}
 	if full {
+		if cfg, err = a.load(); err != nil {
+			return err
+		}
 		p, err := openPipeline(cfg, a.logger(cfg))
 		if err != nil {
 			return err

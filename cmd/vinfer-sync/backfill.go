@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vinfer-sync/vinfer-sync/config"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -24,7 +25,7 @@ func backfillCommand(a *app) *cobra.Command {
 		Example: "  vinfer-sync backfill --since -7d\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.load()
+			cfg, err := a.read(config.LoadForOperator)
 			if err != nil {
 				return err
 			}
