@@ -27,6 +27,7 @@ type DB struct {
 	salt   []byte
 	bolt   *bbolt.DB
 	file   *os.File
+	size   atomic.Int64 // of the file as last seen: it never shrinks
 	broken atomic.Pointer[error]
 	queue  *committer
 
@@ -85,7 +86,10 @@ func Open(path string, o Options) (*DB, error) {
 
 // acquire returns the locked file of a store whose structure is sound.
 func acquire(path string, until time.Time) (*os.File, error) {
-	for {
+	for try := 0; ; try++ {
+		if try > 100 {
+			return nil, fmt.Errorf("%w: %s is being made and removed by others all the time", ErrLocked, path)
+		}
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {
 			f, err = nil, nil
@@ -151,7 +155,7 @@ func create(path string, until time.Time) (f *os.File, again bool, err error) {
 	if again, err = lockNamed(f, name, until); err != nil || again {
 		return f, again, err
 	}
-	if st, err := os.Stat(path); err == nil && st.Size() > 0 {
+	if occupied(path) {
 		_ = os.Remove(name)
 		return f, true, nil
 	}
@@ -169,13 +173,24 @@ func create(path string, until time.Time) (f *os.File, again bool, err error) {
 	if again, err = lockNamed(f, name, until); err != nil || again {
 		return f, again, err
 	}
-	if st, err := os.Stat(path); err == nil && st.Size() > 0 || verifyFile(f) != nil { // another process was here meanwhile
+	if occupied(path) || verifyFile(f) != nil { // another process was here meanwhile
 		return f, true, nil
 	}
 	if err := os.Rename(name, path); err != nil {
 		return f, false, fmt.Errorf("store: %w", err)
 	}
 	return f, false, syncDir(filepath.Dir(path))
+}
+
+// occupied tells whether there is a file that holds something.
+func occupied(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	empty, err := holdsNothing(f)
+	return err != nil || !empty
 }
 
 // build lays out an empty store in a file and closes it.

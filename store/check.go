@@ -1,0 +1,184 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"go.etcd.io/bbolt"
+)
+
+// WriteTo writes a copy of the store as it is now, while work goes on.
+func (d *DB) WriteTo(w io.Writer) (n int64, err error) {
+	err = d.view(func(t *txn) error {
+		n, err = t.tx.WriteTo(w)
+		return err
+	})
+	return n, err
+}
+
+// Check reads all that is stored and returns the first thing that is not as it should be: a checksum, an index that disagrees with
+// what it indexes, a counter that does.
+func (d *DB) Check() error {
+	return d.view(func(t *txn) error {
+		for _, f := range []func() error{t.checkJobs, t.checkDead, t.checkWatches, t.checkRest} {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// each decodes all records of a bucket.
+func each[T any](b *bbolt.Bucket, name string, decode func([]byte) (T, bool), f func(k []byte, r *T) error) error {
+	return b.ForEach(func(k, v []byte) error {
+		r, err := open(name, k, v, decode)
+		if err != nil {
+			return err
+		}
+		return f(k, r)
+	})
+}
+
+func keys(b *bbolt.Bucket) (n int) {
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		n++
+	}
+	return n
+}
+
+func (t *txn) checkJobs() error {
+	lanes := t.bucket(bucketLanes)
+	pending := map[uint16]int{}
+	n := 0
+	err := each(t.bucket(bucketOutbox), bucketOutbox, decodeJob, func(k []byte, j *jobRec) error {
+		key, ok := parseJobKey(k)
+		if !ok || key.prio != prioOf(j.backfill) {
+			return damaged(bucketOutbox, k, "it is no key of this job")
+		}
+		if !bytes.Equal(lanes.Get(laneKey(k, j.lane)), laneEntry(key.prio, j.window)) {
+			return damaged(bucketOutbox, k, "the lane index disagrees")
+		}
+		n++
+		pending[key.dest]++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if indexed := keys(lanes); indexed != n {
+		return fmt.Errorf("%w: %d jobs, %d in the lane index", ErrDamaged, n, indexed)
+	}
+	all, err := t.allDests()
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Pending != pending[r.id] {
+			return fmt.Errorf("%w: destination %s counts %d jobs and has %d", ErrDamaged, r.Name, r.Pending, pending[r.id])
+		}
+		n -= r.Pending
+	}
+	if n != 0 {
+		return fmt.Errorf("%w: %d jobs of unknown destinations", ErrDamaged, n)
+	}
+	return nil
+}
+
+func (t *txn) checkDead() error {
+	index := t.bucket(bucketDeadIndex)
+	count := map[uint16]int{}
+	err := each(t.bucket(bucketDead), bucketDead, decodeDead, func(k []byte, r *deadRec) error {
+		j := &r.job
+		count[j.dest]++
+		if j.dest != 0 && index.Get(deadKey(j.dest, j.id, j.kind, j.rev)) == nil {
+			return damaged(bucketDead, k, "the index does not have it")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = index.ForEach(func(k, v []byte) error {
+		if t.bucket(bucketDead).Get(v) == nil {
+			return damaged(bucketDeadIndex, k, "it names a letter that is not there")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m, err := t.state()
+	if err != nil {
+		return err
+	}
+	if m.broken != count[0] {
+		return fmt.Errorf("%w: %d dead letters of no destination are counted, %d there", ErrDamaged, m.broken, count[0])
+	}
+	all, err := t.allDests()
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Dead != count[r.id] {
+			return fmt.Errorf("%w: destination %s counts %d dead letters and has %d", ErrDamaged, r.Name, r.Dead, count[r.id])
+		}
+	}
+	return nil
+}
+
+func (t *txn) checkWatches() error {
+	due := t.bucket(bucketDue)
+	count := map[WatchKind]int{}
+	n := 0
+	err := each(t.bucket(bucketWatches), bucketWatches, decodeWatch, func(k []byte, w *watchRec) error {
+		kind := WatchKind(k[0])
+		if due.Get(dueKey(kind, w.due, string(k[1:]))) == nil {
+			return damaged(bucketWatches, k, "the index does not have it")
+		}
+		count[kind]++
+		n++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m, err := t.state()
+	if err != nil {
+		return err
+	}
+	if indexed := keys(due); indexed != n || m.transcripts != count[TranscriptWatch] || m.unfinished != count[FinishWatch] {
+		return fmt.Errorf("%w: %d watches, %d in the index, %d counted", ErrDamaged, n, indexed, m.transcripts+m.unfinished)
+	}
+	return nil
+}
+
+func (t *txn) checkRest() error {
+	for _, g := range t.generations(bucketLedger) {
+		err := each(t.bucket(bucketLedger).Bucket(u64Key(g)), bucketLedger, decodeLedger, func([]byte, *ledgerRec) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	for _, g := range t.generations(bucketLaneState) {
+		err := each(t.bucket(bucketLaneState).Bucket(u64Key(g)), bucketLaneState, decodeLane, func([]byte, *laneState) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	return t.bucket(bucketReceipts).ForEach(func(k, v []byte) error {
+		_, _, dest, ok := parseReceiptKey(k)
+		if !ok {
+			return damaged(bucketReceipts, k, "it is no key of a receipt")
+		}
+		var err error
+		if dest == 0 {
+			_, err = open(bucketReceipts, k, v, decodeEvents)
+		} else {
+			_, err = open(bucketReceipts, k, v, decodeReceipt)
+		}
+		return err
+	})
+}
