@@ -172,21 +172,51 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// checkCalls looks for tests that skip: one that cannot run everywhere shows nothing anywhere.
-func checkCalls(t *testing.T, path string, f *ast.File) {
+// checkCalls looks for tests that skip: one that cannot run everywhere shows nothing anywhere. Skip of a *rapid.T only
+// draws again.
+func checkCalls(t *testing.T, path string, n ast.Node, names ...string) {
 	t.Helper()
-	ast.Inspect(f, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		s, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
-			return true
-		}
-		if on, ok := s.X.(*ast.Ident); ok && slices.Contains([]string{"t", "tb", "b", "f"}, on.Name) {
-			t.Errorf("%s: a test that skips itself (%s)", path, s.Sel.Name)
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if n.Body != nil {
+				checkCalls(t, path, n.Body, testers(n.Type, names)...)
+			}
+			return false
+		case *ast.FuncLit:
+			checkCalls(t, path, n.Body, testers(n.Type, names)...)
+			return false
+		case *ast.CallExpr:
+			s, ok := n.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
+				return true
+			}
+			if on, ok := s.X.(*ast.Ident); ok && slices.Contains(names, on.Name) {
+				t.Errorf("%s: a test that skips itself (%s)", path, s.Sel.Name)
+			}
 		}
 		return true
 	})
+}
+
+// testers returns the names by which a function knows package testing's T, B, F or TB, given those of the function around it.
+func testers(f *ast.FuncType, outer []string) []string {
+	names := slices.Clone(outer)
+	for _, p := range f.Params.List {
+		typ := p.Type
+		if star, ok := typ.(*ast.StarExpr); ok {
+			typ = star.X
+		}
+		from := (*ast.Ident)(nil)
+		if s, ok := typ.(*ast.SelectorExpr); ok {
+			from, _ = s.X.(*ast.Ident)
+		}
+		for _, name := range p.Names {
+			names = slices.DeleteFunc(names, func(n string) bool { return n == name.Name })
+			if from != nil && from.Name == "testing" {
+				names = append(names, name.Name)
+			}
+		}
+	}
+	return names
 }
