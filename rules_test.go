@@ -59,6 +59,7 @@ var arrows = []struct {
 	to   []string
 }{
 	{"cmd/", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}},
+	{"bench", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}}, // measures the whole
 	{"admin", []string{"internal/", "store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
