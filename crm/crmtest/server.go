@@ -44,7 +44,7 @@ type Fault struct {
 	Reached      chan<- struct{}                           // gets a value when the fault begins; may be nil
 }
 
-// NewServer starts a server that is closed at the end of the test. tls gives it a certificate that no client knows.
+// NewServer starts a server that is closed at the end of the test.
 func NewServer(t testing.TB, handler http.Handler) *Server {
 	s := &Server{handler: handler, stop: make(chan struct{})}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))

@@ -227,7 +227,7 @@ func lock(f *os.File) error {
 		case !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(until):
 			return err
 		default:
-			time.Sleep(5 * time.Millisecond)
+			<-time.After(5 * time.Millisecond)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -25,6 +26,9 @@ var migrations = []string{schema}
 
 // applicationID marks a file as ours ("VInf").
 const applicationID = 0x56496e66
+
+// busyTimeout is how long other programs' locks are waited for.
+const busyTimeout = 5 * time.Second
 
 // database is an open file with its statements. It has one connection: SQLite has one writer.
 type database struct {
@@ -57,7 +61,7 @@ func open(path string) (*database, error) {
 	if !info.Mode().IsRegular() {
 		return nil, crm.Halted(fmt.Errorf("%s is no regular file: set another path", path))
 	}
-	db, err := sql.Open("sqlite", dsn(path)+"?mode=rw&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=synchronous(2)")
+	db, err := sql.Open("sqlite", dsn(path, "rw")+"&_pragma=foreign_keys(1)&_pragma=synchronous(2)")
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func (d *database) migrate(ctx context.Context) (err error) {
 	if _, err := version(ctx, d.conn); err != nil {
 		return err
 	}
-	if _, err := d.conn.ExecContext(ctx, "PRAGMA journal_mode = wal"); err != nil {
+	if err := d.useWAL(ctx); err != nil {
 		return err
 	}
 	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -116,6 +120,18 @@ func (d *database) migrate(ctx context.Context) (err error) {
 	}
 	_, err = d.conn.ExecContext(ctx, "COMMIT")
 	return err
+}
+
+// useWAL lets readers read while calls are written. SQLite does not wait by itself for another process that does the
+// same at this moment.
+func (d *database) useWAL(ctx context.Context) error {
+	for until := time.Now().Add(busyTimeout); ; <-time.After(10 * time.Millisecond) {
+		_, err := d.conn.ExecContext(ctx, "PRAGMA journal_mode = wal")
+		var se *sqlite.Error
+		if err == nil || !errors.As(err, &se) || se.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(until) {
+			return err
+		}
+	}
 }
 
 type querier interface {
@@ -159,7 +175,9 @@ func (d *database) close() error {
 	return errors.Join(append(errs, d.db.Close())...)
 }
 
-func dsn(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
+func dsn(path, mode string) string {
+	return fmt.Sprintf("file:%s?mode=%s&_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), mode, busyTimeout.Milliseconds())
+}
 
 // damage is what SQLite says of a file that it could open and that is not whole.
 type damage struct{ text string }

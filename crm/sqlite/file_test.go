@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -35,14 +36,14 @@ func TestModes(t *testing.T) {
 // What is not ours is left as it is, to the byte.
 func TestUnusableFiles(t *testing.T) {
 	dir := t.TempDir()
-	make := func(name string, b []byte) string {
+	file := func(name string, b []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
-	foreign, newer := make("foreign.db", nil), make("newer.db", nil)
+	foreign, newer := file("foreign.db", nil), file("newer.db", nil)
 	if _, err := shell(t, foreign).Exec("CREATE TABLE contacts (a)"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func TestUnusableFiles(t *testing.T) {
 	if _, err := shell(t, newer).Exec("PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
-	damaged := make("damaged.db", nil)
+	damaged := file("damaged.db", nil)
 	w = open(t, damaged)
 	for n := range 200 {
 		put(t, w, crmtest.Completed(n))
@@ -66,9 +67,9 @@ func TestUnusableFiles(t *testing.T) {
 	for i := 4096; i < len(b); i++ {
 		b[i] = 0xa5
 	}
-	make("damaged.db", b)
+	file("damaged.db", b)
 	for path, want := range map[string]string{
-		make("text.db", []byte(strings.Repeat("this is no database ", 100))): "no SQLite database",
+		file("text.db", []byte(strings.Repeat("this is no database ", 100))): "no SQLite database",
 		foreign: "another program",
 		newer:   "version 99",
 		damaged: "damaged",
@@ -120,7 +121,7 @@ func TestLockedByAShell(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- w.Write(ctx, crmtest.Completed(2), crm.NewProgress(nil, nil)) }()
 	cancel()
-	if err := <-done; err != context.Canceled {
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if err := try(t, w, 3); crm.VerdictOf(err) != crm.Retry || err == nil || !strings.Contains(err.Error(), "locked") {

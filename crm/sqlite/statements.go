@@ -96,7 +96,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		{&s.addTask, addTask},
 		{&s.moveTask, moveTask},
 	} {
-		stmt, err := conn.PrepareContext(ctx, p.query)
+		stmt, err := conn.PrepareContext(ctx, p.query) //nolint:sqlclosecheck // statements.close does it
 		if err != nil {
 			return s, err
 		}

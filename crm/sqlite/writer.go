@@ -255,7 +255,7 @@ func (w *Writer) version(ctx context.Context) (v int, err error) {
 
 // read calls f with a connection that cannot write.
 func (w *Writer) read(ctx context.Context, f func(context.Context, *sql.DB) error) error {
-	db, err := sql.Open("sqlite", dsn(w.path)+"?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite", dsn(w.path, "ro")+"&_pragma=query_only(1)")
 	if err != nil {
 		return explain(w.path, err)
 	}

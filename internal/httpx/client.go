@@ -248,7 +248,7 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 		return crm.Halted(fmt.Errorf("%s: %w: put the right user and password into proxy", c.base.Host, err))
 	}
 	text := err.Error()
-	if context.Cause(ctx) == errTimeout {
+	if errors.Is(context.Cause(ctx), errTimeout) {
 		text = fmt.Sprintf("no answer within %s", c.timeout)
 	}
 	if parent.Err() != nil {
