@@ -200,7 +200,8 @@ func checkCalls(t *testing.T, path string, n ast.Node, names ...string) {
 	})
 }
 
-// testers returns the names by which a function knows package testing's T, B, F or TB, given those of the function around it.
+// testers returns the names by which a function knows package testing's T, F or TB, given those of the function around
+// it. A benchmark may skip: it shows nothing to be relied on.
 func testers(f *ast.FuncType, outer []string) []string {
 	names := slices.Clone(outer)
 	for _, p := range f.Params.List {
@@ -209,7 +210,7 @@ func testers(f *ast.FuncType, outer []string) []string {
 			typ = star.X
 		}
 		from := (*ast.Ident)(nil)
-		if s, ok := typ.(*ast.SelectorExpr); ok {
+		if s, ok := typ.(*ast.SelectorExpr); ok && s.Sel.Name != "B" {
 			from, _ = s.X.(*ast.Ident)
 		}
 		for _, name := range p.Names {
