@@ -141,9 +141,11 @@ func (c *Client) Status(ctx context.Context) (s engine.Status, err error) {
 }
 
 // Once implements Backend.
-func (c *Client) Once(ctx context.Context) (s engine.Summary, err error) {
-	err = c.call(ctx, "once", struct{}{}, &s, nil)
-	return s, err
+func (c *Client) Once(ctx context.Context) (engine.Summary, error) {
+	var s summary
+	err := c.call(ctx, "once", struct{}{}, &s, nil)
+	s.Summary.NewDead = s.NewDead
+	return s.Summary, err
 }
 
 // Backfill implements Backend.

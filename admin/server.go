@@ -32,6 +32,12 @@ type line struct {
 	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, refused
 }
 
+// summary carries also what the printed summary leaves out: the exit code depends on it.
+type summary struct {
+	engine.Summary
+	NewDead int `json:"new_dead"`
+}
+
 // Server answers commands on the daemon's socket.
 type Server struct {
 	http *http.Server
@@ -80,7 +86,10 @@ func handler(b Backend, storePath string) http.Handler {
 	mux := http.NewServeMux()
 	answer(mux, "whose", func(context.Context, struct{}) (string, error) { return storePath, nil })
 	answer(mux, "status", func(ctx context.Context, _ struct{}) (engine.Status, error) { return b.Status(ctx) })
-	answer(mux, "once", func(ctx context.Context, _ struct{}) (engine.Summary, error) { return b.Once(ctx) })
+	answer(mux, "once", func(ctx context.Context, _ struct{}) (summary, error) {
+		s, err := b.Once(ctx)
+		return summary{s, s.NewDead}, err
+	})
 	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })
 	answer(mux, "cursor", func(ctx context.Context, _ struct{}) (time.Time, error) { return b.Cursor(ctx) })
 	answer(mux, "set-cursor", func(ctx context.Context, t time.Time) (struct{}, error) { return struct{}{}, b.SetCursor(ctx, t) })

@@ -91,6 +91,10 @@ func (e *Engine) counts() (delivered int64, dead int) {
 // seconds. The engine must have been started. The error is the poll's; deliveries that failed show in the summary.
 func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
 	began := time.Now()
+	before, err := e.o.Store.Stats()
+	if err != nil {
+		return Summary{}, err
+	}
 	delivered, dead := e.counts()
 	got, _, err := e.pollAndRecord(ctx, delivered)
 	if werr := e.settle(ctx); err == nil {
@@ -107,9 +111,19 @@ func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
 		err = serr
 	}
 	s.Pending, s.Dead = st.Pending, st.Dead
+	s.NewDead += max(0, unreadable(st)-unreadable(before))
 	s.TookMS = time.Since(began).Milliseconds()
 	e.log.Info("run", "fetched", s.Fetched, "new", s.New, "delivered", s.Delivered, "pending", s.Pending, "dead", s.Dead, "took", time.Since(began).Round(time.Millisecond))
 	return s, err
+}
+
+// unreadable counts the dead letters of no destination: rows that could not be understood.
+func unreadable(st store.Stats) int {
+	n := st.Dead
+	for _, d := range st.Dests {
+		n -= d.Dead
+	}
+	return n
 }
 
 // settle waits until nothing is due.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/store"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -52,6 +54,9 @@ func backfillCommand(a *app) *cobra.Command {
 				p, err := b.Backfill(ctx, r, show)
 				if term.IsTerminal(int(os.Stderr.Fd())) { //nolint:gosec // a file descriptor is small
 					fmt.Fprintln(os.Stderr)
+				}
+				if errors.Is(err, store.ErrUnknown) {
+					return usageError("--to: there is no destination %q; vinfer-sync status shows them", r.To)
 				}
 				if err != nil {
 					if ctx.Err() != nil {

@@ -221,3 +221,19 @@ func TestCommandsBesideTheDaemon(t *testing.T) {
 	}
 	w.ledger(0)
 }
+
+// A command beside the daemon has to exit as it would alone.
+func TestOnceBesideTheDaemonTellsOfRefusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{LimitPerMinute: -1})
+	w.write("config.yaml", strings.ReplaceAll(strings.Replace(threeDestinations, "@every 1s", "@every 1h", 1), "%START%", "-48h"))
+	stop := w.daemon()
+	w.must(exitFine, "once")
+	w.hook.answers(422, "no")
+	w.sim.Add(simulator.Call{ID: "call_refused", Phone: "+919876500001", Disposition: "interested", Duration: time.Minute, End: time.Now().Add(-time.Minute)})
+	w.must(exitLeft, "once")
+	w.must(exitFine, "once")
+	if code, log := stop(); code != exitFine {
+		t.Errorf("exit code %d\n%s", code, log)
+	}
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
+)
+
+// TestScripts runs testdata/script/*.txtar: commands, one a line, then files, each after a line "-- name --".
+//
+//	exits CODE ARG…     runs the program, which has to exit with CODE
+//	[!] stdout REGEXP   what the last run printed; likewise stderr
+//	keys [PATH] KEY…    the keys of the JSON that it printed, all of them
+//	sim CALLS [KEY]     another API, with that many calls of the last day, which lets KEY in
+//	add ID PHONE DISPOSITION | raw JSON | fault LIST | clear    changes the API
+//	hook STATUS TEXT    what the webhook's handler answers
+//	signed SECRET N     N requests arrived at it, each as documented
+//	save | same         keeps what the last run printed; it printed that again
+//	count FILE N | cut FILE SIZE | exists FILE
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{world: newWorld(t, simulator.Options{})}
+			for n, line := range s.unpack(string(text)) {
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					s.where = f + ":" + strconv.Itoa(n+1) + ": " + line
+					s.line(line)
+				}
+			}
+		})
+	}
+}
+
+type script struct {
+	*world
+	where string
+	last  result
+	saved string
+}
+
+var fileMark = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
+
+// unpack writes the script's files and returns its lines.
+func (s *script) unpack(text string) []string {
+	marks := fileMark.FindAllStringSubmatchIndex(text, -1)
+	end := len(text)
+	for _, m := range slices.Backward(marks) {
+		s.write(text[m[2]:m[3]], text[m[1]:end])
+		end = m[0]
+	}
+	return strings.Split(text[:end], "\n")
+}
+
+func (s *script) fail(format string, args ...any) {
+	s.t.Helper()
+	s.t.Fatalf(s.where+"\n"+format+"\nstdout:\n%s\nstderr:\n%s", append(args, s.last.stdout, s.last.stderr)...)
+}
+
+func (s *script) number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.fail("%v", err)
+	}
+	return n
+}
+
+func (s *script) line(line string) {
+	rest, not := strings.CutPrefix(line, "! ")
+	name, rest, _ := strings.Cut(rest, " ")
+	args := strings.Fields(rest)
+	switch name {
+	case "exits":
+		s.last = s.run(args[1:]...)
+		if s.last.code != s.number(args[0]) {
+			s.fail("exit code %d", s.last.code)
+		}
+	case "stdout", "stderr":
+		out := s.last.stdout
+		if name == "stderr" {
+			out = s.last.stderr
+		}
+		if regexp.MustCompile("(?m)"+rest).MatchString(out) == not {
+			s.fail("no")
+		}
+	case "keys":
+		s.keys(args)
+	case "sim":
+		o := simulator.Options{Seed: 5, Calls: s.number(args[0]), Contacts: 10, LimitPerMinute: -1}
+		if len(args) > 1 {
+			o.Key = args[1]
+		}
+		s.serve(o)
+	case "add":
+		s.sim.Add(simulator.Call{ID: args[0], Phone: args[1], Name: "Asha Rao", Disposition: args[2], Duration: time.Minute, End: time.Now().Add(-time.Minute)})
+	case "raw":
+		s.sim.Add(simulator.Call{Raw: rest, Duration: time.Minute, End: time.Now().Add(-time.Minute)})
+	case "fault":
+		list, err := simulator.ParseFaults(rest)
+		if err != nil {
+			s.fail("%v", err)
+		}
+		for _, f := range list {
+			s.sim.Fault(f)
+		}
+	case "clear":
+		s.sim.Clear()
+	case "hook":
+		s.hook.answers(s.number(args[0]), strings.Join(args[1:], " "))
+	case "signed":
+		s.signed(args[0], s.number(args[1]))
+	case "save":
+		s.saved = s.last.stdout
+	case "same":
+		if s.last.stdout != s.saved {
+			s.fail("before:\n%s", s.saved)
+		}
+	case "count":
+		if n := len(s.lines(args[0])); n != s.number(args[1]) {
+			s.fail("%d lines", n)
+		}
+	case "cut":
+		if err := os.Truncate(filepath.Join(s.dir, args[0]), int64(s.number(args[1]))); err != nil {
+			s.fail("%v", err)
+		}
+	case "exists":
+		if _, err := os.Stat(filepath.Join(s.dir, args[0])); (err != nil) != not {
+			s.fail("%v", err)
+		}
+	default:
+		s.fail("there is no such command")
+	}
+}
+
+// keys compares the keys of an object, which a first argument like .last_run or .destinations.0 leads to.
+func (s *script) keys(want []string) {
+	var v any
+	if err := json.Unmarshal([]byte(s.last.stdout), &v); err != nil {
+		s.fail("%v", err)
+	}
+	if path, ok := strings.CutPrefix(want[0], "."); ok {
+		want = want[1:]
+		for p := range strings.SplitSeq(path, ".") {
+			if list, ok := v.([]any); ok {
+				v = list[s.number(p)]
+				continue
+			}
+			v = v.(map[string]any)[p]
+		}
+	}
+	if got := slices.Sorted(maps.Keys(v.(map[string]any))); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		s.fail("keys %v", got)
+	}
+}
+
+// signed verifies what arrived as a handler of VInfer's own webhooks does.
+func (s *script) signed(secret string, n int) {
+	got := s.hook.arrivals()
+	if len(got) != n {
+		s.fail("%d requests arrived", len(got))
+	}
+	keys := map[string]bool{}
+	for _, a := range got {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(a.body)
+		if a.header.Get("X-VInfer-Signature") != hex.EncodeToString(mac.Sum(nil)) {
+			s.fail("the signature is wrong: %s", a.body)
+		}
+		k := a.header.Get("Idempotency-Key")
+		if k == "" || keys[k] || a.header.Get("X-VInfer-Sync-Attempt") != "1" {
+			s.fail("headers %v", a.header)
+		}
+		keys[k] = true
+		var body map[string]any
+		if err := json.Unmarshal(a.body, &body); err != nil {
+			s.fail("%v", err)
+		}
+		want := []string{"call_id", "campaign_id", "contact", "disposition", "duration_seconds", "event", "language", "neuronlens", "timestamp", "transcript_url"}
+		if a.Event == "call.transcription_ready" {
+			want = []string{"call_id", "campaign_id", "contact", "disposition", "duration_seconds", "event", "language", "neuronlens", "timestamp", "transcript", "transcript_url"}
+		}
+		if got := slices.Sorted(maps.Keys(body)); !slices.Equal(got, want) {
+			s.fail("%s has the keys %v", a.Event, got)
+		}
+	}
+}
