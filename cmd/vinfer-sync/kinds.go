@@ -15,14 +15,14 @@ func writer(c *config.Destination) (w crm.Writer, identity string, err error) {
 	switch {
 	case c.SQLite != nil:
 		w, err = sqlite.New(*c.SQLite)
-		return w, identityOf(c.SQLite.Path), err
+		return w, identityOf(c, c.SQLite.Path), err
 	case c.JSONL != nil:
 		w, err = jsonl.New(*c.JSONL)
-		return w, identityOf(c.JSONL.Path), err
+		return w, identityOf(c, c.JSONL.Path), err
 	case c.Webhook != nil:
 		cfg := *c.Webhook
 		w, err = webhook.New(cfg, c.Workers)
-		return w, identityOf(cfg.URL, cfg.Secret.Reveal(), fmt.Sprint(len(cfg.Headers))), err
+		return w, identityOf(c, cfg.URL), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

@@ -52,7 +52,7 @@ func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 		return nil, errors.Join(&exitError{exitConfig, err}, p.close())
 	}
 	for i := range cfg.CRM {
-		d, err := destination(cfg, &cfg.CRM[i])
+		d, err := destination(&cfg.CRM[i])
 		if err != nil {
 			return nil, errors.Join(&exitError{exitConfig, err}, p.close())
 		}
@@ -93,23 +93,18 @@ func (p *pipeline) close() error {
 }
 
 // destination makes of a configured CRM what the engine takes.
-func destination(cfg *config.Config, c *config.Destination) (engine.Destination, error) {
+func destination(c *config.Destination) (engine.Destination, error) {
 	w, identity, err := writer(c)
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
 	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Dispositions: map[string]engine.Rule{}}
-	if mapping.Unknown == "" {
-		mapping.Unknown = cfg.Mapping.Unknown
-	}
-	for _, rules := range []map[string]config.Rule{cfg.Mapping.Dispositions, c.Mapping.Dispositions} {
-		for name, r := range rules {
-			rule := engine.Rule{Status: r.Status}
-			if r.Task != nil {
-				rule.Task = &engine.TaskRule{Title: r.Task.Title, Due: r.Task.Due, Owner: r.Task.Owner}
-			}
-			mapping.Dispositions[engine.Disposition(name)] = rule
+	for name, r := range c.Mapping.Dispositions {
+		rule := engine.Rule{Status: r.Status}
+		if r.Task != nil {
+			rule.Task = &engine.TaskRule{Title: r.Task.Title, Due: r.Task.Due, Owner: r.Task.Owner}
 		}
+		mapping.Dispositions[name] = rule
 	}
 	return engine.Destination{
 		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner,
@@ -129,8 +124,14 @@ func statuses(d engine.Destination) []string {
 	return s
 }
 
-// identityOf joins what a destination's access depends on.
-func identityOf(parts ...string) string { return strings.Join(parts, "\x00") }
+// identityOf joins what a destination's access depends on: where it is, and its secrets.
+func identityOf(c *config.Destination, where string) string {
+	parts := []string{where}
+	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
+		parts = append(parts, name, c.Secrets[name].Value.Reveal())
+	}
+	return strings.Join(parts, "\x00")
+}
 
 // startOf is the first cursor of an empty store; zero: now.
 func startOf(cfg *config.Config) time.Time {
