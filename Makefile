@@ -45,7 +45,7 @@ fuzz: ## fuzz every fuzz target for FUZZTIME (20s)
 	done
 
 bench: ## run the benchmarks
-	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchmem ./...
+	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchtime=1x ./bench
 
 # verify wants the program of ExecStart to exist, so the units are looked at with the one just built. It only warns of
 # most faults: whatever it says is one.

@@ -156,17 +156,11 @@ func (t *txn) checkWatches() error {
 }
 
 func (t *txn) checkRest() error {
-	for _, g := range t.generations(bucketLedger) {
-		err := each(t.bucket(bucketLedger).Bucket(u64Key(g)), bucketLedger, decodeLedger, func([]byte, *ledgerRec) error { return nil })
-		if err != nil {
-			return err
-		}
+	if err := checkGenerations(t, bucketLedger, decodeLedger); err != nil {
+		return err
 	}
-	for _, g := range t.generations(bucketLaneState) {
-		err := each(t.bucket(bucketLaneState).Bucket(u64Key(g)), bucketLaneState, decodeLane, func([]byte, *laneState) error { return nil })
-		if err != nil {
-			return err
-		}
+	if err := checkGenerations(t, bucketLaneState, decodeLane); err != nil {
+		return err
 	}
 	return t.bucket(bucketReceipts).ForEach(func(k, v []byte) error {
 		_, _, dest, ok := parseReceiptKey(k)
@@ -181,4 +175,25 @@ func (t *txn) checkRest() error {
 		}
 		return err
 	})
+}
+
+// checkGenerations also sees to it that nothing is kept twice.
+func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool)) error {
+	var newer []*bbolt.Bucket
+	for _, g := range t.generations(name) {
+		b := t.bucket(name).Bucket(u64Key(g))
+		err := each(b, name, decode, func(k []byte, _ *T) error {
+			for _, o := range newer {
+				if o.Get(k) != nil {
+					return damaged(name, k, "there are two")
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		newer = append(newer, b)
+	}
+	return nil
 }

@@ -218,8 +218,7 @@ func TestGroup(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	var n int
-	n = writes(t, d, func() {
+	n := writes(t, d, func() {
 		go settle(refs[0], 0)
 		<-held
 		for i := range 8 {

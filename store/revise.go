@@ -97,10 +97,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 	}
 	if len(jobs) > 0 {
 		last := jobs[len(jobs)-1]
-		free, err := in.mayChange(d, last)
-		if err != nil {
-			return err
-		}
+		free := in.mayChange(d, last)
 		e.rev = rec.rev
 		in.queued(d)
 		if free {
@@ -152,15 +149,8 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 }
 
 // mayChange tells whether a job's body may still be replaced.
-func (in *intake) mayChange(d *destRec, j *jobRec) (bool, error) {
-	if !d.AppendOnly {
-		return true, nil
-	}
-	if j.tried() {
-		return false, nil
-	}
-	claimed, err := in.claimed(d.id, j.bytes())
-	return !claimed, err
+func (in *intake) mayChange(d *destRec, j *jobRec) bool {
+	return !d.AppendOnly || !j.tried() && !in.claimed(d.id, j.bytes())
 }
 
 // replace makes a waiting job the newer revision.

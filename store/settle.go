@@ -73,15 +73,15 @@ func (t *txn) claim(slot int, ref *JobRef) (*Job, error) {
 }
 
 // claimed tells whether a worker of an append-only destination has the job.
-func (t *txn) claimed(dest uint16, job []byte) (bool, error) {
+func (t *txn) claimed(dest uint16, job []byte) bool {
 	prefix := u16Key(dest)
 	c := t.bucket(bucketClaims).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if bytes.Equal(v, job) {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // reclaim runs when the store is opened: an attempt that was under way may have arrived.

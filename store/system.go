@@ -31,14 +31,17 @@ func lockNamed(f *os.File, name string, until time.Time) (again bool, err error)
 		if time.Now().After(until) {
 			return false, fmt.Errorf("%w: %s%s", ErrLocked, name, holder(f))
 		}
-		time.Sleep(lockEvery)
+		<-time.After(lockEvery)
 	}
 	mine, err := f.Stat()
 	if err != nil {
 		return false, fmt.Errorf("store: %w", err)
 	}
 	named, err := os.Stat(name)
-	return err != nil || !os.SameFile(mine, named), nil
+	if err != nil {
+		return true, nil //nolint:nilerr // the name is gone or another file's: the lock is not on what others will open
+	}
+	return !os.SameFile(mine, named), nil
 }
 
 // holder names the process that has locked a file, where the system tells.

@@ -350,6 +350,15 @@ var peopleTests = []test{
 		equal(e, "new", got.New, 1)
 		equal(e, "the job that waits is not doubled", e.dest(crm).Pending, 3)
 	}},
+	{"a clock that goes back makes nobody forgotten", func(e *env) {
+		const day = 24 * 60
+		e.live(0, 300*day, rowTo("1", 1, "a", fields{"name": "A"}, crm))
+		e.live(300*day, 2, rowTo("1", 1, "a", fields{"name": "B"}, crm))
+		e.prune(base, at(200*day))
+		got := e.live(0, 3, rowTo("1", 1, "a", fields{"name": "B"}, crm))
+		equal(e, "new", got.New, 0)
+		equal(e, "changed", got.Changed, 0)
+	}},
 	{"dead letters are never pruned", func(e *env) {
 		e.killed(3)
 		e.prune(at(9999999), at(9999999))

@@ -78,7 +78,7 @@ var revisionTests = []test{
 		same(e, "heads", e.headIDs(crm), []string{"1"})
 	}},
 	{"an attempted job is frozen at an append-only destination", func(e *env) {
-		e.live(0, 5, row("1", 1, "a", fields{"name": "A"}))
+		e.live(0, 5, row("1", 1, "a", fields{"name": "A", "disposition": "d"}))
 		e.attempt(e.head(hook), store.Retry, failed("timeout"))
 		e.attempt(e.head(crm), store.Retry, failed("timeout"))
 		e.live(5, 6, row("1", 1, "a", fields{"name": "B"}))
@@ -87,7 +87,7 @@ var revisionTests = []test{
 		equal(e, "attempts stay", e.head(crm).Attempts, 1)
 		j, s := e.deliver(e.head(hook))
 		equal(e, "revision", j.Revision, 1)
-		equal(e, "body", string(j.Body), `{"name":"A"}`)
+		equal(e, "body", string(j.Body), `{"disposition":"d","name":"A"}`)
 		equal(e, "first", j.First, true)
 		if s.Next == nil || s.Next.Revision != 3 {
 			e.Fatalf("next is %+v, want revision 3", s.Next)
@@ -95,7 +95,7 @@ var revisionTests = []test{
 		j, _ = e.deliver(*s.Next)
 		equal(e, "first", j.First, false)
 		same(e, "changed", j.Changed, []byte{tagName, tagSummary})
-		equal(e, "body", string(j.Body), `{"name":"B","summary":"s"}`)
+		equal(e, "body", string(j.Body), `{"disposition":"d","name":"B","summary":"s"}`)
 		equal(e, "pending", e.dest(hook).Pending, 0)
 	}},
 	{"a claimed job is frozen at an append-only destination", func(e *env) {
