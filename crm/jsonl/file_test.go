@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -280,26 +279,16 @@ func TestLockedByAnother(t *testing.T) {
 	}
 }
 
-// The limit on the size of files stands for a full disk: the system writes what fits and refuses the rest.
 func TestDiskFull(t *testing.T) {
-	signal.Ignore(syscall.SIGXFSZ)
-	defer signal.Reset(syscall.SIGXFSZ)
-	var unlimited syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &unlimited); err != nil {
-		t.Fatal(err)
+	if !crmtest.Alone(t) {
+		return
 	}
 	path, w := begun(t, 3)
 	whole := read(t, path)
 	for room := range 3 {
-		limit := unlimited
-		limit.Cur = uint64(len(whole) + room*200)
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-			t.Fatal(err)
-		}
+		lift := crmtest.LimitFiles(t, int64(len(whole)+room*200))
 		err := w.Write(t.Context(), crmtest.Completed(4), crm.NewProgress(nil, nil))
-		if e := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &unlimited); e != nil {
-			t.Fatal(e)
-		}
+		lift()
 		if crm.VerdictOf(err) != crm.Retry || !strings.Contains(fmt.Sprint(err), path) {
 			t.Errorf("room %d: %v", room*200, err)
 		}

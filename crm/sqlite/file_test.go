@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -206,32 +204,22 @@ func TestChangedTables(t *testing.T) {
 	put(t, w, crmtest.Full(2))
 }
 
-// The limit on the size of files stands for a full disk.
 func TestDiskFull(t *testing.T) {
-	signal.Ignore(syscall.SIGXFSZ)
-	defer signal.Reset(syscall.SIGXFSZ)
-	path, w := begun(t, crmtest.Completed(0))
-	var unlimited syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &unlimited); err != nil {
-		t.Fatal(err)
+	if !crmtest.Alone(t) {
+		return
 	}
+	path, w := begun(t, crmtest.Completed(0))
 	wal, err := os.Stat(path + "-wal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit := unlimited
-	limit.Cur = uint64(wal.Size() + 100_000)
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	lift := crmtest.LimitFiles(t, wal.Size()+100_000)
 	written := 1
 	for ; err == nil && written < 1000; written++ {
 		err = try(t, w, written)
 	}
 	again := try(t, w, written)
-	if e := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &unlimited); e != nil {
-		t.Fatal(e)
-	}
+	lift()
 	if err == nil || crm.VerdictOf(err) != crm.Retry || !strings.Contains(err.Error(), path) {
 		t.Errorf("after %d calls: %s: %v, then %v", written, crm.VerdictOf(err), err, again)
 	}
