@@ -170,7 +170,17 @@ func (d *dec) fix64() uint64 {
 	return 0
 }
 
-func (d *dec) time() time.Time { return fromMicros(d.int64()) }
+func (d *dec) time() time.Time { return d.micros(d.int64()) }
+
+// micros takes only times that an encoder writes.
+func (d *dec) micros(v int64) time.Time {
+	t := fromMicros(v)
+	if micros(t) != v {
+		d.bad = true
+		return time.Time{}
+	}
+	return t
+}
 
 func (d *dec) lane() (l Lane) {
 	copy(l[:], d.take(len(l)))

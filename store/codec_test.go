@@ -98,9 +98,13 @@ func FuzzDecode(f *testing.F) {
 		if !ok {
 			return
 		}
+		// What is written reads back the same. What is only read may hold more than is ever written, a year past 9999 for one.
 		again, r2, ok := c.again(enc)
-		if !ok || !bytes.Equal(enc, again) || !reflect.DeepEqual(r, r2) {
+		if !ok || !bytes.Equal(enc, again) {
 			t.Errorf("%s: %+v came back as %+v", c.name, r, r2)
+		}
+		if _, r3, ok := c.again(again); !ok || !reflect.DeepEqual(r2, r3) {
+			t.Errorf("%s: %+v came back as %+v", c.name, r2, r3)
 		}
 	})
 }

@@ -331,6 +331,43 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// What root would write in a service's directory would lock the service out.
+func TestOwner(t *testing.T) {
+	path, _ := filled(t)
+	err := os.Chown(filepath.Dir(path), 12345, -1)
+	if os.Geteuid() != 0 { // then the system sees to it
+		if err == nil {
+			t.Fatal("gave a directory away")
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusedBy := func() {
+		t.Helper()
+		d, err := store.Open(path, store.Options{})
+		if err == nil {
+			_ = d.Close()
+			t.Fatal("opened")
+		}
+		mentions(t, err.Error(), "12345", "run this as that user")
+	}
+	refusedBy()
+	for name, uid := range map[string]int{filepath.Dir(path): 0, path: 12345} {
+		if err := os.Chown(name, uid, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refusedBy()
+	if err := os.Chown(path, 0, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Of many that make the store at once, all get the same one, one after the other.
 func TestMadeAtOnce(t *testing.T) {
 	for range 10 {

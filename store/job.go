@@ -70,7 +70,7 @@ func (j *jobRec) encode(key []byte) []byte {
 
 func (d *dec) head() (h jobHead) {
 	h.window = d.fix64()
-	h.due = fromMicros(int64(d.fix64()))
+	h.due = d.micros(int64(d.fix64()))
 	h.lane = d.lane()
 	h.backfill = d.fix64()
 	h.attempts = int(d.fix32())

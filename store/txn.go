@@ -63,10 +63,11 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 	if err := d.usable(); err != nil {
 		return err
 	}
-	if st, err := d.file.Stat(); err == nil && st.Size() < d.size.Load() {
+	known := d.size.Load() // before looking: the file may grow meanwhile
+	if st, err := d.file.Stat(); err == nil && st.Size() < known {
 		return d.fail("it was cut off")
 	} else if err == nil {
-		d.size.Store(st.Size())
+		d.size.CompareAndSwap(known, st.Size())
 	}
 	// The file is mapped: one that was cut off meanwhile faults where it is read, and must be an error here and not the end of the process.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
