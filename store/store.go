@@ -356,20 +356,20 @@ type Store interface {
 	// from stands (empty: the beginning); skip leaves out lanes. next is where to go on, empty at the end. Jobs that are not yet due are returned too.
 	Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error)
 	// Claim takes a job for the attempt of one worker: (dest, slot) holds one claim. For an append-only destination the claim is durable, and a
-	// store that is opened with it counts the job as attempted.
+	// store that is opened with it counts the job as attempted. If a newer revision has replaced the job, that one is claimed; if it is gone, nil.
 	Claim(ctx context.Context, slot int, ref JobRef) (*Job, error)
 	// SaveRefs makes refs of a claimed job durable.
 	SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error
 	// Settle records the outcome of a claimed job and, if claim is not nil, claims that one for the slot in the same
 	// transaction. It returns when both are durable. A job that is gone is settled without effect; a newer revision that replaced
-	// the claimed one stays queued.
+	// the claimed one stays queued; a refusal of the older one is not held against it.
 	Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error)
 
 	// Watch list.
 
 	// DueWatches returns up to n watches that are due, the longest due first, and when the next one after those is due (zero: none).
 	DueWatches(kind WatchKind, now time.Time, n int) ([]Watch, time.Time, error)
-	// Postpone puts a watch off; Since, Attempts, Due and Note are taken from w.
+	// Postpone puts a watch off; Since, Attempts, Due and Note are taken from w. As with the next two, a watch that has ended is no error.
 	Postpone(w Watch) error
 	// DropWatch gives up, and notes why in the call's life.
 	DropWatch(kind WatchKind, id, why string, at time.Time) error
@@ -381,7 +381,7 @@ type Store interface {
 	// DeadLetters returns those of dest ("" with all: every one) with a number above after, at most n, bodies included.
 	DeadLetters(dest string, all bool, after uint64, n int) ([]DeadLetter, error)
 	// RetryDead puts dead letters back into the outbox, at their place in the lane, with no attempts counted; one that a newer revision has overtaken
-	// just ends. Those of no destination are not accepted. It returns how many went back.
+	// just ends. Those of no destination are not accepted. It returns how many went back. It takes all of nums or, with an error, none; so does DropDead.
 	RetryDead(nums []uint64) (int, error)
 	DropDead(nums []uint64) (int, error)
 
