@@ -367,6 +367,13 @@ func (c *courier) quiet(horizon time.Time) bool {
 	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
 }
 
+// excused tells whether there is a reason why jobs of the destination wait.
+func (c *courier) excused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.halted != "" || time.Now().Before(c.until) || len(c.waiting) > 0 || !c.rescan.IsZero()
+}
+
 func (c *courier) counts() (delivered int64, dead int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -485,6 +485,32 @@ func TestBackfillFillsANewDestination(t *testing.T) {
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
 }
 
+// A call that ends between two pages of a listing belongs to the next window. A run by hand has no next one.
+func TestCallThatEndsDuringTheListingIsDeliveredByTheSameRun(t *testing.T) {
+	rows := past(150)
+	a := newAPI(t, true, rows...)
+	late := row{id: "call_late", phone: "+919000000099", disposition: "interested", started: time.Now().Add(-time.Minute).Truncate(time.Second), seconds: 65}
+	a.hook = func(w http.ResponseWriter, q *http.Request, _ int) bool {
+		at, err := time.Parse(time.RFC3339, q.URL.Query().Get("after"))
+		if err != nil || at.After(time.Now()) || q.URL.Query().Get("to") != "" {
+			return false
+		}
+		if q.URL.Query().Get("offset") != "0" || len(a.rows) > len(rows) {
+			if len(a.rows) == len(rows) {
+				a.rows = append(a.rows, late)
+			}
+			w.Header().Set("Date", late.ended().Add(2*time.Second).UTC().Format(http.TimeFormat))
+		}
+		return false
+	}
+	rec := &recorder{}
+	r := newRig(t, a, rec, nil)
+	if s := r.once(); s.Pending != 0 {
+		t.Errorf("%+v", s)
+	}
+	sameIDs(t, rec.ids(crm.CallCompleted), append(idsOf(rows), "call_late"))
+}
+
 func TestRefusedKeyFailsTheRun(t *testing.T) {
 	a := newAPI(t, true, past(3)...)
 	a.hook = func(w http.ResponseWriter, _ *http.Request, _ int) bool {

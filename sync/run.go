@@ -100,6 +100,15 @@ func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
 	if werr := e.settle(ctx); err == nil {
 		err = werr
 	}
+	// A call that ended while the listing was read waits for the next window; nobody may come to read that for an hour.
+	for again := 0; err == nil && again < 2 && e.held(); again++ {
+		var more readResult
+		more, _, err = e.pollAndRecord(ctx, delivered)
+		got.New += more.New
+		if werr := e.settle(ctx); err == nil {
+			err = werr
+		}
+	}
 	s := Summary{Fetched: got.fetched, New: got.New}
 	d2, n2 := e.counts()
 	s.Delivered, s.NewDead = d2-delivered, n2-dead
@@ -143,6 +152,20 @@ func (e *Engine) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// held tells whether jobs are left though nothing that is known keeps them: their window is still open.
+func (e *Engine) held() bool {
+	st, err := e.o.Store.Stats()
+	if err != nil {
+		return false
+	}
+	for _, d := range st.Dests {
+		if c := e.dests[d.Name]; c != nil && d.Pending > 0 && !c.excused() {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) quiet() bool {
