@@ -115,7 +115,7 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 	p.Reading, p.ReadUpTo = true, from
 	progress(*p)
 	r := readRange{
-		stream: BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
+		stream: store.BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
 		from: from, to: spec.Until, floor: spec.Since,
 	}
 	r.checkpoint = func(upTo time.Time, fetched int) []byte {
@@ -194,9 +194,6 @@ func (e *Engine) whyWaiting() string {
 	}
 	return "the rest waits for a later try"
 }
-
-// BackfillStream names the stream of a backfill.
-func BackfillStream(id uint64) string { return fmt.Sprintf("backfill/%d", id) }
 
 // tasksOf tells whether a job's backfill makes overdue tasks.
 func (e *Engine) tasksOf(id uint64) bool {

@@ -184,7 +184,7 @@ func (e *Engine) wanted(c vinfer.Call) bool {
 
 // ingest stores one page and wakes who has work by it.
 func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
-	p.At, p.Merge = time.Now().UTC(), merge
+	p.At, p.Merge, p.FieldName = time.Now().UTC(), merge, FieldName
 	got, err := e.o.Store.Ingest(p)
 	if err != nil {
 		return got, err
