@@ -210,6 +210,7 @@ func (t *txn) scanned(b *bbolt.Bucket, dest string, k, v []byte, promoted map[La
 	case head[prioAt] > k[prioAt]:
 		promoted[h.lane] = true
 		ref, err := refAt(dest, b, head)
+		ref.Urgent = true
 		return &ref, err
 	}
 	return nil, nil

@@ -124,6 +124,7 @@ type JobRef struct {
 	Lane     Lane
 	Due      time.Time // zero: at once
 	Attempts int       // attempts so far that ended or may have begun
+	Urgent   bool      // found by Scan: a backfill's job that a live one of its lane waits for
 }
 
 // Job is a job with all that its delivery needs.

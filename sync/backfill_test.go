@@ -2,6 +2,8 @@ package sync
 
 import (
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,4 +83,63 @@ func TestBackfillFillsANewDestination(t *testing.T) {
 	}
 	sameIDs(t, second.ids(crm.CallCompleted), idsOf(rows))
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+}
+
+// A live call waits for no more of a backfill than the writes that are in flight, also when all of
+// the backfill waits for a destination that was halted.
+func TestALiveCallGoesBeforeABackfill(t *testing.T) {
+	for _, sick := range []bool{false, true} {
+		rows := past(400)
+		rec := &recorder{latency: time.Millisecond}
+		a := newAPI(t, false, rows...)
+		r := newRig(t, a, rec, func(o *Options) { o.Start = time.Now().Add(-time.Second) })
+		if sick {
+			rec.answer = func(crm.Entry, int) error { return crm.Halted(errSick) }
+		}
+		ended := make(chan error, 1)
+		begun := make(chan struct{})
+		var once sync.Once
+		go func() {
+			_, err := r.e.Backfill(t.Context(), BackfillRequest{Since: time.Now().Add(-4 * time.Hour), Typed: "-4h"}, func(p BackfillProgress) {
+				if p.Delivered > 20 {
+					once.Do(func() { close(begun) })
+				}
+			})
+			ended <- err
+		}()
+		if sick {
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			<-begun
+		}
+		live := row{id: "live", phone: "+919123456789", disposition: "interested", started: time.Now().Add(-time.Second)}
+		a.set(func() { a.rows = append(a.rows, live) })
+		if _, err := r.e.poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if sick {
+			rec.mu.Lock()
+			rec.answer = nil
+			rec.mu.Unlock()
+			if err := r.e.Resume("crm"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := len(rec.entries())
+		if err := r.e.settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !sick {
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := rec.ids(crm.CallCompleted)
+		at := slices.Index(got, "live")
+		if at < 0 || at > before+r.o.Destinations[0].Workers || len(got) != 401 {
+			t.Errorf("sick %v: the live call was number %d of %d; %d had been delivered when it was stored", sick, at, len(got), before)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,8 +28,10 @@ type courier struct {
 	mu      sync.Mutex
 	wake    chan struct{}           // closed and replaced when something changes
 	lanes   map[store.Lane]struct{} // in the buffer, in flight or waiting: not to be scanned
-	buffer  []store.JobRef
-	waiting waitHeap
+	buffer  []store.JobRef          // to be launched, live work first
+	waiting waitHeap                // live work that waits for another try
+	laggard waitHeap                // backfills' work that does
+	urgent  bool                    // live work was released: it goes before what the buffer holds of backfills
 	pos     []byte
 	done    bool // the scan has come to the end
 	stale   bool // since the last scan began something was released
@@ -65,6 +68,14 @@ func (c *courier) refresh() {
 	c.signal()
 }
 
+// hasten says that live work was released: no job of a backfill is begun before it.
+func (c *courier) hasten() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale, c.urgent = true, true
+	c.signal()
+}
+
 // resume forgets what kept the destination from being tried.
 func (c *courier) resume() {
 	c.mu.Lock()
@@ -80,11 +91,16 @@ func (c *courier) resume() {
 
 // hurry makes waiting lanes due: the destination is well again. The caller holds mu.
 func (c *courier) hurry() {
-	for i := range c.waiting {
-		c.waiting[i].Due = time.Time{}
+	for _, h := range []*waitHeap{&c.waiting, &c.laggard} {
+		for i := range *h {
+			(*h)[i].Due = time.Time{}
+		}
+		heap.Init(h)
 	}
-	heap.Init(&c.waiting)
 }
+
+// isLive tells whether a job goes before backfills: it is live, or a live one waits behind it in its lane.
+func isLive(r store.JobRef) bool { return r.Backfill == 0 || r.Urgent }
 
 // take returns the next job to claim, or when to ask again (zero: when woken). The caller holds mu.
 func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
@@ -104,29 +120,43 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 			return none, c.openUntil, false, nil
 		}
 		// A probe takes what was tried already, rather than touch one more.
-		if len(c.waiting) > 0 {
-			return c.launch(c.waiting.first()), time.Time{}, true, nil
+		for _, h := range []*waitHeap{&c.waiting, &c.laggard} {
+			if len(*h) > 0 {
+				return c.launch(h.first()), time.Time{}, true, nil
+			}
 		}
 	}
-	if len(c.waiting) > 0 && !c.waiting[0].Due.After(now) {
+	if c.waiting.due(now) {
 		return c.launch(c.waiting.first()), time.Time{}, true, nil
 	}
 	if err := c.fill(now); err != nil {
 		return none, now.Add(time.Second), false, err
 	}
+	if len(c.buffer) > 0 && isLive(c.buffer[0]) {
+		return c.launch(c.unbuffer(0)), time.Time{}, true, nil
+	}
+	next := earliest(c.rescan, c.waiting.next())
+	if c.laggard.due(now) {
+		return c.launch(c.laggard.first()), time.Time{}, true, nil
+	}
 	if len(c.buffer) > 0 {
-		ref := c.buffer[0]
-		c.buffer = c.buffer[1:]
-		return c.launch(ref), time.Time{}, true, nil
+		return c.launch(c.unbuffer(0)), time.Time{}, true, nil
 	}
-	next := c.rescan
-	if len(c.waiting) > 0 && (next.IsZero() || c.waiting[0].Due.Before(next)) {
-		next = c.waiting[0].Due
-		if !next.After(now) {
-			return c.launch(c.waiting.first()), time.Time{}, true, nil
-		}
+	return none, earliest(next, c.laggard.next()), false, nil
+}
+
+func (c *courier) unbuffer(i int) store.JobRef {
+	ref := c.buffer[i]
+	c.buffer = slices.Delete(c.buffer, i, i+1)
+	return ref
+}
+
+// earliest returns the earlier of two times; a zero one is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return none, next, false, nil
+	return a
 }
 
 func (c *courier) launch(ref store.JobRef) store.JobRef {
@@ -136,6 +166,18 @@ func (c *courier) launch(ref store.JobRef) store.JobRef {
 
 // fill scans the outbox until the buffer holds something or the end is reached. The caller holds mu.
 func (c *courier) fill(now time.Time) error {
+	if c.urgent {
+		// The scan begins again, with the live work; it finds what is given back here afterwards.
+		c.urgent = false
+		c.pos, c.done = nil, false
+		c.buffer = slices.DeleteFunc(c.buffer, func(r store.JobRef) bool {
+			if isLive(r) {
+				return false
+			}
+			delete(c.lanes, r.Lane)
+			return true
+		})
+	}
 	if len(c.buffer) > 0 {
 		return nil
 	}
@@ -145,7 +187,6 @@ func (c *courier) fill(now time.Time) error {
 	if c.done && c.stale {
 		c.pos, c.done = nil, false
 	}
-	c.buffer = nil
 	for len(c.buffer) == 0 && !c.done {
 		if c.pos == nil {
 			c.stale = false
@@ -181,7 +222,7 @@ func (c *courier) add(r store.JobRef, now time.Time) {
 
 // park lets a lane wait until its head is due. The caller holds mu.
 func (c *courier) park(r store.JobRef) {
-	if len(c.waiting) >= maxWaiting {
+	if len(c.waiting)+len(c.laggard) >= maxWaiting {
 		delete(c.lanes, r.Lane)
 		if c.rescan.IsZero() || r.Due.Before(c.rescan) {
 			c.rescan = r.Due
@@ -189,7 +230,11 @@ func (c *courier) park(r store.JobRef) {
 		return
 	}
 	c.lanes[r.Lane] = struct{}{}
-	heap.Push(&c.waiting, r)
+	if isLive(r) {
+		heap.Push(&c.waiting, r)
+	} else {
+		heap.Push(&c.laggard, r)
+	}
 }
 
 // next waits for a job to claim; false: ctx has ended.
@@ -260,9 +305,13 @@ func (c *courier) landed(lane store.Lane, ahead *store.JobRef, scans uint64) {
 		c.park(*ahead)
 	default:
 		c.lanes[lane] = struct{}{}
-		c.buffer = append(c.buffer, store.JobRef{})
-		copy(c.buffer[1:], c.buffer)
-		c.buffer[0] = *ahead
+		at := 0
+		if !isLive(*ahead) {
+			for at < len(c.buffer) && isLive(c.buffer[at]) {
+				at++
+			}
+		}
+		c.buffer = slices.Insert(c.buffer, at, *ahead)
 	}
 	c.signal()
 }
@@ -342,8 +391,8 @@ func (c *courier) waitingFor() string {
 		return "asked to wait until " + rfc3339(c.until) + ": " + c.why
 	case c.streak >= breakerAfter && len(c.struck) > 1:
 		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why
-	case len(c.waiting) > 0 && c.streak > 0:
-		return "next try " + rfc3339(c.waiting[0].Due) + ": " + c.why
+	case len(c.waiting)+len(c.laggard) > 0 && c.streak > 0:
+		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why
 	}
 	return ""
 }
@@ -364,14 +413,14 @@ func (c *courier) quiet(horizon time.Time) bool {
 	if len(c.buffer) > 0 || !c.done || c.stale {
 		return false
 	}
-	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
+	return (len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)) && (len(c.laggard) == 0 || c.laggard[0].Due.After(horizon))
 }
 
 // excused tells whether there is a reason why jobs of the destination wait.
 func (c *courier) excused() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.halted != "" || time.Now().Before(c.until) || len(c.waiting) > 0 || !c.rescan.IsZero()
+	return c.halted != "" || time.Now().Before(c.until) || len(c.waiting)+len(c.laggard) > 0 || !c.rescan.IsZero()
 }
 
 func (c *courier) counts() (delivered int64, dead int) {
@@ -390,24 +439,4 @@ func (e *Engine) backoff(n int) time.Duration {
 		d = min(e.o.Backoff<<(n-1), backoffMax)
 	}
 	return d - d/10 + rand.N(d/5+1) //nolint:gosec // jitter needs no secrecy
-}
-
-// waitHeap is a heap of jobs by due time.
-type waitHeap []store.JobRef
-
-// first takes the job out that is due first.
-func (h *waitHeap) first() store.JobRef {
-	return heap.Pop(h).(store.JobRef) //nolint:errcheck // only jobs are pushed
-}
-
-func (h waitHeap) Len() int           { return len(h) }
-func (h waitHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
-func (h waitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *waitHeap) Push(x any)        { *h = append(*h, x.(store.JobRef)) } //nolint:errcheck // only jobs are pushed
-func (h *waitHeap) Pop() any {
-	old := *h
-	n := len(old) - 1
-	x := old[n]
-	*h = old[:n]
-	return x
 }

@@ -49,7 +49,9 @@ func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.
 	if job == nil {
 		c.landed(ref.Lane, nil, 0)
 		c.refresh()
+		return nil
 	}
+	job.Urgent = ref.Urgent
 	return job
 }
 
@@ -160,6 +162,9 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 	}
 	c.report(job, o, s)
 	ahead := s.Next
+	if ahead != nil && job.Urgent {
+		ahead.Urgent = true // the live job that waits in this lane is still to come
+	}
 	if ahead != nil && o.Verdict == store.Release && !o.Due.IsZero() && ahead.Due.Before(o.Due) {
 		ahead.Due = o.Due
 	}
@@ -175,6 +180,7 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 		c.refresh()
 		return nil
 	}
+	s.Claimed.Urgent = claim.Urgent
 	return s.Claimed
 }
 

@@ -191,7 +191,11 @@ func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
 	}
 	if p.Close != nil {
 		for _, c := range e.order {
-			c.refresh()
+			if p.Backfill != 0 {
+				c.refresh()
+			} else {
+				c.hasten()
+			}
 		}
 	}
 	if len(p.Unfinished) > 0 {

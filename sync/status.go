@@ -157,7 +157,7 @@ func (e *Engine) Resume(dest string) error {
 func (e *Engine) RetryDead(_ context.Context, nums []uint64) (int, error) {
 	n, err := e.o.Store.RetryDead(nums)
 	for _, c := range e.order {
-		c.refresh()
+		c.hasten()
 	}
 	return n, err
 }
