@@ -3,6 +3,26 @@
 //
 // Each kind of CRM is a package below this one. A writer keeps no state of its own that it could not lose, has no
 // schedule and retries nothing: the engine calls it again.
+//
+// # Writers to CRMs whose contacts others change too
+//
+// They take Settings, and share what is below crm/internal: package phone (the spellings to search for, and the exact comparison), people
+// (which contact), step (each record once), text (what the CRM has no field for), and internal/httpx for the requests. Their
+// Write is a list of steps:
+//
+//  1. people.Book.Resolve finds the contact, or makes it with its status, and saves it. Skipped and Refused come from there.
+//  2. The status (Book.Status: SetStatus, protect and an equal one are seen to), the wish not to be called (only ever set) and a
+//     missing name (Book.NewName) go to the contact in one request, if there is anything to send. It comes before the
+//     activity: a status that the CRM refuses rejects the call before half of it is there.
+//  3. step.Do for the activity (unless Entry.NoActivity), the transcript link on the contact's timeline, and the task: ref known,
+//     update if something changed; else look by the call's id, else create, and after a failed create look again. The
+//     remote id is saved before the next request.
+//  4. For TranscriptReady: nothing of the contact or the activity is updated, as the entry's call may be older than what was
+//     written; what is missing is made, and the transcript becomes a note.
+//
+// An update reads the record, lays the new text over the held one (text.Body.Over: what the call does not have stays, and so
+// does what people added) and sends only fields that differ and are not empty. A record that a person deleted is left
+// so (step.ErrGone). Fields that the call can do without go through step.Optional.
 package crm
 
 import (
@@ -149,7 +169,8 @@ type Writer interface {
 	// Entries of one contact come one after the other, those of different contacts side by side: Write must be safe for concurrent use.
 	//
 	// The error tells the engine what to do (VerdictOf): Rejected for an entry that can never be accepted, Halted
-	// for a destination that needs an operator, Throttled to wait, any other to try again later. When ctx ends, Write
+	// for a destination that needs an operator, Throttled to wait, Skipped and Refused for an entry that the configuration keeps from the
+	// destination, any other to try again later. When ctx ends, Write
 	// returns soon, with an error for which errors.Is(err, ctx.Err()) holds. Errors hold no secret and no full phone number.
 	Write(ctx context.Context, e Entry, p *Progress) error
 }

@@ -34,6 +34,15 @@ func TestVerdictOf(t *testing.T) {
 	}
 }
 
+func TestVerdictsOfTheConfiguration(t *testing.T) {
+	for want, err := range map[crm.Verdict]error{crm.Skip: crm.Skipped("two contacts match"), crm.Refuse: crm.Refused("no contact matches")} {
+		wrapped := fmt.Errorf("contact: %w", err)
+		if crm.VerdictOf(wrapped) != want || want.String() == "" || err.Error() == "" {
+			t.Errorf("%s: got %s: %v", want, crm.VerdictOf(wrapped), err)
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	given := crm.Refs{"contact": "1"}
 	var saved []crm.Refs

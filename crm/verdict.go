@@ -15,11 +15,13 @@ const (
 	Reject                   // this entry can never be accepted: dead letter
 	Halt                     // the destination needs an operator: stop it, keep everything
 	Throttle                 // the destination asked to wait: all of it waits, no attempt is counted
+	Skip                     // the configuration keeps this entry from the destination: settle it, the receipt says why
+	Refuse                   // the same, but kept as a dead letter; it tells nothing of the destination's health
 )
 
 // String returns the verdict's name as logs and status show it.
 func (v Verdict) String() string {
-	return [...]string{"delivered", "retry", "reject", "halt", "throttle"}[v]
+	return [...]string{"delivered", "retry", "reject", "halt", "throttle", "skip", "refuse"}[v]
 }
 
 type verdictError struct {
@@ -45,6 +47,14 @@ func Halted(err error) error { return &verdictError{err: err, verdict: Halt} }
 func Throttled(err error, wait time.Duration) error {
 	return &verdictError{err: err, verdict: Throttle, wait: wait}
 }
+
+// Skipped says that the configuration keeps the entry from the destination (on_missing: skip, on_many: skip): it is not
+// delivered, and its receipt holds the reason.
+func Skipped(reason string) error { return &verdictError{err: errors.New(reason), verdict: Skip} }
+
+// Refused says that the configuration makes the entry a dead letter (on_missing: dead). Unlike one that the destination
+// Rejected it never counts towards halting the destination.
+func Refused(reason string) error { return &verdictError{err: errors.New(reason), verdict: Refuse} }
 
 // VerdictOf tells what err, as returned by Write, asks for.
 func VerdictOf(err error) Verdict {

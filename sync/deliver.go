@@ -93,6 +93,12 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.answered()
 		o.Verdict, o.Request = store.Dead, crm.Request(err)
 		o.Signature, o.HaltAfter = signatureOf(err.Error()), sameErrors
+	case crm.Skip:
+		c.answered()
+		o.Verdict = store.Skip
+	case crm.Refuse:
+		c.answered()
+		o.Verdict = store.Dead // without a signature: it says nothing of the destination
 	case crm.Halt:
 		o.Verdict = store.Release
 		if herr := c.e.o.Store.Halt(c.d.Name, err.Error(), now); herr != nil {

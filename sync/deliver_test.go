@@ -280,6 +280,36 @@ func TestFiltersTasksAndUnknownDispositions(t *testing.T) {
 	}
 }
 
+// A writer may keep calls back by its configuration: that is neither a failure of the destination nor, however many, a reason to halt it.
+func TestCallsThatTheConfigurationKeepsBack(t *testing.T) {
+	rows := past(3 * sameErrors)
+	var writes atomic.Int64
+	rec := &recorder{answer: func(e crm.Entry, _ int) error {
+		writes.Add(1)
+		if e.Call.ID < "call_0012" {
+			return crm.Skipped("two contacts match")
+		}
+		return crm.Refused("no contact matches")
+	}}
+	r := newRig(t, newAPI(t, true, rows...), rec, nil)
+	if s := r.once(); s.Delivered != 0 || s.Dead != 12 || s.Pending != 0 {
+		t.Fatalf("%+v", s)
+	}
+	for id, want := range map[string]string{"call_0001": "skipped two contacts match", "call_0013": "dead no contact matches"} {
+		l, err := r.store.Life(id)
+		if err != nil || len(l.Dests) != 1 || l.Dests[0].State+" "+l.Dests[0].Error != want {
+			t.Errorf("%s: %+v %v", id, l, err)
+		}
+	}
+	if st := r.stats(); st.Dests[0].Halted != "" {
+		t.Errorf("halted: %+v", st.Dests[0])
+	}
+	r.once()
+	if got := int(writes.Load()); got != len(rows) {
+		t.Errorf("%d writes of %d calls", got, len(rows))
+	}
+}
+
 func TestOverdueTaskIsNotMade(t *testing.T) {
 	old := row{id: "call_old", phone: "+919000000001", disposition: "callback", started: time.Now().Add(-20 * time.Hour), seconds: 30}
 	rec := &recorder{}

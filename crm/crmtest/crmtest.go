@@ -25,6 +25,13 @@ type Target struct {
 	NoMany      bool // it cannot hold two contacts of one number
 	NoDoNotCall bool // it has no place for the wish not to be called
 	DropsNUL    bool // it cannot hold the character NUL and loses it, and nothing else
+	NoAnonymous bool // it cannot hold a call without a contact: one without a number is skipped
+
+	// Name and Text are what its fields for a name, and for a summary or a transcript, make of what they are given; nil: they
+	// hold it as it is.
+	Name, Text func(string) string
+	// Phones are the spellings of contact n's number in which it can hold it; nil: Spellings.
+	Phones func(n int) []string
 
 	// Verdicts are the statuses that mean to this destination something else than to most.
 	Verdicts map[int]crm.Verdict
@@ -38,6 +45,18 @@ type Destination struct {
 	State func(t *testing.T) State
 	// AddContact puts a contact there as its users would, and returns its id; nil: nobody but the writer makes contacts.
 	AddContact func(t *testing.T, c Contact) string
+	// Configured returns a writer whose settings, those of Open otherwise, were edited; nil: the kind has no crm.Settings. With it
+	// come AddContact, SetStatus and Delete.
+	Configured func(t *testing.T, edit func(*crm.Settings)) crm.Writer
+	// SetStatus gives a contact a status, as its users would.
+	SetStatus func(t *testing.T, contact, status string)
+	// Delete deletes what the ref of the given name points to, as its users would; nil: they cannot.
+	Delete func(t *testing.T, ref, id string)
+	// Lag switches on that searches do not show contacts made from then on; nil: the fake cannot.
+	Lag func(on bool)
+	// Refuse has the destination refuse from now on, by an error that names it, a field of a call's activity that Open's and
+	// Configured's writers send and that a call can do without; nil: it has none.
+	Refuse func()
 	// Server is the destination itself where it is reached over HTTP, else nil.
 	Server *Server
 	// Secrets are the credentials that the writer was given.
@@ -91,6 +110,9 @@ func Run(t *testing.T, target Target) {
 		s.runAppendOnly(t)
 	} else {
 		s.runKeyed(t)
+	}
+	if d.Configured != nil {
+		s.runContacts(t)
 	}
 	if d.Server != nil {
 		s.runHTTP(t)
@@ -294,6 +316,13 @@ func (s *suite) textsSurvive(t *testing.T) {
 			if s.DropsNUL {
 				want = strings.ReplaceAll(text, "\x00", "")
 			}
+			wantName := want
+			if s.Name != nil {
+				wantName = s.Name(want)
+			}
+			if s.Text != nil {
+				want = s.Text(want)
+			}
 			e := Full(1)
 			e.Call.Contact.Name, e.Call.Summary = text, text
 			refs := write(t, w, e, nil)
@@ -316,7 +345,7 @@ func (s *suite) textsSurvive(t *testing.T) {
 			if len(got.Notes) != 1 || got.Notes[0].Text != want {
 				t.Errorf("the transcript is not whole: %+v", got.Notes)
 			}
-			if !s.NoContacts && (len(got.Contacts) != 1 || got.Contacts[0].Name != want) {
+			if !s.NoContacts && (len(got.Contacts) != 1 || got.Contacts[0].Name != wantName) {
 				t.Errorf("the name is not whole: %+v", got.Contacts)
 			}
 		})

@@ -1,0 +1,264 @@
+// Package people finds or makes the contact that a call is written to, in a CRM whose contacts others change too.
+//
+// What all such CRMs have in common is here: which of the records that a search brings are the number's, which of several is
+// taken, what becomes of a call without one, and how no contact is made twice although an answer was lost, the process was
+// killed, or the search shows new records late. What differs is the Directory of each kind.
+package people
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+)
+
+// Ref is the name under which the refs keep the contact's id; several are joined by commas.
+const Ref = "contact"
+
+// tried is the ref that holds when a contact was last asked to be made, where the search lags.
+const tried = "contact.tried"
+
+// Record is a contact, lead or person as it stands in the CRM.
+type Record struct {
+	ID        string   // where the CRM has several kinds of contacts the kind stands in front, as the writer likes: "Lead/6b04"
+	Phones    []string // all of its numbers, as they are stored
+	Name      string
+	Status    string // lead status; empty: none, or its kind has none
+	Owner     string // the CRM's id of the user whose contact it is
+	DoNotCall bool
+	Created   time.Time // zero: not known
+	Changed   time.Time // zero: not known
+	// Superseded: another record has taken its place (a converted lead, a merged contact). It is found, so that no second
+	// contact is made, but it is taken only where nothing else has the number, and its status is left alone.
+	Superseded bool
+}
+
+// Directory is what a kind of CRM does with contacts. Its errors are those of a Write.
+type Directory interface {
+	// Search returns every record that may have the number: all kinds of contacts, converted and lost ones too, by all
+	// spellings that the CRM may hold. It may return others: the Book compares.
+	Search(ctx context.Context, n phone.Number) ([]Record, error)
+	// Read returns the record as it is now; false: it is not there any more.
+	Read(ctx context.Context, id string) (Record, bool, error)
+	// Create makes the contact of a call, with its status. A CRM that answers that there is one already returns that one.
+	Create(ctx context.Context, e *crm.Entry, n phone.Number) (Record, error)
+}
+
+// Book chooses contacts for one destination. It is safe for concurrent use.
+type Book struct {
+	s    crm.Settings
+	lag  time.Duration
+	made memory
+}
+
+// NewBook returns a Book. lag is how long a new record may be missing in the Directory's Search; 0: it never is.
+func NewBook(s crm.Settings, lag time.Duration) *Book {
+	return &Book{s: s, lag: lag, made: memory{keep: max(2*lag, 15*time.Minute)}}
+}
+
+// Number returns the number of a call's contact; none where it is one of our own.
+func (b *Book) Number(c crm.Contact) phone.Number {
+	n := phone.Of(c, b.s.Region)
+	if n.OneOf(b.s.OwnNumbers) {
+		return phone.Number{}
+	}
+	return n
+}
+
+// Resolve returns the records to which the entry is to be written, as they are now, after it has found or made them and saved
+// their ids. There are several only with on_many: all, and none where the call has no number, a number of our own or an
+// impossible one, or where the contact that it had has been deleted: then the call is written without one.
+// crm.Skipped and crm.Refused come from on_many and on_missing.
+func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) ([]Record, error) {
+	known := p.Refs[Ref]
+	if known != "" {
+		there, err := b.read(ctx, d, known)
+		if err != nil || len(there) > 0 {
+			return there, err
+		}
+	}
+	n := b.Number(e.Call.Contact)
+	if n.IsZero() {
+		return nil, nil
+	}
+	found, err := b.search(ctx, d, n)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		if known != "" {
+			// Somebody deleted it since this call was first written: it is not for us to bring it back.
+			p.Warn("contact %s is not in the CRM any more; the call is written without one", known)
+			return nil, nil
+		}
+		if found, err = b.missing(ctx, d, e, n, p); err != nil || len(found) == 0 {
+			return nil, err
+		}
+	}
+	taken, err := b.choose(found, p)
+	if err != nil {
+		return nil, err
+	}
+	delete(p.Refs, tried)
+	return taken, p.Save(Ref, joined(taken))
+}
+
+// Find tells which contact a call would be written to, for crm.Finder.
+func (b *Book) Find(ctx context.Context, d Directory, c crm.Contact) (crm.Match, error) {
+	n := b.Number(c)
+	if n.IsZero() {
+		return crm.Match{}, nil
+	}
+	found, err := b.search(ctx, d, n)
+	if err != nil || len(found) == 0 {
+		return crm.Match{}, err
+	}
+	m := crm.Match{Count: len(found)}
+	if taken, err := b.choose(found, crm.NewProgress(nil, nil)); err == nil {
+		m.ID, m.Label = taken[0].ID, httpx.MaskPhones(taken[0].Name)
+		if m.Label == "" {
+			m.Label = m.ID
+		}
+	}
+	return m, nil
+}
+
+// Status returns the lead status that the entry gives to a record; empty: leave the one that it has.
+func (b *Book) Status(r Record, e *crm.Entry) string {
+	if !e.SetStatus || e.Status == r.Status || r.Superseded || r.Status != "" && b.s.Protects(r.Status) {
+		return ""
+	}
+	return e.Status
+}
+
+// NewName returns the name that a record lacks and the call has; empty: leave the one that it has. A record without a
+// name may hold the number instead, which Placeholder put there.
+func (b *Book) NewName(r Record, e *crm.Entry) string {
+	if r.Name != "" && r.Name != Placeholder(b.Number(e.Call.Contact)) {
+		return ""
+	}
+	return e.Call.Contact.Name
+}
+
+// Placeholder is the name of a contact whose name is not known, for CRMs that demand one.
+func Placeholder(n phone.Number) string { return n.String() }
+
+func (b *Book) read(ctx context.Context, d Directory, ids string) (there []Record, err error) {
+	for id := range strings.SplitSeq(ids, ",") {
+		r, ok, err := d.Read(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			there = append(there, r)
+		}
+	}
+	return there, nil
+}
+
+// search returns the records that have the number, those that this process has made and the CRM's search does not show yet included.
+func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Record, error) {
+	all, err := d.Search(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	var found []Record
+	for _, r := range all {
+		if slices.ContainsFunc(r.Phones, n.Is) && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == r.ID }) {
+			found = append(found, r)
+		}
+	}
+	if id := b.made.get(n.String()); id != "" && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == id }) {
+		r, ok, err := d.Read(ctx, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok && slices.ContainsFunc(r.Phones, n.Is):
+			found = append(found, r)
+		default:
+			b.made.drop(n.String()) // deleted, or given another number
+		}
+	}
+	if current := slices.DeleteFunc(slices.Clone(found), func(r Record) bool { return r.Superseded }); len(current) > 0 {
+		return current, nil
+	}
+	return found, nil
+}
+
+// missing does what is configured for a number that nobody has.
+func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.Number, p *crm.Progress) ([]Record, error) {
+	switch b.s.OnMissing {
+	case crm.MissingSkip:
+		return nil, crm.Skipped("no contact has this number, and on_missing is skip")
+	case crm.MissingDead:
+		return nil, crm.Refused("no contact has this number, and on_missing is dead: make the contact, then: vinfer-sync dead retry " + e.Call.ID)
+	}
+	if n.E164() == "" {
+		p.Warn("the number is no possible one: no contact was made")
+		return nil, nil
+	}
+	if b.lag > 0 {
+		if at, err := time.Parse(time.RFC3339, p.Refs[tried]); err == nil && time.Since(at) < b.lag {
+			return nil, fmt.Errorf("whether the contact was made is not known yet: the CRM's search shows new ones within %s; asking again", b.lag)
+		}
+		if err := p.Save(tried, time.Now().UTC().Format(time.RFC3339)); err != nil {
+			return nil, err
+		}
+	}
+	r, err := d.Create(ctx, e, n)
+	if err == nil {
+		b.made.put(n.String(), r.ID)
+		return []Record{r}, nil
+	}
+	if v := crm.VerdictOf(err); ctx.Err() != nil || v == crm.Halt || v == crm.Throttle {
+		return nil, err
+	}
+	// It may have been made all the same: the answer was lost, or somebody else was faster.
+	if found, e := b.search(ctx, d, n); e == nil && len(found) > 0 {
+		return found, nil
+	}
+	if crm.VerdictOf(err) != crm.Retry {
+		delete(p.Refs, tried)
+	}
+	return nil, err
+}
+
+// choose takes one of several records, or as many as are configured.
+func (b *Book) choose(found []Record, p *crm.Progress) ([]Record, error) {
+	if len(found) == 1 {
+		return found, nil
+	}
+	switch b.s.OnMany {
+	case crm.ManySkip:
+		return nil, crm.Skipped(fmt.Sprintf("%d contacts have this number (%s), and on_many is skip", len(found), joined(found)))
+	case crm.ManyAll:
+		slices.SortFunc(found, recent)
+		return found, nil
+	case crm.ManyFirst:
+		first := slices.MinFunc(found, func(a, b Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
+		p.Warn("%d contacts have this number (%s); %s, the first that was made, was taken", len(found), joined(found), first.ID)
+		return []Record{first}, nil
+	}
+	last := slices.MinFunc(found, recent)
+	p.Warn("%d contacts have this number (%s); %s, the last that was changed, was taken", len(found), joined(found), last.ID)
+	return []Record{last}, nil
+}
+
+// recent sorts the records that were changed last first.
+func recent(a, b Record) int {
+	return cmp.Or(b.Changed.Compare(a.Changed), b.Created.Compare(a.Created), strings.Compare(b.ID, a.ID))
+}
+
+func joined(all []Record) string {
+	ids := make([]string, len(all))
+	for i, r := range all {
+		ids[i] = r.ID
+	}
+	return strings.Join(ids, ",")
+}
