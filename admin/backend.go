@@ -17,16 +17,20 @@ type Backend interface {
 	Status(ctx context.Context) (engine.Status, error)
 	Once(ctx context.Context) (engine.Summary, error)
 	Backfill(ctx context.Context, r engine.BackfillRequest, progress func(engine.BackfillProgress)) (engine.BackfillProgress, error)
+	Pause(ctx context.Context, r PauseRequest) error
 	Resume(ctx context.Context, dest string) error
 	Cursor(ctx context.Context) (time.Time, error)
 	SetCursor(ctx context.Context, t time.Time) error
-	Calls(ctx context.Context, n int) ([]store.CallSummary, error)
+	Calls(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error)
 	Life(ctx context.Context, id string) (store.Life, error)
 	// Dead returns at most n dead letters with a number above after; dest "" and all: of every destination.
 	Dead(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error)
 	RetryDead(ctx context.Context, nums []uint64) (int, error)
 	DropDead(ctx context.Context, nums []uint64) (int, error)
 }
+
+// PauseRequest names a destination to hold, and why.
+type PauseRequest struct{ Dest, Why string }
 
 // DeadQuery selects dead letters.
 type DeadQuery struct {
@@ -78,6 +82,15 @@ func (l *Local) Backfill(ctx context.Context, r engine.BackfillRequest, progress
 
 var errNoEngine = fmt.Errorf("this needs the whole pipeline, and only its store is open")
 
+// Pause implements Backend.
+func (l *Local) Pause(_ context.Context, r PauseRequest) error {
+	if l.Engine != nil {
+		return l.Engine.Pause(r.Dest, r.Why)
+	}
+	now := time.Now().UTC()
+	return l.Store.Pause(r.Dest, engine.PauseReason(r.Why, now), now)
+}
+
 // Resume implements Backend.
 func (l *Local) Resume(_ context.Context, dest string) error {
 	if l.Engine != nil {
@@ -96,7 +109,9 @@ func (l *Local) Cursor(context.Context) (time.Time, error) {
 func (l *Local) SetCursor(_ context.Context, t time.Time) error { return l.Store.SetCursor(t) }
 
 // Calls implements Backend.
-func (l *Local) Calls(_ context.Context, n int) ([]store.CallSummary, error) { return l.Store.Calls(n) }
+func (l *Local) Calls(_ context.Context, q store.CallQuery) ([]store.CallSummary, error) {
+	return l.Store.Calls(q)
+}
 
 // Life implements Backend.
 func (l *Local) Life(_ context.Context, id string) (store.Life, error) { return l.Store.Life(id) }

@@ -154,6 +154,11 @@ func (c *Client) Backfill(ctx context.Context, r engine.BackfillRequest, progres
 	return p, err
 }
 
+// Pause implements Backend.
+func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
+	return c.call(ctx, "pause", r, nil, nil)
+}
+
 // Resume implements Backend.
 func (c *Client) Resume(ctx context.Context, dest string) error {
 	return c.call(ctx, "resume", dest, nil, nil)
@@ -171,8 +176,8 @@ func (c *Client) SetCursor(ctx context.Context, t time.Time) error {
 }
 
 // Calls implements Backend.
-func (c *Client) Calls(ctx context.Context, n int) (s []store.CallSummary, err error) {
-	err = c.call(ctx, "calls", n, &s, nil)
+func (c *Client) Calls(ctx context.Context, q store.CallQuery) (s []store.CallSummary, err error) {
+	err = c.call(ctx, "calls", q, &s, nil)
 	return s, err
 }
 

@@ -50,7 +50,7 @@ func TestSideBySide(t *testing.T) {
 	for range 2 {
 		until(func() error { _, err := d.Stats(); return err })
 	}
-	until(func() error { _, err := d.Calls(20); return err })
+	until(func() error { _, err := d.Calls(store.CallQuery{N: 20}); return err })
 	until(func() error {
 		_, err := d.Life("c000000")
 		if errors.Is(err, store.ErrUnknown) {

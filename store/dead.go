@@ -160,8 +160,13 @@ func (d *DB) RetryDead(nums []uint64) (n int, err error) {
 			if err != nil {
 				return err
 			}
+			what := "an operator ended its dead letter: a newer revision has overtaken it"
 			if back {
 				n++
+				what = "an operator put it back into the outbox"
+			}
+			if err := t.noteLetter(r, what); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -184,6 +189,9 @@ func (d *DB) DropDead(nums []uint64) (n int, err error) {
 			if err := t.eraseDead(num, r); err != nil {
 				return err
 			}
+			if err := t.noteLetter(r, "an operator dropped its dead letter"); err != nil {
+				return err
+			}
 			n++
 		}
 		return nil
@@ -192,6 +200,18 @@ func (d *DB) DropDead(nums []uint64) (n int, err error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// noteLetter adds to the life of a dead letter's call what an operator did with it.
+func (t *txn) noteLetter(r *deadRec, what string) error {
+	if r.job.dest == 0 {
+		return nil
+	}
+	d, err := t.destByID(r.job.dest)
+	if err != nil {
+		return err
+	}
+	return t.note(r.job.seen, r.job.id, round(time.Now()), d.Name+": "+what)
 }
 
 func (t *txn) knownLetter(num uint64) (*deadRec, error) {

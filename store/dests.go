@@ -39,7 +39,8 @@ func (d *DB) Register(specs []DestSpec) (out []Dest, err error) {
 				t.touch(r)
 			}
 			if r.Kind != s.Kind {
-				return fmt.Errorf("destination %q is of kind %s and was of kind %s: give the new one another name", s.Name, s.Kind, r.Kind)
+				return fmt.Errorf("%w: destination %q is of kind %s and was of kind %s: give the new one another name (%d calls wait for the old one, %d are dead letters)",
+					ErrKind, s.Name, s.Kind, r.Kind, r.Pending, r.Dead)
 			}
 			if r.DestSpec != s || r.Orphaned {
 				if r.Fingerprint != s.Fingerprint {
@@ -85,6 +86,30 @@ func (d *DB) Halt(dest, reason string, at time.Time) error {
 	})
 }
 
+// Pause implements Store.
+func (d *DB) Pause(dest, reason string, at time.Time) error {
+	return d.update(func(t *txn) error {
+		r, err := t.destByName(dest)
+		if err != nil {
+			return err
+		}
+		r.Paused, r.PausedAt = reason, round(at)
+		t.touch(r)
+		return nil
+	})
+}
+
+// Held tells why the destination is not tried at all, for people; empty: it is.
+func (d Dest) Held() string {
+	switch {
+	case d.Paused != "" && d.Halted != "":
+		return d.Paused + "; and it was halted: " + d.Halted
+	case d.Paused != "":
+		return d.Paused
+	}
+	return d.Halted
+}
+
 // Resume implements Store.
 func (d *DB) Resume(dest string) error {
 	return d.update(func(t *txn) error {
@@ -92,10 +117,11 @@ func (d *DB) Resume(dest string) error {
 		if err != nil {
 			return err
 		}
-		if r.Halted == "" && len(r.streak) == 0 {
+		if r.Halted == "" && r.Paused == "" && len(r.streak) == 0 {
 			return nil
 		}
 		r.Halted, r.HaltedAt = "", time.Time{}
+		r.Paused, r.PausedAt = "", time.Time{}
 		r.signature, r.streak = "", nil
 		t.touch(r)
 		return nil

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,25 +25,34 @@ func (d *DB) Life(id string) (l Life, err error) {
 			}
 			l.Events = []Event{{At: w.since, What: "in progress"}}
 			l.Body = w.body
-			return nil
+			return t.awaited(&l, FinishWatch, w)
 		}
 		l.When, l.FirstSeen, l.Revision = rec.when, rec.seen, rec.rev
 		if l.Events, err = t.events(rec.seen, id); err != nil {
 			return err
 		}
-		if l.Dests, l.Body, err = t.ways(id, rec); err != nil || l.Body != nil {
+		if l.Dests, l.Body, err = t.ways(id, rec); err != nil {
 			return err
 		}
 		w, err := t.watch(TranscriptWatch, id)
-		if w != nil {
+		if w == nil || err != nil {
+			return err
+		}
+		if l.Body == nil {
 			l.Body = w.body
 		}
-		return err
+		return t.awaited(&l, TranscriptWatch, w)
 	})
 	if err != nil {
 		return Life{}, err
 	}
 	return l, nil
+}
+
+func (t *txn) awaited(l *Life, kind WatchKind, w *watchRec) error {
+	x, err := t.shown(kind, l.ID, w)
+	l.Awaited = &x
+	return err
 }
 
 // ways returns the call's way at each destination, and its body where one still waits.
@@ -56,7 +66,14 @@ func (t *txn) ways(id string, rec *ledgerRec) (ways []DestLife, body []byte, err
 		if err != nil {
 			return nil, nil, err
 		}
-		w.Dest = d.Name
+		if w.Dest = d.Name; w.State == "pending" || w.Transcript == "pending" {
+			switch {
+			case d.Orphaned:
+				w.Waits = "the destination is no longer configured"
+			case d.Held() != "":
+				w.Waits = "the destination is halted: " + d.Held()
+			}
+		}
 		ways = append(ways, w)
 		if body == nil {
 			body = b
@@ -87,6 +104,10 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w DestLife, body []
 			w.State, w.Attempts, w.At, w.Error = stateName(stateDead), dead.job.attempts, dead.at, dead.err
 		}
 	}
+	if w.Letters, err = t.letters(e.dest, id); err != nil {
+		return w, nil, err
+	}
+	w.Transcript = t.transcriptState(e.dest, id, r)
 	key := jobKey{dest: e.dest, prio: prioOf(e.backfill), when: rec.when, id: id, kind: TranscriptJob}
 	for range 2 { // the call itself last: it counts
 		jobs, err := t.outstanding(key)
@@ -97,12 +118,66 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w DestLife, body []
 			w.Refs = mergeRefs(w.Refs, jobs[0].refs)
 			body = jobs[len(jobs)-1].body
 		}
-		if len(jobs) > 0 && key.kind == CallJob {
+		switch {
+		case len(jobs) == 0:
+		case key.kind == CallJob:
 			w.State, w.Attempts, w.Due, w.Error = "pending", jobs[0].attempts, jobs[0].due, jobs[0].lastError
+		default:
+			w.Transcript = "pending"
+		}
+		if len(jobs) > 0 {
+			if w.Waits, err = t.waits(jobs[0]); err != nil {
+				return w, nil, err
+			}
 		}
 		key.kind = CallJob
 	}
 	return w, body, nil
+}
+
+// waits tells what keeps a job from being taken; empty: nothing but its turn.
+func (t *txn) waits(j *jobRec) (string, error) {
+	released, err := t.released(j.window)
+	if err != nil || !released {
+		return "the listing that showed it has not been read to its end", err
+	}
+	head, err := t.headOf(j.dest, j.lane)
+	if err != nil || head == nil || bytes.Equal(head, j.bytes()) {
+		return "", err
+	}
+	first, ok := parseJobKey(head)
+	if !ok {
+		return "", damaged(bucketOutbox, head, "it is no key of a job")
+	}
+	if first.id == j.id {
+		return "", nil // an earlier event of the same call
+	}
+	return "call " + first.id + " of the same contact goes first", nil
+}
+
+// letters returns the numbers of a call's dead letters at a destination, its transcript's included.
+func (t *txn) letters(dest uint16, id string) (nums []uint64, err error) {
+	prefix := appendID(u16Key(dest), id)
+	c := t.bucket(bucketDeadIndex).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if len(v) != 8 {
+			return nil, damaged(bucketDeadIndex, k, "it is no number")
+		}
+		nums = append(nums, keyUint(v))
+	}
+	return nums, nil
+}
+
+// transcriptState tells what became of a call's transcript at a destination, but for one that waits in the outbox.
+func (t *txn) transcriptState(dest uint16, id string, r *receiptRec) string {
+	k, _ := t.bucket(bucketDeadIndex).Cursor().Seek(deadPrefix(dest, id, TranscriptJob))
+	if bytes.HasPrefix(k, deadPrefix(dest, id, TranscriptJob)) {
+		return stateName(stateDead)
+	}
+	if r != nil && r.transcript && t.bucket(bucketWatches).Get(watchKey(TranscriptWatch, id)) != nil {
+		return "awaited"
+	}
+	return ""
 }
 
 func stateName(s byte) string {
@@ -118,12 +193,16 @@ func stateName(s byte) string {
 }
 
 // Calls implements Store.
-func (d *DB) Calls(n int) (list []CallSummary, err error) {
+func (d *DB) Calls(q CallQuery) (list []CallSummary, err error) {
 	err = d.view(func(t *txn) error {
-		list = nil
+		if q.Dest != "" {
+			if _, err := t.destByName(q.Dest); err != nil {
+				return err
+			}
+		}
 		var last []byte
 		c := t.bucket(bucketReceipts).Cursor()
-		for k, _ := c.Last(); k != nil && len(list) < n; k, _ = c.Prev() {
+		for k, _ := c.Last(); k != nil && len(list) < q.N; k, _ = c.Prev() {
 			seen, id, _, ok := parseReceiptKey(k)
 			if !ok {
 				return damaged(bucketReceipts, k, "it is no key of a receipt")
@@ -134,7 +213,9 @@ func (d *DB) Calls(n int) (list []CallSummary, err error) {
 				if err != nil {
 					return err
 				}
-				list = append(list, s)
+				if q.selects(s) {
+					list = append(list, s)
+				}
 			}
 		}
 		return nil
@@ -143,6 +224,12 @@ func (d *DB) Calls(n int) (list []CallSummary, err error) {
 		return nil, err
 	}
 	return list, nil
+}
+
+func (q CallQuery) selects(s CallSummary) bool {
+	return q.Dest == "" && q.State == "" || slices.ContainsFunc(s.Dests, func(d DestLife) bool {
+		return (q.Dest == "" || d.Dest == q.Dest) && (q.State == "" || d.State == q.State)
+	})
 }
 
 func (t *txn) summary(id string, seen time.Time) (CallSummary, error) {

@@ -316,6 +316,10 @@ func (r *destRec) encode(key []byte) []byte {
 		e.uint(x.num)
 		e.raw(x.lane[:])
 	}
+	if r.Paused != "" { // at the end and only then: what never was held reads as before
+		e.str(r.Paused)
+		e.time(r.PausedAt)
+	}
 	return e.seal(key)
 }
 
@@ -328,6 +332,9 @@ func decodeDest(b []byte) (r destRec, ok bool) {
 	r.signature = d.str()
 	for range d.count() {
 		r.streak = append(r.streak, rejection{num: d.uint(), lane: d.lane()})
+	}
+	if len(d.b) > 0 {
+		r.Paused, r.PausedAt = d.str(), d.time()
 	}
 	return r, d.done()
 }

@@ -24,6 +24,8 @@ var (
 	ErrDamaged = errors.New("the store is damaged")
 	// ErrNewer: the store was written by a newer version of the program.
 	ErrNewer = errors.New("the store was written by a newer version")
+	// ErrKind: a destination has the name of one of another kind.
+	ErrKind = errors.New("a destination changed its kind")
 	// ErrUnknown: there is no such call, job, destination or backfill.
 	ErrUnknown = errors.New("unknown")
 )
@@ -195,6 +197,8 @@ type Dest struct {
 	Orphaned    bool      // no longer configured
 	Halted      string    // why; empty: not halted
 	HaltedAt    time.Time
+	Paused      string // why an operator holds it; empty: it is not held
+	PausedAt    time.Time
 	Pending     int
 	Dead        int
 	Delivered   int64 // since the store was made
@@ -293,6 +297,7 @@ type Life struct {
 	Events    []Event // oldest first
 	Dests     []DestLife
 	Body      []byte // nil once the content has been deleted
+	Awaited   *Watch // the transcript or the end that is waited for; nil: nothing is
 }
 
 // Event is one thing that happened to a call.
@@ -303,15 +308,25 @@ type Event struct {
 
 // DestLife is the way of one call at one destination.
 type DestLife struct {
-	Dest     string
-	State    string // pending, delivered, dead, skipped
-	Revision int    // delivered
-	Attempts int
-	At       time.Time // of the last change
-	Due      time.Time // pending: next attempt
-	Error    string    // last error, or why skipped
-	Refs     map[string]string
-	Warnings []string
+	Dest       string
+	State      string // pending, delivered, dead, skipped
+	Revision   int    // delivered
+	Attempts   int
+	At         time.Time // of the last change
+	Due        time.Time // pending: next attempt
+	Error      string    // last error, or why skipped
+	Waits      string    // pending: what else it waits for: an earlier call of the contact, the end of a listing, an operator
+	Refs       map[string]string
+	Warnings   []string
+	Letters    []uint64 // numbers of its dead letters
+	Transcript string   // awaited, pending, dead; empty: nothing of that (Life.Events tells of its delivery)
+}
+
+// CallQuery selects calls for a list.
+type CallQuery struct {
+	N     int    // at most so many
+	Dest  string // only what this destination got or is to get; empty: any
+	State string // only calls in this state there (or, without Dest, anywhere); empty: any
 }
 
 // CallSummary is one line of a list of calls.
@@ -349,6 +364,8 @@ type Store interface {
 	// Register says which destinations are configured now; others become orphaned. A known name with another kind is an error.
 	Register(specs []DestSpec) ([]Dest, error)
 	Halt(dest, reason string, at time.Time) error
+	// Pause holds a destination for an operator: unlike a halt it outlives a change of its credentials. Resume lifts both.
+	Pause(dest, reason string, at time.Time) error
 	Resume(dest string) error
 
 	// Outbox.
@@ -397,7 +414,7 @@ type Store interface {
 	// For people.
 
 	Stats() (Stats, error)
-	Calls(n int) ([]CallSummary, error) // the n last seen, newest first
+	Calls(q CallQuery) ([]CallSummary, error) // the last seen that q selects, newest first
 	Life(id string) (Life, error)
 
 	// Prune forgets receipts first seen before receipts and ids last seen before ledger. It does a bounded amount of work and reports whether there is more.

@@ -66,6 +66,10 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Signature = "unusable entry"
 		return o
 	}
+	if skip := c.d.skipsJob(job); skip != "" {
+		o.Verdict, o.Error, o.At = store.Skip, skip, time.Now().UTC()
+		return o
+	}
 	if refusal != "" {
 		o.Verdict, o.Error, o.At = store.Dead, refusal, time.Now().UTC()
 		return o
@@ -118,6 +122,19 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		}
 	}
 	return o
+}
+
+// skipsJob returns why the destination does not want a job that it has had nothing of yet: the configuration may have changed while it
+// waited, or it is a dead letter that is tried again after just that.
+func (d *Destination) skipsJob(job *store.Job) string {
+	if !job.First || job.Kind != store.CallJob {
+		return ""
+	}
+	body, err := decode(job.Body)
+	if err != nil {
+		return "" // told by entry
+	}
+	return d.skips(body.Call)
 }
 
 // write calls the writer and turns its panic into an error: one broken call must not end the service.
@@ -338,5 +355,8 @@ func signatureOf(s string) string {
 	}
 	return status + " " + s
 }
+
+// Reason returns an error without what differs from call to call, to tell whether two calls were refused for the same reason.
+func Reason(s string) string { return signatureOf(s) }
 
 var statusCode = regexp.MustCompile(`\b[45]\d\d\b`)

@@ -117,7 +117,8 @@ func New(o Options) (*Engine, error) {
 	if first.IsZero() {
 		first = e.began
 	}
-	if _, err := o.Store.Init(first.UTC().Truncate(time.Second)); err != nil {
+	st, err := o.Store.Init(first.UTC().Truncate(time.Second))
+	if err != nil {
 		return nil, err
 	}
 	states, err := o.Store.Register(specs)
@@ -133,15 +134,16 @@ func New(o Options) (*Engine, error) {
 		c := e.dests[s.Name]
 		switch {
 		case c == nil:
-			if s.Pending > 0 {
-				e.log.Warn("destination is no longer configured; its jobs are kept", keyDest, s.Name, "pending", s.Pending)
+			if s.Pending+s.Dead > 0 {
+				e.log.Warn("destination is no longer configured; its jobs are kept and go on when one of that name and kind is configured again",
+					keyDest, s.Name, "kind", s.Kind, "pending", s.Pending, "dead", s.Dead)
 			}
-		case s.Halted != "":
-			c.halted = s.Halted
-			e.log.Warn("destination is halted", keyDest, s.Name, "reason", s.Halted, "remedy", "mend it, then: vinfer-sync resume "+s.Name)
+		case s.Held() != "":
+			c.halted = s.Held()
+			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "mend it, then: vinfer-sync resume "+s.Name)
 		case s.New:
 			e.log.Info("new destination starts with the calls from now on; to fill it with earlier ones run a backfill",
-				keyDest, s.Name, "command", "vinfer-sync backfill --since -24h --to "+s.Name)
+				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)
 		}
 	}
 	e.watcher = newWatcher(e)

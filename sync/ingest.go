@@ -162,19 +162,26 @@ func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
 	if r.When.IsZero() {
 		r.When = seen
 	}
-	disposition := Disposition(c.Disposition)
 	for _, co := range e.order {
 		d := co.d
 		if only != "" && d.Name != only {
 			continue
 		}
-		skip := d.Filter.refuses(disposition, c.CampaignID, c.Language, c.DurationSeconds)
-		if _, known := d.Mapping.rule(disposition, c.Disposition); !known && d.Mapping.Unknown == UnknownSkip && skip == "" {
-			skip = fmt.Sprintf("unknown disposition %q", c.Disposition)
-		}
-		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: skip})
+		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: d.skips(c)})
 	}
 	return r
+}
+
+// skips returns why the destination does not want a call; empty: it does.
+func (d *Destination) skips(c vinfer.Call) string {
+	disposition := Disposition(c.Disposition)
+	if why := d.Filter.refuses(disposition, c.CampaignID, c.Language, c.DurationSeconds); why != "" {
+		return why
+	}
+	if _, known := d.Mapping.rule(disposition, c.Disposition); !known && d.Mapping.Unknown == UnknownSkip {
+		return fmt.Sprintf("mapping: disposition %q is not in it, and mapping.unknown is skip", c.Disposition)
+	}
+	return ""
 }
 
 // wanted tells whether the configuration takes calls of this campaign at all.

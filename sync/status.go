@@ -55,8 +55,8 @@ type BudgetStatus struct {
 	Reset     string `json:"reset"` // RFC 3339
 }
 
-// DestStatus is the state of one destination: ok, waiting (for a retry or because it asked to wait), halted, or
-// orphaned (no longer configured).
+// DestStatus is the state of one destination: ok, waiting (for a retry or because it asked to wait: it goes on by itself), halted
+// (until an operator resumes it, also if one paused it), or orphaned (no longer configured).
 type DestStatus struct {
 	Name      string `json:"name"`
 	Kind      string `json:"kind"`
@@ -66,6 +66,7 @@ type DestStatus struct {
 	Delivered int64  `json:"delivered"`
 	LastError string `json:"last_error"`
 	Reason    string `json:"reason"` // why it is halted or waiting
+	Paused    bool   `json:"paused"` // halted, and by an operator
 }
 
 // BackfillStatus is one backfill that is not finished.
@@ -122,8 +123,8 @@ func StatusOf(st store.Stats, name, version string) Status {
 		switch {
 		case d.Orphaned:
 			ds.State, ds.Reason = "orphaned", "no longer in the configuration"
-		case d.Halted != "":
-			ds.State, ds.Reason = "halted", d.Halted
+		case d.Held() != "":
+			ds.State, ds.Reason, ds.Paused = "halted", d.Held(), d.Paused != ""
 		}
 		s.Destinations = append(s.Destinations, ds)
 	}
@@ -140,6 +141,28 @@ func rfc3339(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// Pause holds a destination for an operator, for good until Resume. What is in flight is finished.
+func (e *Engine) Pause(dest, why string) error {
+	reason := PauseReason(why, time.Now())
+	if err := e.o.Store.Pause(dest, reason, time.Now().UTC()); err != nil {
+		return err
+	}
+	if c := e.dests[dest]; c != nil {
+		c.halt(reason)
+	}
+	e.log.Info("destination paused", keyDest, dest, "reason", reason)
+	return nil
+}
+
+// PauseReason is what status shows of a destination that an operator paused at that time.
+func PauseReason(why string, at time.Time) string {
+	reason := "paused by an operator at " + rfc3339(at)
+	if why != "" {
+		reason += ": " + why
+	}
+	return reason
 }
 
 // Resume lifts the halt of a destination.

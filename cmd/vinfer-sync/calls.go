@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -27,41 +25,87 @@ func callsCommand(a *app) *cobra.Command {
 	return c
 }
 
+// callStates are the states of a call at a destination that a list can be narrowed to.
+var callStates = []string{"pending", "delivered", "dead", "skipped"}
+
 func callsListCommand(a *app) *cobra.Command {
-	var n int
+	var q store.CallQuery
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "list", Short: "List the calls seen last", Args: cobra.NoArgs,
+		Long: "Lists the calls seen last, newest first, and what became of each at each destination.\n\nStates: " + strings.Join(callStates, ", ") + ".",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if q.State != "" && !slices.Contains(callStates, q.State) {
+				return usageError("--state %q: write %s", q.State, strings.Join(callStates, ", "))
+			}
+			if q.N <= 0 {
+				return usageError("--number %d: write how many calls to list", q.N)
+			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				calls, err := b.Calls(ctx, n)
+				calls, err := b.Calls(ctx, q)
+				if errors.Is(err, store.ErrUnknown) {
+					return usageError("there is no destination %q; vinfer-sync status shows them", q.Dest)
+				}
 				if err != nil {
 					return err
 				}
-				if len(calls) == 0 {
-					_, err := fmt.Fprintln(c.OutOrStdout(), "no calls yet")
-					return err
+				if asJSON {
+					return printCallsJSON(c, calls)
 				}
-				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "CALL\tENDED\tFIRST SEEN\tREVISION\tDESTINATIONS")
-				for _, x := range calls {
-					var dests []string
-					for _, d := range x.Dests {
-						dests = append(dests, d.Dest+": "+d.State)
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", x.ID, stamp(x.When), stamp(x.FirstSeen), x.Revision, strings.Join(dests, ", "))
-				}
-				return w.Flush()
+				return printCalls(c, calls)
 			})
 		},
 	}
-	c.Flags().IntVarP(&n, "number", "n", 20, "how many")
+	c.Flags().IntVarP(&q.N, "number", "n", 20, "how many")
+	c.Flags().StringVar(&q.Dest, "dest", "", "only those of this `destination`")
+	c.Flags().StringVar(&q.State, "state", "", "only those in this `state`")
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return c
+}
+
+func printCalls(c *cobra.Command, calls []store.CallSummary) error {
+	if len(calls) == 0 {
+		_, err := fmt.Fprintln(c.OutOrStdout(), "no calls yet")
+		return err
+	}
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "CALL\tENDED\tFIRST SEEN\tREVISION\tDESTINATIONS")
+	for _, x := range calls {
+		var dests []string
+		for _, d := range x.Dests {
+			dests = append(dests, d.Dest+": "+d.State)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", x.ID, stamp(x.When), stamp(x.FirstSeen), x.Revision, strings.Join(dests, ", "))
+	}
+	return w.Flush()
+}
+
+func printCallsJSON(c *cobra.Command, calls []store.CallSummary) error {
+	type destination struct {
+		Name     string `json:"name"`
+		State    string `json:"state"`
+		Attempts int    `json:"attempts"`
+		Error    string `json:"error"`
+	}
+	enc := json.NewEncoder(c.OutOrStdout())
+	for _, x := range calls {
+		dests := []destination{}
+		for _, d := range x.Dests {
+			dests = append(dests, destination{d.Dest, d.State, d.Attempts, mask.Phones(d.Error)})
+		}
+		line := map[string]any{"call_id": x.ID, "ended_at": stamp(x.When), "first_seen": stamp(x.FirstSeen), "revision": x.Revision, "destinations": dests}
+		if err := enc.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func callsShowCommand(a *app) *cobra.Command {
 	var reveal, live bool
 	c := &cobra.Command{
-		Use: "show CALL_ID", Short: "Show when a call was seen and what became of it at each destination", Args: cobra.ExactArgs(1),
+		Use: "show CALL_ID", Short: "Show the life of a call", Args: cobra.ExactArgs(1),
+		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or left out. With --live it asks VInfer for the call's full details instead.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if live {
 				return showLive(c, a, args[0], reveal)
@@ -74,7 +118,8 @@ func callsShowCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printLife(c.OutOrStdout(), l, reveal)
+				printLife(c.OutOrStdout(), l, reveal)
+				return nil
 			})
 		},
 	}
@@ -94,6 +139,9 @@ func showLive(c *cobra.Command, a *app, id string, reveal bool) error {
 	}
 	defer api.Close()
 	call, err := api.Call(c.Context(), id, vinfer.Live)
+	if errors.Is(err, vinfer.ErrNotFound) {
+		return &exitError{exitLeft, fmt.Errorf("VInfer has no call %s", id)}
+	}
 	if err != nil {
 		return err
 	}
@@ -106,43 +154,4 @@ func showLive(c *cobra.Command, a *app, id string, reveal bool) error {
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
 	return err
-}
-
-func printLife(out io.Writer, l store.Life, reveal bool) error {
-	fmt.Fprintf(out, "call        %s\nended       %s\nfirst seen  %s\nrevision    %d\n", l.ID, stamp(l.When), stamp(l.FirstSeen), l.Revision)
-	if l.Body == nil {
-		fmt.Fprintln(out, "content     deleted: every destination has it (calls show --live asks VInfer)")
-	} else {
-		body := string(l.Body)
-		if !reveal {
-			body = mask.Phones(body)
-		}
-		fmt.Fprintf(out, "content     %s\n", body)
-	}
-	for _, e := range l.Events {
-		fmt.Fprintf(out, "%s  %s\n", stamp(e.At), e.What)
-	}
-	for _, d := range l.Dests {
-		fmt.Fprintf(out, "\n%s: %s", d.Dest, d.State)
-		if d.Attempts > 0 {
-			fmt.Fprintf(out, ", %d attempts", d.Attempts)
-		}
-		if !d.At.IsZero() {
-			fmt.Fprintf(out, ", %s", stamp(d.At))
-		}
-		if !d.Due.IsZero() {
-			fmt.Fprintf(out, ", next try %s", stamp(d.Due))
-		}
-		fmt.Fprintln(out)
-		if d.Error != "" {
-			fmt.Fprintln(out, "  reason:", d.Error)
-		}
-		for _, k := range slices.Sorted(maps.Keys(d.Refs)) {
-			fmt.Fprintf(out, "  %s: %s\n", k, d.Refs[k])
-		}
-		for _, w := range d.Warnings {
-			fmt.Fprintln(out, "  warning:", w)
-		}
-	}
-	return nil
 }

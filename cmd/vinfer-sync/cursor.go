@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
-	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 func cursorCommand(a *app) *cobra.Command {
@@ -63,19 +63,34 @@ func cursorCommand(a *app) *cobra.Command {
 	return c
 }
 
-func resumeCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "resume DEST", Short: "Lift the halt of a destination", Args: cobra.ExactArgs(1),
+func pauseCommand(a *app) *cobra.Command {
+	var why string
+	c := &cobra.Command{
+		Use: "pause DEST", Short: "Hold a destination for maintenance", Args: cobra.ExactArgs(1),
+		Long: "Holds a destination: nothing is written to it, its calls are kept in order, and status shows it as halted with the reason. This\noutlives restarts and new credentials; vinfer-sync resume DEST lifts it. A write that is in flight is finished.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				err := b.Resume(ctx, args[0])
-				if errors.Is(err, store.ErrUnknown) {
-					return usageError("there is no destination %q; vinfer-sync status shows them", args[0])
+				if err := b.Pause(ctx, admin.PauseRequest{Dest: args[0], Why: why}); err != nil {
+					return unknownDest(args[0], err)
 				}
-				if err != nil {
-					return err
+				_, err := fmt.Fprintf(c.OutOrStdout(), "%s is paused; its calls are kept until: vinfer-sync resume %s\n", args[0], args[0])
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&why, "reason", "", "what status shows (`text`)")
+	return c
+}
+
+func resumeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "resume DEST", Short: "Lift the halt or pause of a destination", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				if err := b.Resume(ctx, args[0]); err != nil {
+					return unknownDest(args[0], err)
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s resumes\n", args[0])
+				_, err := fmt.Fprintf(c.OutOrStdout(), "%s resumes\n", args[0])
 				return err
 			})
 		},

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 const deadPage = 500 // dead letters fetched at a time
@@ -50,38 +53,101 @@ func eachDead(ctx context.Context, b backend, dest string, f func(store.DeadLett
 
 func deadListCommand(a *app) *cobra.Command {
 	var dest string
+	var number int
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "list", Short: "List the dead letters", Args: cobra.NoArgs,
+		Use: "list", Short: "List the dead letters by reason", Args: cobra.NoArgs,
+		Long: "Lists the dead letters by destination and reason: letters with the same error, but for names and numbers in it, stand together.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				enc := json.NewEncoder(c.OutOrStdout())
-				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-				n := 0
-				err := eachDead(ctx, b, dest, func(d store.DeadLetter) error {
-					n++
-					if asJSON {
+				if asJSON {
+					enc := json.NewEncoder(c.OutOrStdout())
+					return unknownDest(dest, eachDead(ctx, b, dest, func(d store.DeadLetter) error {
 						return enc.Encode(map[string]any{"id": d.Num, "destination": d.Dest, "call_id": d.ID, "at": stamp(d.At), "attempts": d.Attempts, "error": d.Error, "request": d.Request})
-					}
-					if n == 1 {
-						fmt.Fprintln(w, "ID\tDESTINATION\tCALL\tWHEN\tATTEMPTS\tERROR")
-					}
-					_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\n", d.Num, or(d.Dest, "(unreadable)"), d.ID, stamp(d.At), d.Attempts, cut(d.Error, 120))
-					return err
-				})
-				if err != nil {
-					return err
+					}))
 				}
-				if n == 0 && !asJSON {
-					fmt.Fprintln(c.OutOrStdout(), "no dead letters")
+				var groups deadGroups
+				if err := eachDead(ctx, b, dest, func(d store.DeadLetter) error { groups.add(d, number); return nil }); err != nil {
+					return unknownDest(dest, err)
 				}
-				return w.Flush()
+				return groups.print(c.OutOrStdout())
 			})
 		},
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
+	c.Flags().IntVarP(&number, "number", "n", 20, "how many of each reason to name")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return c
+}
+
+// unknownDest makes of the error for a destination that is not known one about the command line.
+func unknownDest(dest string, err error) error {
+	if dest != "" && errors.Is(err, store.ErrUnknown) {
+		return usageError("there is no destination %q; vinfer-sync status shows them", dest)
+	}
+	return err
+}
+
+// deadGroups are dead letters by destination and reason, the largest group first when printed.
+type deadGroups struct {
+	list []*deadGroup
+	by   map[string]*deadGroup
+}
+
+type deadGroup struct {
+	dest, reason string
+	count        int
+	some         []store.DeadLetter // without bodies
+}
+
+// add takes up a letter; of each group at most number are kept.
+func (g *deadGroups) add(d store.DeadLetter, number int) {
+	key := d.Dest + "\x00" + engine.Reason(d.Error)
+	x := g.by[key]
+	if x == nil {
+		x = &deadGroup{dest: or(d.Dest, "(unreadable)"), reason: d.Error}
+		if g.by == nil {
+			g.by = map[string]*deadGroup{}
+		}
+		g.by[key] = x
+		g.list = append(g.list, x)
+	}
+	x.count++
+	if len(x.some) < number {
+		d.Body = nil
+		x.some = append(x.some, d)
+	}
+}
+
+func (g *deadGroups) print(out io.Writer) error {
+	if len(g.list) == 0 {
+		_, err := fmt.Fprintln(out, "no dead letters")
+		return err
+	}
+	slices.SortStableFunc(g.list, func(a, b *deadGroup) int { return b.count - a.count })
+	for i, x := range g.list {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		noun := "calls"
+		if x.count == 1 {
+			noun = "call"
+		}
+		fmt.Fprintf(out, "%s, %d %s: %s\n", x.dest, x.count, noun, cut(x.reason, 300))
+		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(w, "  ID\tCALL\tWHEN\tATTEMPTS")
+		for _, d := range x.some {
+			fmt.Fprintf(w, "  %d\t%s\t%s\t%d\n", d.Num, d.ID, stamp(d.At), d.Attempts)
+		}
+		if more := x.count - len(x.some); more > 0 {
+			fmt.Fprintf(w, "  and %d more (dead list -n %d names them)\n", more, x.count)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(out, "\nOne whole: vinfer-sync dead show ID. Again once it is mended: dead retry ID… | --all | --dest NAME. Never: dead drop.")
+	return err
 }
 
 func deadShowCommand(a *app) *cobra.Command {
@@ -149,15 +215,17 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
 				var nums []uint64
+				dests := map[string]bool{}
 				err := eachDead(ctx, b, dest, func(d store.DeadLetter) error {
 					if len(args) == 0 && (name == "drop" || d.Dest != "") || want[d.Num] {
 						nums = append(nums, d.Num)
 						delete(want, d.Num)
+						dests[d.Dest] = true
 					}
 					return nil
 				})
 				if err != nil {
-					return err
+					return unknownDest(dest, err)
 				}
 				for n := range want {
 					return &exitError{exitLeft, fmt.Errorf("there is no dead letter %d; nothing was changed", n)}
@@ -166,14 +234,34 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d %s\n", n, done)
-				return err
+				if _, err := fmt.Fprintf(c.OutOrStdout(), "%d %s\n", n, done); err != nil || name != "retry" {
+					return err
+				}
+				return tellHeld(ctx, c, b, dests)
 			})
 		},
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
 	c.Flags().BoolVar(&all, "all", false, "all of them")
 	return c
+}
+
+// tellHeld says of destinations that got dead letters back why these will not be tried now.
+func tellHeld(ctx context.Context, c *cobra.Command, b backend, dests map[string]bool) error {
+	s, err := b.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range s.Destinations {
+		switch {
+		case !dests[d.Name]:
+		case d.State == "halted":
+			fmt.Fprintf(c.OutOrStdout(), "%s is halted and takes nothing until: vinfer-sync resume %s\n", d.Name, d.Name)
+		case d.State == "orphaned":
+			fmt.Fprintf(c.OutOrStdout(), "%s is no longer configured: they wait until a destination of that name and kind is\n", d.Name)
+		}
+	}
+	return nil
 }
 
 func cut(s string, n int) string {

@@ -59,7 +59,7 @@ func codeOf(err error) int {
 		return exitFine
 	case errors.As(err, &x):
 		return x.code
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), errors.Is(err, store.ErrKind):
 		return exitConfig
 	case errors.Is(err, store.ErrLocked):
 		return exitLocked
@@ -108,7 +108,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's)")
 	root.AddCommand(
 		runCommand(a), onceCommand(a), backfillCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a),
-		deadCommand(a), resumeCommand(a), cursorCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
+		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
 	)
 	wrongUsage(root)
 	return root

@@ -29,6 +29,9 @@ import (
 //	signed SECRET N     N requests arrived at it, each as documented
 //	save | same         keeps what the last run printed; it printed that again
 //	count FILE N | cut FILE SIZE | exists FILE
+//	daemon | stop       starts run; stops it, which has to go well
+//
+// A script with the line "# Alone and beside the daemon." runs twice, the second time with the daemon from the beginning to the end.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -36,20 +39,38 @@ func TestScripts(t *testing.T) {
 		t.Fatal("no scripts", err)
 	}
 	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(f), ".txtar")
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{world: newWorld(t, simulator.Options{})}
-			for n, line := range s.unpack(string(text)) {
-				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-					s.where = f + ":" + strconv.Itoa(n+1) + ": " + line
-					s.line(line)
-				}
-			}
+			runScript(t, f, string(text), false)
 		})
+		if strings.Contains(string(text), "# Alone and beside the daemon.\n") {
+			t.Run(name+", beside the daemon", func(t *testing.T) {
+				t.Parallel()
+				runScript(t, f, string(text), true)
+			})
+		}
+	}
+}
+
+func runScript(t *testing.T, file, text string, beside bool) {
+	s := &script{world: newWorld(t, simulator.Options{LimitPerMinute: -1})}
+	lines := s.unpack(text)
+	if s.where = file; beside {
+		s.line("daemon")
+	}
+	for n, line := range lines {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			s.where = file + ":" + strconv.Itoa(n+1) + ": " + line
+			s.line(line)
+		}
+	}
+	if s.stop != nil {
+		s.line("stop")
 	}
 }
 
@@ -58,6 +79,7 @@ type script struct {
 	where string
 	last  result
 	saved string
+	stop  func() (int, string)
 }
 
 var fileMark = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
@@ -130,6 +152,13 @@ func (s *script) line(line string) {
 		s.hook.answers(s.number(args[0]), strings.Join(args[1:], " "))
 	case "signed":
 		s.signed(args[0], s.number(args[1]))
+	case "daemon":
+		s.stop = s.daemon()
+	case "stop":
+		if code, log := s.stop(); code != exitFine {
+			s.fail("run: exit code %d\n%s", code, log)
+		}
+		s.stop = nil
 	case "save":
 		s.saved = s.last.stdout
 	case "same":

@@ -90,8 +90,12 @@ func printStatus(out io.Writer, s engine.Status) error {
 	}
 	for _, d := range s.Destinations {
 		switch {
+		case d.Paused:
+			fmt.Fprintf(out, "\n%s is paused and its calls are kept. To go on: vinfer-sync resume %s\n", d.Name, d.Name)
 		case d.State == "halted":
 			fmt.Fprintf(out, "\n%s is halted and its calls are kept. Mend what the reason says, then: vinfer-sync resume %s\n", d.Name, d.Name)
+		case d.State == "orphaned" && d.Pending > 0:
+			fmt.Fprintf(out, "\n%s is no longer configured; its %d calls go on when a destination of that name and kind (%s) is\n", d.Name, d.Pending, d.Kind)
 		case d.Dead > 0:
 			fmt.Fprintf(out, "\n%s refused %d calls. See why: vinfer-sync dead list --dest %s\n", d.Name, d.Dead, d.Name)
 		}

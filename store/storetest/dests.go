@@ -53,6 +53,25 @@ var destTests = []test{
 		equal(e, "back", find(e, all, crm).Orphaned, false)
 		same(e, "heads", e.headIDs(crm), []string{"1"})
 	}},
+	{"a pause outlives new credentials, resume lifts it together with a halt", func(e *env) {
+		wantErr(e, e.s().Pause("nobody", "x", at(1)), store.ErrUnknown)
+		e.must(e.s().Pause(crm, "maintenance", at(1)))
+		e.must(e.s().Halt(crm, "401", at(2)))
+		d := e.dest(crm)
+		equal(e, "paused", d.Paused, "maintenance")
+		sameTime(e, "paused at", d.PausedAt, at(1))
+		equal(e, "held", d.Held(), "maintenance; and it was halted: 401")
+		fresh := append(specs[:0:0], specs...)
+		fresh[0].Fingerprint = "another"
+		all, err := e.s().Register(fresh)
+		e.must(err)
+		equal(e, "halted", find(e, all, crm).Halted, "")
+		equal(e, "held", find(e, all, crm).Held(), "maintenance")
+		e.must(e.s().Halt(crm, "401", at(3)))
+		e.must(e.s().Resume(crm))
+		equal(e, "resumed", e.dest(crm).Held(), "")
+		equal(e, "the others", e.dest(crm2).Held(), "")
+	}},
 	{"a known name with another kind is an error, and nothing is changed", func(e *env) {
 		bad := append([]store.DestSpec{{Name: "late", Kind: "jsonl"}}, specs...)
 		bad[1].Kind = "salesforce"

@@ -26,6 +26,61 @@ var peopleTests = []test{
 		_, err := e.s().Life("nobody")
 		wantErr(e, err, store.ErrUnknown)
 	}},
+	{"a call's life tells what it waits for", func(e *env) {
+		e.ingest(page(9, rowTo("1", 1, "a", nil, crm), rowTo("2", 2, "a", nil, crm)))
+		equal(e, "open window", e.way("1", crm).Waits, "the listing that showed it has not been read to its end")
+		e.live(0, 9)
+		equal(e, "its turn", e.way("1", crm).Waits, "")
+		equal(e, "behind", e.way("2", crm).Waits, "call 1 of the same contact goes first")
+		e.must(e.s().Pause(crm, "maintenance", at(1)))
+		equal(e, "held", e.way("2", crm).Waits, "the destination is halted: maintenance")
+		e.must(e.s().Resume(crm))
+		e.attempt(e.head(crm), store.Dead, failed("400"))
+		w := e.way("1", crm)
+		equal(e, "dead", w.State, "dead")
+		same(e, "letters", w.Letters, []uint64{e.letters(crm)[0].Num})
+		_, err := e.s().DropDead(w.Letters)
+		e.must(err)
+		l := e.life("1")
+		equal(e, "dropped", l.Events[len(l.Events)-1].What, "crm: an operator dropped its dead letter")
+		equal(e, "letters", len(e.way("1", crm).Letters), 0)
+	}},
+	{"a call's life tells what is awaited", func(e *env) {
+		e.watched()
+		l := e.life("1")
+		if l.Awaited == nil || l.Awaited.Kind != store.TranscriptWatch {
+			e.Fatalf("awaited: %+v", l.Awaited)
+		}
+		equal(e, "transcript", e.way("1", crm).Transcript, "awaited")
+		e.must(e.s().Attach("1", []byte("text"), at(502)))
+		equal(e, "transcript", e.way("1", crm).Transcript, "pending")
+		p := page(600)
+		p.Unfinished = []store.Unfinished{{ID: "u", Body: []byte("{}")}}
+		e.ingest(p)
+		if l = e.life("u"); l.Awaited == nil || l.Awaited.Kind != store.FinishWatch {
+			e.Fatalf("awaited: %+v", l.Awaited)
+		}
+	}},
+	{"a list of calls is narrowed by destination and state", func(e *env) {
+		skipped := rowTo("2", 2, "b", nil, crm, crm2)
+		skipped.Targets[1].Skip = "filter"
+		e.live(0, 9, rowTo("1", 1, "a", nil, crm), skipped, rowTo("3", 3, "c", nil, crm))
+		e.deliver(e.heads(crm)[0])
+		list := func(q store.CallQuery) (out []string) {
+			q.N = 10
+			l, err := e.s().Calls(q)
+			e.must(err)
+			for _, x := range l {
+				out = append(out, x.ID)
+			}
+			return out
+		}
+		same(e, "skipped", list(store.CallQuery{State: "skipped"}), []string{"2"})
+		same(e, "pending at crm", list(store.CallQuery{Dest: crm, State: "pending"}), []string{"3", "2"})
+		same(e, "of crm2", list(store.CallQuery{Dest: crm2}), []string{"2"})
+		_, err := e.s().Calls(store.CallQuery{N: 1, Dest: "nobody"})
+		wantErr(e, err, store.ErrUnknown)
+	}},
 	{"the content is gone when every destination has the call", func(e *env) {
 		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm, crm2))
 		e.deliver(e.head(crm))
@@ -53,13 +108,13 @@ var peopleTests = []test{
 			e.live(i, i+1, rowTo(fmt.Sprint(i), i, "a", nil, crm))
 		}
 		e.deliver(e.head(crm))
-		l, err := e.s().Calls(3)
+		l, err := e.s().Calls(store.CallQuery{N: 3})
 		e.must(err)
 		equal(e, "count", len(l), 3)
 		equal(e, "newest", l[0].ID, "4")
 		sameTime(e, "when", l[0].When, at(4))
 		sameTime(e, "seen", l[0].FirstSeen, at(5))
-		l, err = e.s().Calls(99)
+		l, err = e.s().Calls(store.CallQuery{N: 99})
 		e.must(err)
 		equal(e, "all", len(l), 5)
 		equal(e, "state", l[4].Dests[0].State, "delivered")
