@@ -2,12 +2,14 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -16,15 +18,16 @@ import (
 
 // kind is what a destination can be. Keys that a kind cannot honour are faults there: a setting that does nothing misleads.
 type kind struct {
-	name string
-	http bool // it speaks HTTP
-	crm  bool // it has contacts, statuses and fields of its own
-	path func(*Destination) string
+	name   string
+	path   func(*Destination) string        // of its file; nil: it has none
+	http   func(*Destination) *httpx.Config // its settings for HTTP; nil: it does not speak it
+	fields map[string]string                // our names of the fields that it can be given others for, to its defaults; nil: it has no contacts that others change
 }
 
+// kinds are all of them, in the order in which they are told of.
 var kinds = []kind{
 	{name: "sqlite", path: func(d *Destination) string { return d.SQLite.Path }},
-	{name: "webhook", http: true},
+	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 }
 
@@ -32,6 +35,17 @@ var (
 	crmKeys  = []string{"on_many", "on_missing", "fields", "protect"}
 	httpKeys = keysOf(reflect.TypeFor[httpx.Config]())
 )
+
+// kindNames lists the kinds of this version.
+func kindNames() []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func versionKinds() string { return "this version has " + strings.Join(kindNames(), ", ") }
 
 func (d *decoder) checkDestinations(c *Config) {
 	if len(c.CRM) == 0 {
@@ -91,7 +105,7 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 				return // a mistyped kind, or one of another version
 			}
 		}
-		d.hide(key, "the destination has no kind", versionKinds)
+		d.hide(key, "the destination has no kind", versionKinds())
 		return
 	case len(chosen) > 1:
 		p := d.at[join(key, chosen[1].name)]
@@ -103,12 +117,14 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 	if dest.Kind() == "" {
 		return // what stands there has its fault
 	}
-	if k.crm {
-		d.oneOf(key+".on_many", dest.OnMany, "recent", "skip", "first", "all")
-		d.oneOf(key+".on_missing", dest.OnMissing, "create", "skip", "dead")
+	if k.fields != nil {
+		d.oneOf(key+".on_many", dest.OnMany, crm.ManyRecent, crm.ManySkip, crm.ManyFirst, crm.ManyAll)
+		d.oneOf(key+".on_missing", dest.OnMissing, crm.MissingCreate, crm.MissingSkip, crm.MissingDead)
+		d.checkFields(k, dest.Fields, key+".fields")
+		d.texts(key+".protect", dest.Protect)
 	}
-	d.refuse(key, k.name, crmKeys, k.crm, "which keeps no contacts that others change")
-	d.refuse(key, k.name, httpKeys, k.http, "which does not speak HTTP")
+	d.refuse(key, k.name, crmKeys, k.fields != nil, "which keeps no contacts that others change")
+	d.refuse(key, k.name, httpKeys, k.http != nil, "which does not speak HTTP")
 	if value := reflect.ValueOf(*dest); !d.faultyBelow(at) {
 		for _, f := range fieldsOf(value.Type()) {
 			if v, ok := value.FieldByIndex(f.index).Interface().(interface{ Validate() error }); ok && f.key == k.name {
@@ -116,9 +132,12 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 			}
 		}
 	}
+	if k.http != nil {
+		h := k.http(dest)
+		d.checkHTTP(*h, at)
+		*h = h.Or(dest.HTTP)
+	}
 	if w := dest.Webhook; w != nil {
-		d.checkHTTP(w.Config, at)
-		w.Config = w.Or(dest.HTTP)
 		if w.Timeout == 0 {
 			w.Timeout = webhook.DefaultTimeout
 		}
@@ -134,6 +153,23 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 		d.bad(at+".path", "the file is that of "+other, "give each a file of its own")
 	}
 	files[path] = at + ".path"
+}
+
+// checkFields looks at the names that a destination gives to fields.
+func (d *decoder) checkFields(k kind, fields map[string]string, key string) {
+	known := slices.Sorted(maps.Keys(k.fields))
+	for _, ours := range slices.Sorted(maps.Keys(fields)) {
+		at := join(key, ours)
+		if _, ok := k.fields[ours]; !ok {
+			remedy := k.name + " has " + strings.Join(known, ", ")
+			if near := nearest(ours, known); near != "" {
+				remedy = "did you mean " + near + "? " + remedy
+			}
+			d.fault(d.at[at].key, at, "", "there is no such field to name", remedy)
+		} else if strings.TrimSpace(fields[ours]) == "" {
+			d.hide(at, "the field gets no name", "write the CRM's name of it, or remove the line")
+		}
+	}
 }
 
 // refuse notes keys that the kind cannot honour.

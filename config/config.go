@@ -3,8 +3,10 @@
 package config
 
 import (
+	"reflect"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -118,15 +120,21 @@ type Destination struct {
 
 // Kind returns the destination's kind, which is the key that configured it; empty when there is none.
 func (d *Destination) Kind() string {
-	switch {
-	case d.SQLite != nil:
-		return "sqlite"
-	case d.Webhook != nil:
-		return "webhook"
-	case d.JSONL != nil:
-		return "jsonl"
+	v := reflect.ValueOf(*d)
+	for _, f := range fieldsOf(v.Type()) {
+		if f.typ.Kind() == reflect.Pointer && !v.FieldByIndex(f.index).IsNil() {
+			return f.key
+		}
 	}
 	return ""
+}
+
+// Settings returns what a destination with contacts of its own is given.
+func (c *Config) Settings(d *Destination) crm.Settings {
+	return crm.Settings{
+		OnMany: d.OnMany, OnMissing: d.OnMissing, Fields: d.Fields, Owner: d.Owner, Protect: d.Protect,
+		OwnNumbers: c.OwnNumbers, Region: c.Region, Zone: c.Location(), Workers: d.Workers,
+	}
 }
 
 // Filter narrows what a destination gets; empty fields let everything pass.

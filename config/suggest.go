@@ -6,9 +6,7 @@ import (
 	"strings"
 )
 
-const versionKinds = "this version has sqlite, webhook, jsonl"
-
-// later are kinds that are planned and not part of this version.
+// later are kinds that are planned; those that this version has are taken first.
 var later = []string{
 	"salesforce", "leadsquared", "hubspot", "zoho", "espocrm", "suitecrm", "odoo", "postgres", "mysql", "exec",
 	"freshsales", "pipedrive", "dynamics365",
@@ -18,7 +16,7 @@ var later = []string{
 func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
 	switch {
 	case t == reflect.TypeFor[Destination]() && slices.Contains(later, key):
-		return "kind " + key + " is not part of this version", versionKinds
+		return "kind " + key + " is not part of this version", versionKinds()
 	case t == reflect.TypeFor[Store]() && key == "postgres":
 		return "store postgres is not part of this version", "this version has bbolt"
 	}

@@ -38,7 +38,7 @@ func checkCommand(a *app) *cobra.Command {
 				defer cancel()
 				t.vinfer(ctx, a, cfg)
 				for i := range cfg.CRM {
-					t.destination(ctx, &cfg.CRM[i])
+					t.destination(ctx, cfg, &cfg.CRM[i])
 				}
 			}
 			return t.end(c.OutOrStdout())
@@ -132,8 +132,8 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	}
 }
 
-func (t *checkTable) destination(ctx context.Context, c *config.Destination) {
-	d, err := destination(c)
+func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *config.Destination) {
+	d, err := destination(cfg, c)
 	if err != nil {
 		t.row(c.Name, c.Kind(), err, "")
 		return
@@ -172,7 +172,7 @@ func setupCommand(a *app) *cobra.Command {
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 			var failed error
 			for i := range cfg.CRM {
-				d, err := destination(&cfg.CRM[i])
+				d, err := destination(cfg, &cfg.CRM[i])
 				if err != nil {
 					return &exitError{exitConfig, err}
 				}

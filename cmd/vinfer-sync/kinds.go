@@ -10,8 +10,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 )
 
-// writer makes the writer of a configured destination: the one list of kinds. identity is what its access depends on.
-func writer(c *config.Destination) (w crm.Writer, identity string, err error) {
+// writer makes the writer of a configured destination: the one list of kinds. s is what kinds with contacts of their own are
+// given; identity is what its access depends on.
+func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity string, err error) {
 	switch {
 	case c.SQLite != nil:
 		w, err = sqlite.New(*c.SQLite)
@@ -21,7 +22,7 @@ func writer(c *config.Destination) (w crm.Writer, identity string, err error) {
 		return w, identityOf(c, c.JSONL.Path), err
 	case c.Webhook != nil:
 		cfg := *c.Webhook
-		w, err = webhook.New(cfg, c.Workers)
+		w, err = webhook.New(cfg, s.Workers)
 		return w, identityOf(c, cfg.URL), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")

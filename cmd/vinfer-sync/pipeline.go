@@ -52,7 +52,7 @@ func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 		return nil, errors.Join(&exitError{exitConfig, err}, p.close())
 	}
 	for i := range cfg.CRM {
-		d, err := destination(&cfg.CRM[i])
+		d, err := destination(cfg, &cfg.CRM[i])
 		if err != nil {
 			return nil, errors.Join(&exitError{exitConfig, err}, p.close())
 		}
@@ -93,8 +93,8 @@ func (p *pipeline) close() error {
 }
 
 // destination makes of a configured CRM what the engine takes.
-func destination(c *config.Destination) (engine.Destination, error) {
-	w, identity, err := writer(c)
+func destination(cfg *config.Config, c *config.Destination) (engine.Destination, error) {
+	w, identity, err := writer(c, cfg.Settings(c))
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
