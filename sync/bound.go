@@ -41,7 +41,7 @@ func (e *Engine) probe(ctx context.Context) (*vinfer.Bounds, error) {
 		return nil, e.unbounded()
 	}
 	if old := e.probed.Swap(&b); old == nil || *old != b {
-		e.log.Info("lower bound of listings found out", "cursor_param", e.param(), "upper_bound", b.To)
+		e.log.Info("lower bound of listings found out", "cursor_param", e.param(), "upper_bound", b.To, "totals", !b.AnyTotal)
 	}
 	if v, err := json.Marshal(b); err == nil {
 		err = e.o.Store.PutSetting(settingBounds, v)
@@ -100,15 +100,17 @@ func boundOf(b *vinfer.Bounds) vinfer.Bound {
 	return vinfer.From
 }
 
+// listedAt is the time by which a server that filters by the bound lists a call.
+func listedAt(c vinfer.Call, bound vinfer.Bound) time.Time {
+	if bound == vinfer.From && !c.StartedAt.IsZero() {
+		return c.StartedAt
+	}
+	return c.Completed()
+}
+
 // tooOld tells whether a row lies below the bound that was asked for, by more than the clocks' granularity.
 func tooOld(c vinfer.Call, q vinfer.Query) bool {
-	at := c.Completed()
-	if q.Bound == vinfer.From {
-		at = c.StartedAt
-		if at.IsZero() {
-			at = c.Completed()
-		}
-	}
+	at := listedAt(c, q.Bound)
 	return !at.IsZero() && !q.Since.IsZero() && at.Before(q.Since.Add(-2*time.Second))
 }
 

@@ -16,6 +16,12 @@ import (
 // errIncomplete reports a listing that does not bring what it promises.
 var errIncomplete = errors.New("the listing is incomplete")
 
+// A listing of so many pages, and again after so many more, is looked at for whether it has an end at all.
+const (
+	firstDoubt  = 100
+	laterDoubts = 1000
+)
+
 // tries is how often a faulty page is asked for again, and an incomplete listing read again.
 const tries = 3
 
@@ -40,13 +46,16 @@ type listing struct {
 	prio vinfer.Priority
 	// page takes a page; last: the listing ends with it. It is called once more without calls if the end was an empty page.
 	page func(p vinfer.Page, last bool) error
+	// anyTotal: the server's totals do not count the listing.
+	anyTotal bool
 	// first may refuse the first page, before anything is stored, by an error.
 	first func(p vinfer.Page) error
 
-	all   idSet // over all passes
-	reach int   // rows of the listing that were covered, from its beginning
-	total int   // as the server last said; -1: it does not say
-	pages int
+	all    idSet // over all passes
+	reach  int   // rows of the listing that were covered, from its beginning
+	total  int   // as the server last said; -1: it does not say
+	pages  int
+	missed int // of the rows that the server counted when the pass began, those that it did not bring
 }
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
@@ -62,10 +71,11 @@ func (l *listing) read(ctx context.Context) (int, error) {
 		if ended {
 			return len(l.all), nil
 		}
-		// The end came, but fewer distinct ids than the server counts. A second reading that brings nothing new, though all rows
-		// were covered, shows that the server counts doubled rows.
+		// The end came, but fewer distinct ids than the server counts. Calls that came up while it was read may explain it: then all
+		// that the server counted at the beginning are there. Or a second reading that brings nothing new, though all rows were covered,
+		// shows that the server counts doubled rows.
 		stable := again > 0 && len(l.all) == before && l.reach >= l.total
-		if l.total < 0 || len(l.all) >= l.total || stable {
+		if l.total < 0 || len(l.all) >= l.total || l.missed <= 0 || stable {
 			return len(l.all), l.page(vinfer.Page{}, true)
 		}
 		if again == tries {
@@ -82,35 +92,39 @@ func (l *listing) read(ctx context.Context) (int, error) {
 // pass reads once from the beginning to an end; ended: the last page was given as the last.
 func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) {
 	var head signature
-	widest := 0
-	l.q.Offset = 0
-	l.reach = 0
-	for faults := 0; ; {
-		p, err := l.e.o.API.Calls(ctx, l.q, l.prio)
+	var began time.Time
+	widest, length := 0, 0 // of the pages; of the page before
+	faults, asked := 0, false
+	l.q.Offset, l.reach = 0, 0
+	for {
+		p, err := l.ask(ctx, l.q)
 		if err != nil {
 			return false, err
 		}
-		l.pages++
-		l.e.busy.beat()
-		if l.pages == 1 && l.first != nil {
-			if err := l.first(p); err != nil {
-				return false, err
-			}
+		if began.IsZero() {
+			began, l.missed = p.Date.Truncate(time.Second), p.Total
 		}
-		if err := l.e.guard(ctx, p, l.q); err != nil {
-			return false, err
-		}
-		l.total = p.Total
 		if p.Rows == 0 {
+			if p.Total < 0 && length > 0 && length == widest && !asked {
+				asked = true // right after a whole page, and with nothing to compare it with: an empty page may be a mistake
+				if err := pause(ctx, l.e.o.Pause); err != nil {
+					return false, err
+				}
+				continue
+			}
 			return false, nil
 		}
-		sig, distinct, fresh := l.count(p, seen)
+		asked = false
+		sig, distinct, fresh := l.count(p, seen, began)
+		next := l.q.Offset + min(distinct, l.q.Limit)
 		if fresh == 0 {
-			if l.total >= 0 && len(seen) >= l.total && l.q.Offset >= l.total {
-				return false, nil // a server that answers with its last page past the end
+			over, err := l.over(ctx, p, head, sig, len(seen))
+			if over || err != nil {
+				return false, err
 			}
-			if unpaged(p, l.q, head, sig) {
-				return false, nil
+			if l.q.Offset+min(p.Rows, l.q.Limit) <= l.reach {
+				l.q.Offset = next // these rows were there before: the offset moves by less than a page that has rows twice
+				continue
 			}
 			if faults++; faults > tries {
 				return false, fmt.Errorf("%w: the page at offset %d brings no call that the pages before did not have, asked %d times", errIncomplete, l.q.Offset, faults)
@@ -125,14 +139,13 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 			head = sig
 		}
 		l.reach = max(l.reach, l.q.Offset+p.Rows)
-		next := l.q.Offset + min(distinct, l.q.Limit)
 		size := l.q.Limit
 		if p.Limit > 0 && p.Limit < size {
 			size = p.Limit
 		}
 		// A page shorter than asked is the last one, unless the server gives no more at a time: then it is as long as the longest before.
 		short := p.Rows < size && (widest == 0 || p.Rows < widest)
-		widest = max(widest, p.Rows)
+		widest, length = max(widest, p.Rows), p.Rows
 		last := short && l.total >= 0 && next >= l.total && len(seen) == l.total
 		if err := l.page(p, last); err != nil {
 			return false, err
@@ -144,17 +157,84 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 	}
 }
 
+// ask fetches one page and refuses what no listing of the range can be.
+func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) {
+	p, err := l.e.o.API.Calls(ctx, q, l.prio)
+	if err != nil {
+		return p, err
+	}
+	if l.anyTotal {
+		p.Total = -1
+	}
+	l.pages++
+	l.e.busy.beat()
+	if l.pages == 1 && l.first != nil {
+		if err := l.first(p); err != nil {
+			return p, err
+		}
+	}
+	if err := l.e.guard(ctx, p, q); err != nil {
+		return p, err
+	}
+	if l.pages == firstDoubt || l.pages%laterDoubts == 0 {
+		if err := l.endless(ctx); err != nil {
+			return p, err
+		}
+	}
+	l.total = p.Total
+	return p, nil
+}
+
+// over tells whether a page without a new call is the end of the listing.
+func (l *listing) over(ctx context.Context, p vinfer.Page, head, sig signature, seen int) (bool, error) {
+	if l.total < 0 {
+		return l.unpaged(ctx, p, head, sig)
+	}
+	switch {
+	case l.q.Offset+p.Rows == l.total:
+		return true, nil // calls that came up meanwhile moved known ones to the end; whether any is missing is counted afterwards
+	case seen < l.total:
+		return false, nil
+	case l.q.Offset >= l.total:
+		return true, nil // a server that answers with its last page past the end
+	default:
+		return head == sig && p.Rows >= l.total, nil // one without pages: the whole list again
+	}
+}
+
+// endless fails if the listing has rows at any offset, which no listing has.
+func (l *listing) endless(ctx context.Context) error {
+	q := l.q
+	var ids [2]string
+	for i := range ids {
+		q.Offset = 1<<30 + i<<29
+		p, err := l.e.o.API.Calls(ctx, q, l.prio)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil || len(p.Calls) == 0 {
+			return nil //nolint:nilerr // an offset that is refused is no row
+		}
+		ids[i] = p.Calls[0].ID
+	}
+	if ids[0] == ids[1] {
+		return nil // it answers with its last page, or knows no offset
+	}
+	return fmt.Errorf("%w: it has no end: after %d calls VInfer answers offsets of more than a thousand million with still other calls. "+
+		"The cursor stays; ask VInfer what is wrong with its listing", errIncomplete, len(l.all))
+}
+
 // signature tells one page from another.
 type signature struct {
 	rows int
 	sum  uint64
 }
 
-// count adds the page's ids to the sets.
-func (l *listing) count(p vinfer.Page, seen idSet) (sig signature, distinct, fresh int) {
+// count adds the page's ids to the sets. A call that came up since the pass began is none of those that the server counted then.
+func (l *listing) count(p vinfer.Page, seen idSet, began time.Time) (sig signature, distinct, fresh int) {
 	sig.rows = p.Rows
 	own := make(idSet, p.Rows)
-	one := func(id string) {
+	one := func(id string, old bool) {
 		sig.sum = sig.sum*1099511628211 + maphash.String(idSeed, id)
 		if !own.add(id) {
 			return
@@ -162,29 +242,38 @@ func (l *listing) count(p vinfer.Page, seen idSet) (sig signature, distinct, fre
 		distinct++
 		if seen.add(id) {
 			fresh++
+			if old {
+				l.missed--
+			}
 		}
 		l.all.add(id) // the same set in the first pass
 	}
 	for i := range p.Calls {
-		one(p.Calls[i].ID)
+		at := listedAt(p.Calls[i], l.q.Bound)
+		one(p.Calls[i].ID, at.Before(began) || at.After(p.Date.Add(time.Second)))
 	}
 	for i := range p.Broken {
-		one(brokenKey(p.Broken[i]))
+		one(brokenKey(p.Broken[i]), true)
 	}
 	return sig, distinct, fresh
 }
 
 // unpaged tells whether the server, which counts nothing, has no pages: it ignores the offset and answers with the whole list again. A number
-// of rows that looks like a page's size is no list but a page that repeats.
-func unpaged(p vinfer.Page, q vinfer.Query, head, sig signature) bool {
-	if p.Total >= 0 || q.Offset == 0 || head != sig {
-		return false
+// of rows that looks like a page's size may be a page that repeats; but a server that knows pages gives fewer rows if asked for fewer.
+func (l *listing) unpaged(ctx context.Context, p vinfer.Page, head, sig signature) (bool, error) {
+	if l.q.Offset == 0 || head != sig {
+		return false, nil
 	}
 	switch p.Rows {
-	case 10, 20, 25, 50, 100, q.Limit:
-		return false
+	case l.q.Limit, 100:
+		return false, nil
+	case 10, 20, 25, 50:
+		q := l.q
+		q.Limit = 7
+		few, err := l.e.o.API.Calls(ctx, q, l.prio)
+		return err == nil && few.Rows == p.Rows, err
 	}
-	return true
+	return true, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

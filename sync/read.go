@@ -114,7 +114,7 @@ func (e *Engine) readSlice(ctx context.Context, b *vinfer.Bounds, r readRange, l
 		q.To = hi
 	}
 	count := 0
-	l := &listing{e: e, q: q, prio: r.prio}
+	l := &listing{e: e, q: q, prio: r.prio, anyTotal: b.AnyTotal}
 	l.first = func(p vinfer.Page) error {
 		date := p.Date.UTC().Truncate(time.Second)
 		if open {

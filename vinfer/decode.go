@@ -47,7 +47,7 @@ func decodePage(body []byte) (Page, error) {
 		if rows, holder, ok = findList(top); !ok {
 			return Page{}, unreadable("it has no list of calls")
 		}
-		if len(rows) == 0 && (truthy(top.get("error")) || truthy(top.get("errors"))) {
+		if len(rows) == 0 && (truthy(top.get("error")) || truthy(top.get("errors")) || denied(top)) {
 			return Page{}, unreadable("it is an error")
 		}
 		p.Total, p.Limit = counts(top, holder)
@@ -63,6 +63,20 @@ func decodePage(body []byte) (Page, error) {
 		p.Calls = append(p.Calls, c)
 	}
 	return p, nil
+}
+
+// denied tells whether an answer says of itself that it failed.
+func denied(top object) bool {
+	for _, n := range []string{"success", "ok"} {
+		if v := top.get(n); v != nil && !truthy(v) && kind(v) == 'f' {
+			return true
+		}
+	}
+	switch word(top.label("status")) {
+	case "error", "failed", "failure", "fail":
+		return true
+	}
+	return false
 }
 
 var listNames = []string{"data", "calls", "results", "items"}

@@ -174,6 +174,7 @@ func TestDecodePage(t *testing.T) {
 		{"wrapped", `{"data":{"calls":[{"id":1}],"total":3}}`, 1, 3, 0},
 		{"meta", `{"data":[],"meta":{"total":3,"limit":4}}`, 0, 3, 4},
 		{"senseless counts", `{"data":[],"total":-4,"limit":1e99}`, 0, -1, 0},
+		{"a success", `{"success":true,"status":"ok","data":[]}`, 0, -1, 0},
 		{"an error that is none", `{"error":null,"data":[]}`, 0, -1, 0},
 	} {
 		p, err := decodePage([]byte(tt.body))
@@ -183,7 +184,7 @@ func TestDecodePage(t *testing.T) {
 	}
 	for _, body := range []string{
 		"", " ", "<html>", "null", "{}", `"data"`, "7", `{"data":null}`, `{"data":{}}`, `{"data":"none"}`, `{"error":"no"}`,
-		`{"error":{"code":"x"},"data":[]}`, `{"data":[{"id":1},{"i`, `[] []`, `{"Data":[]}`, `{"data":{"id":1}}`, "\xff\xfe",
+		`{"error":{"code":"x"},"data":[]}`, `{"success":false,"data":[]}`, `{"status":"error","data":[]}`, `{"data":[{"id":1},{"i`, `[] []`, `{"Data":[]}`, `{"data":{"id":1}}`, "\xff\xfe",
 	} {
 		if p, err := decodePage([]byte(body)); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%q was read as %+v, %v", body, p, err)

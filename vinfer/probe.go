@@ -26,11 +26,15 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 		future = control.Date
 	}
 	future = future.AddDate(10, 0, 0)
-	if b.After, err = c.honours(ctx, Query{Bound: After, Since: future, Limit: probeRows}); err != nil {
-		return Bounds{}, err
-	}
-	if b.From, err = c.honours(ctx, Query{Bound: From, Since: future, Limit: probeRows}); err != nil {
-		return Bounds{}, err
+	for _, f := range []struct {
+		bound Bound
+		found *bool
+	}{{After, &b.After}, {From, &b.From}} {
+		var total int
+		if *f.found, total, err = c.honours(ctx, Query{Bound: f.bound, Since: future, Limit: probeRows}); err != nil {
+			return Bounds{}, err
+		}
+		b.AnyTotal = b.AnyTotal || *f.found && total > 0
 	}
 	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: probeRows}
 	switch {
@@ -41,27 +45,28 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 	default:
 		return b, nil
 	}
-	b.To, err = c.honours(ctx, q)
+	b.To, _, err = c.honours(ctx, q)
 	return b, err
 }
 
-func (c *Client) honours(ctx context.Context, q Query) (bool, error) {
+// honours asks for what no call can be in; total is what the server counts in an answer without rows, 0 if it has rows.
+func (c *Client) honours(ctx context.Context, q Query) (ok bool, total int, err error) {
 	if c.pageless.Load() {
 		q.Limit = 0
 	}
 	p, err := c.calls(ctx, q, Live) // not Calls: its second try without a limit would only be refused again
 	if errors.Is(err, ErrBadRequest) {
-		return false, nil
+		return false, 0, nil
 	}
 	if err != nil || p.Rows == 0 {
-		return err == nil, err
+		return err == nil, p.Total, err
 	}
 	for _, call := range p.Calls {
 		if !within(call, q) {
-			return false, nil
+			return false, 0, nil
 		}
 	}
-	return len(p.Calls) > 0, nil // a row that is dated in the far future by mistake belongs to the answer
+	return len(p.Calls) > 0, 0, nil // a row that is dated in the far future by mistake belongs to the answer
 }
 
 // within tells whether a row lies inside the bounds that were asked for.

@@ -26,6 +26,7 @@ func TestProbe(t *testing.T) {
 		{"guide, strict, knows no pages", simulator.Options{Calls: 30, Strict: true, NoPaging: true}, "", vinfer.Bounds{After: true}},
 		{"reference", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "", vinfer.Bounds{From: true, To: true}},
 		{"reference, strict", simulator.Options{Calls: 30, Dialect: simulator.Reference, Strict: true}, "", vinfer.Bounds{From: true, To: true}},
+		{"totals off", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "wrong-total", vinfer.Bounds{From: true, To: true, AnyTotal: true}},
 		{"neither", simulator.Options{Calls: 30}, "ignore-bound", vinfer.Bounds{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

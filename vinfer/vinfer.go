@@ -100,6 +100,8 @@ type Bounds struct {
 	After bool
 	From  bool
 	To    bool // `to` together with the lower bound that will be used (after if honoured, else from)
+	// AnyTotal: the totals of listings say nothing: of one without rows the server counts some.
+	AnyTotal bool
 }
 
 // Transcript is what was said in a call.
