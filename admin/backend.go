@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,6 +47,11 @@ type Local struct {
 	Engine  *engine.Engine
 	Name    string // of the pipeline
 	Version string
+	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
+	// has begun goes on with that. nil: there will be none.
+	Successor func(context.Context) (*Local, error)
+	// Notes adds to a status what the daemon knows besides its engine. nil: nothing.
+	Notes func(*engine.Status)
 }
 
 var _ Backend = (*Local)(nil)
@@ -53,7 +59,11 @@ var _ Backend = (*Local)(nil)
 // Status implements Backend.
 func (l *Local) Status(context.Context) (engine.Status, error) {
 	if l.Engine != nil {
-		return l.Engine.Status()
+		s, err := l.Engine.Status()
+		if err == nil && l.Notes != nil {
+			l.Notes(&s)
+		}
+		return s, err
 	}
 	st, err := l.Store.Stats()
 	if err != nil {
@@ -69,7 +79,22 @@ func (l *Local) Once(ctx context.Context) (engine.Summary, error) {
 	if l.Engine == nil {
 		return engine.Summary{}, errNoEngine
 	}
-	return l.Engine.RunOnce(ctx)
+	s, err := l.Engine.RunOnce(ctx)
+	if next, nerr := l.next(ctx, err); next != nil || nerr != nil {
+		if nerr != nil {
+			return s, nerr
+		}
+		return next.Once(ctx)
+	}
+	return s, err
+}
+
+// next returns who goes on with what ended with err, if anybody does.
+func (l *Local) next(ctx context.Context, err error) (*Local, error) {
+	if l.Successor == nil || !errors.Is(err, engine.ErrStopped) {
+		return nil, nil
+	}
+	return l.Successor(ctx)
 }
 
 // Backfill implements Backend.
@@ -77,7 +102,14 @@ func (l *Local) Backfill(ctx context.Context, r engine.BackfillRequest, progress
 	if l.Engine == nil {
 		return engine.BackfillProgress{}, errNoEngine
 	}
-	return l.Engine.Backfill(ctx, r, progress)
+	p, err := l.Engine.Backfill(ctx, r, progress)
+	if next, nerr := l.next(ctx, err); next != nil || nerr != nil {
+		if nerr != nil {
+			return p, nerr
+		}
+		return next.Backfill(ctx, r, progress)
+	}
+	return p, err
 }
 
 var errNoEngine = fmt.Errorf("this needs the whole pipeline, and only its store is open")

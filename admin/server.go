@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -40,9 +41,13 @@ type summary struct {
 
 // Server answers commands on the daemon's socket.
 type Server struct {
-	http *http.Server
-	ln   net.Listener
-	path string
+	http      *http.Server
+	ln        net.Listener
+	path      string
+	storePath string
+
+	mu      sync.RWMutex // held for reading while one of the changes is made
+	current http.Handler
 }
 
 // Serve listens on the Unix socket at path, replacing one that nobody listens on, and answers for b until Close. storePath
@@ -73,14 +78,36 @@ func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error)
 			_ = os.Chown(path, -1, gid) // not ours to give: the owner alone uses it
 		}
 	}
-	s := &Server{ln: ln, path: path}
-	s.http = &http.Server{Handler: handler(b, storePath), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s := &Server{ln: ln, path: path, storePath: storePath, current: handler(b, storePath)}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = s.http.Serve(ln) }()
 	return s, nil
 }
 
 // Close ends the server; commands in the middle of something are cut off.
 func (s *Server) Close() error { return s.http.Close() }
+
+// changes are the operations that end at once and that the engine must hear of: none may be lost between two engines.
+var changes = map[string]bool{"/resume": true, "/pause": true, "/retry-dead": true, "/drop-dead": true, "/set-cursor": true}
+
+// Swap lets another Backend answer from now on. It returns when the one before is making none of the changes any more.
+func (s *Server) Swap(b Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = handler(b, s.storePath)
+}
+
+// ServeHTTP answers one operation.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.RLock()
+	h := s.current
+	if changes[r.URL.Path] {
+		defer s.mu.RUnlock()
+	} else {
+		s.mu.RUnlock()
+	}
+	h.ServeHTTP(w, r)
+}
 
 func handler(b Backend, storePath string) http.Handler {
 	mux := http.NewServeMux()

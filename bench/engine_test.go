@@ -62,7 +62,9 @@ func run(b *testing.B, api string, calls int, kind string, w crm.Writer) outcome
 		b.Fatal(err)
 	}
 	most := watchMemory("self")
-	e.Start()
+	if err := e.Start(); err != nil {
+		b.Fatal(err)
+	}
 	sum, err := e.RunOnce(b.Context())
 	o := outcome{wall: time.Since(began)}
 	e.Stop()

@@ -20,6 +20,8 @@ type Config struct {
 	File     string   `yaml:"-"` // where it was read from
 	Warnings []string `yaml:"-"` // what is allowed but should be looked at, one line each
 
+	again func() (*Config, error)
+
 	Name        string        `yaml:"name"`
 	VInfer      VInfer        `yaml:"vinfer"`
 	Schedule    string        `yaml:"schedule"`

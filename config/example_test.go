@@ -33,6 +33,9 @@ func TestExampleIsTheDefault(t *testing.T) {
 	}
 	a, b := reflect.ValueOf(*example), reflect.ValueOf(*empty)
 	for i := range a.NumField() {
+		if !a.Type().Field(i).IsExported() {
+			continue
+		}
 		if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
 			t.Errorf("%s: the example has %+v, the default is %+v", a.Type().Field(i).Name, a.Field(i).Interface(), b.Field(i).Interface())
 		}

@@ -58,13 +58,15 @@ var outOfReach = secret.New("out-of-reach")
 // LoadForOperator reads the configuration for a command that asks the daemon, or only its state file: what only the
 // service is given (its environment, its credentials) may be missing here. Nothing may be connected to by what it returns.
 func LoadForOperator(path string) (*Config, error) {
-	env := func(name string) (string, bool) {
-		if v, ok := os.LookupEnv(name); ok || name == "CREDENTIALS_DIRECTORY" || name == envKey {
-			return v, ok
-		}
-		return outOfReach.Reveal(), true
+	return load(path, operatorEnv, true)
+}
+
+// operatorEnv is an environment in which every variable is set that a configuration may name.
+func operatorEnv(name string) (string, bool) {
+	if v, ok := os.LookupEnv(name); ok || name == "CREDENTIALS_DIRECTORY" || name == envKey {
+		return v, ok
 	}
-	return load(path, env, true)
+	return outOfReach.Reveal(), true
 }
 
 func load(path string, env func(string) (string, bool), operator bool) (*Config, error) {
@@ -108,6 +110,20 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 }
 
 func parse(name string, data []byte, env func(string) (string, bool), operator bool) (*Config, bool, error) {
+	d, c := decode(name, data, env, operator)
+	if len(d.faults) > 0 {
+		return nil, false, d.faults.sorted()
+	}
+	c.Warnings = d.warnings
+	c.again = func() (*Config, error) {
+		fresh, _, err := parse(name, data, env, operator)
+		return fresh, err
+	}
+	return c, d.inline, nil
+}
+
+// decode decodes and checks; the faults are the decoder's. What had one stands in the result as it was before.
+func decode(name string, data []byte, env func(string) (string, bool), operator bool) (*decoder, *Config) {
 	dir := filepath.Dir(name)
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // commands may change directory, and a unit may have another
@@ -117,18 +133,25 @@ func parse(name string, data []byte, env func(string) (string, bool), operator b
 	c.File = name
 	root, ok := d.document(data)
 	if !ok {
-		return nil, false, d.faults.sorted()
+		return d, &c
 	}
 	if root != nil {
 		// Relative paths among the defaults there are none of; what the file sets is resolved as it is decoded.
 		d.object(target(root), reflect.ValueOf(&c).Elem(), "")
 	}
 	d.check(&c)
-	if len(d.faults) > 0 {
-		return nil, false, d.faults.sorted()
+	return d, &c
+}
+
+// Reach returns where the daemon of a configuration can be reached and which state file it holds, as well as that can be told of a
+// file with faults: a daemon that runs with an earlier version of it may be asked how it is.
+func Reach(path string) (socket, state string) {
+	data, err := readFile(path)
+	if err != nil {
+		data = nil
 	}
-	c.Warnings = d.warnings
-	return &c, d.inline, nil
+	_, c := decode(path, data, operatorEnv, true)
+	return c.Admin.Socket, c.Store.Bolt.Path
 }
 
 // document parses the YAML and returns the top of its only document; nil when there is none.

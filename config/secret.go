@@ -25,6 +25,25 @@ func (s SecretRef) Read() (secret.Text, error) {
 	return readSecret(s.File)
 }
 
+// Rotated tells whether a file of a destination's secrets holds another one than when the configuration was read. A file that cannot be
+// read now, perhaps because it is just being written, has not changed yet.
+func (c *Config) Rotated() bool {
+	for _, d := range c.CRM {
+		for _, ref := range d.Secrets {
+			if ref.File == "" {
+				continue
+			}
+			if now, err := readSecret(ref.File); err == nil && now.Reveal() != ref.Value.Reveal() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Again returns the same configuration with its secrets' files read again; changes of the configuration's own file since are left alone.
+func (c *Config) Again() (*Config, error) { return c.again() }
+
 // Format writes a mask for every verb.
 func (s SecretRef) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Value.String()) }
 

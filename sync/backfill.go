@@ -55,7 +55,15 @@ type backfillMark struct {
 
 // Backfill reads a past range into the outbox, after all live work, and returns when its calls are delivered or dead, or when nothing of
 // them is due for longer than the retry horizon. The live cursor stays. Interrupted, the same request goes on where it stopped. The engine must have been started.
-func (e *Engine) Backfill(ctx context.Context, r BackfillRequest, progress func(BackfillProgress)) (BackfillProgress, error) {
+func (e *Engine) Backfill(ctx context.Context, r BackfillRequest, progress func(BackfillProgress)) (p BackfillProgress, err error) {
+	err = e.whileAlive(ctx, func(ctx context.Context) error {
+		p, err = e.backfill(ctx, r, progress)
+		return err
+	})
+	return p, err
+}
+
+func (e *Engine) backfill(ctx context.Context, r BackfillRequest, progress func(BackfillProgress)) (BackfillProgress, error) {
 	if progress == nil {
 		progress = func(BackfillProgress) {}
 	}

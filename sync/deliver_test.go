@@ -339,7 +339,9 @@ func TestStopLetsWritesInFlightFinish(t *testing.T) {
 	if st.Pending+before != 40 {
 		t.Errorf("%d delivered, %d pending", before, st.Pending)
 	}
-	r.e.Start()
+	if err := r.e.Start(); err != nil {
+		t.Fatal(err)
+	}
 	<-done
 	r.once()
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))

@@ -87,6 +87,8 @@ type Engine struct {
 	extended extent
 
 	watcher *watcher
+	life    context.Context         // ends when the engine does
+	end     context.CancelCauseFunc // of life
 	work    sync.WaitGroup
 	cancel  context.CancelFunc // ends taking new work
 	abort   context.CancelFunc // ends writes in flight
@@ -100,6 +102,7 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	setDefaults(&o)
 	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now()}
+	e.life, e.end = context.WithCancelCause(context.Background())
 	specs := make([]store.DestSpec, 0, len(o.Destinations))
 	for i := range o.Destinations {
 		d := &o.Destinations[i]
@@ -188,31 +191,6 @@ func (e *Engine) keyed(s string) string {
 	m := hmac.New(sha256.New, e.o.Store.Salt())
 	m.Write([]byte(s))
 	return hex.EncodeToString(m.Sum(nil)[:16])
-}
-
-// Start begins to deliver and to watch; it returns at once.
-func (e *Engine) Start() {
-	var ctx context.Context
-	ctx, e.cancel = context.WithCancel(context.Background())
-	e.writes, e.abort = context.WithCancel(context.Background())
-	for _, c := range e.order {
-		for slot := range c.d.Workers {
-			e.work.Go(func() { c.worker(ctx, slot) })
-		}
-	}
-	e.work.Go(func() { e.watcher.run(ctx) })
-}
-
-// Stop takes no more work, lets writes in flight finish (Options.Drain) and returns when nothing runs any more.
-func (e *Engine) Stop() {
-	if e.cancel == nil {
-		return
-	}
-	e.cancel()
-	drain := time.AfterFunc(e.o.Drain, e.abort)
-	e.work.Wait()
-	drain.Stop()
-	e.abort()
 }
 
 // serverNow is the time by the server's clock as last seen.

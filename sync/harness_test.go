@@ -245,7 +245,9 @@ func (r *rig) open() {
 	if r.e, err = New(r.o); err != nil {
 		r.t.Fatal(err)
 	}
-	r.e.Start()
+	if err := r.e.Start(); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) close() {

@@ -89,7 +89,15 @@ func (e *Engine) counts() (delivered int64, dead int) {
 
 // RunOnce polls once and returns when nothing more is due: all that was found is delivered, or waits for longer than ten
 // seconds. The engine must have been started. The error is the poll's; deliveries that failed show in the summary.
-func (e *Engine) RunOnce(ctx context.Context) (Summary, error) {
+func (e *Engine) RunOnce(ctx context.Context) (s Summary, err error) {
+	err = e.whileAlive(ctx, func(ctx context.Context) error {
+		s, err = e.runOnce(ctx)
+		return err
+	})
+	return s, err
+}
+
+func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	began := time.Now()
 	before, err := e.o.Store.Stats()
 	if err != nil {
@@ -179,7 +187,8 @@ func (e *Engine) quiet() bool {
 }
 
 // Run is the daemon: it delivers and watches, polls at once and then on the schedule, and returns when ctx has ended and
-// writes in flight have finished. ready is called when the first poll has begun.
+// writes in flight have finished: within Options.Drain, or, when the context's cause is ErrStopped because another engine is to go on,
+// as long as they take. ready is called when the first poll has begun.
 func (e *Engine) Run(ctx context.Context, ready func()) error {
 	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
 	var was runState
@@ -190,7 +199,9 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	if _, err := schedule.AddFunc("@every 1h", func() { e.prune(ctx) }); err != nil {
 		return err
 	}
-	e.Start()
+	if err := e.Start(); err != nil {
+		return err
+	}
 	if ready != nil {
 		ready()
 	}
@@ -199,7 +210,11 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	schedule.Start()
 	<-ctx.Done()
 	stopped := schedule.Stop()
-	e.Stop()
+	if errors.Is(context.Cause(ctx), ErrStopped) {
+		e.retire()
+	} else {
+		e.Stop()
+	}
 	<-stopped.Done()
 	return nil
 }

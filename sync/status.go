@@ -36,6 +36,7 @@ type Status struct {
 	AuditedUntil string           `json:"audited_until"` // RFC 3339, empty before the first audit
 	Destinations []DestStatus     `json:"destinations"`
 	Backfills    []BackfillStatus `json:"backfills"`
+	ConfigError  string           `json:"config_error"` // why the daemon did not take up the configuration as it is now
 }
 
 // LastRun is the last poll.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
@@ -59,45 +56,19 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	return cfg, nil
 }
 
-var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-
-// logger writes to stderr: coloured on a terminal, without a time under systemd, which has its own.
-func (a *app) logger(cfg *config.Config) *slog.Logger {
-	name := cfg.Log.Level
-	if a.logLevel != "" {
-		name = a.logLevel
-	}
-	return newLogger(cfg.Log.Format, levels[strings.ToLower(name)])
-}
-
-func newLogger(format string, level slog.Level) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	switch {
-	case format == "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
-	case format != "text" && term.IsTerminal(int(os.Stderr.Fd())): //nolint:gosec // a file descriptor is small
-		return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
-	case os.Getenv("JOURNAL_STREAM") != "":
-		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
-		return slog.New(slog.NewTextHandler(os.Stderr, o))
-	default:
-		return slog.New(slog.NewTextHandler(os.Stderr, o))
-	}
-}
-
 // with runs f against the daemon, if one runs, and else against the store, opened for it; full: with the whole pipeline.
 func (a *app) with(ctx context.Context, full bool, f func(context.Context, backend) error) error {
 	// Whoever asks the daemon, or only the state file, need not have the service's secrets.
 	cfg, err := a.read(config.LoadForOperator)
-	if err != nil {
-		return err
+	var client *admin.Client
+	if err == nil {
+		client, err = a.dial(cfg.Admin.Socket, cfg.Store.Bolt.Path)
+	} else if path, ferr := config.Find(a.configPath); ferr == nil {
+		// A daemon that runs with the configuration as it was before goes on, and can tell.
+		if c, derr := a.dial(config.Reach(path)); derr == nil && c != nil {
+			client, err = c, nil
+		}
 	}
-	client, err := a.dial(cfg)
 	if err != nil {
 		return err
 	}
@@ -113,7 +84,9 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		if err != nil {
 			return err
 		}
-		p.engine.Start()
+		if err := p.engine.Start(); err != nil {
+			return errors.Join(err, p.close())
+		}
 		err = f(ctx, p.local)
 		return errors.Join(err, p.close())
 	}
@@ -128,12 +101,12 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	return errors.Join(err, st.Close())
 }
 
-// dial returns the running daemon of this configuration; nil if none runs.
-func (a *app) dial(cfg *config.Config) (*admin.Client, error) {
-	if cfg.Admin.Socket == "" {
+// dial returns the running daemon at the socket that holds the state file; nil if none runs.
+func (a *app) dial(socket, state string) (*admin.Client, error) {
+	if socket == "" {
 		return nil, nil
 	}
-	c, err := admin.Dial(cfg.Admin.Socket, cfg.Store.Bolt.Path)
+	c, err := admin.Dial(socket, state)
 	if errors.Is(err, admin.ErrNoDaemon) {
 		return nil, nil
 	}

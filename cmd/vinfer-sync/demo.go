@@ -127,7 +127,7 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 	runCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(runCtx, cfg, p, log) }()
+	go func() { ended <- newService(p, log).run(runCtx) }()
 	if once {
 		err = demoUntilQuiet(runCtx, out, p, sim, 12*time.Second)
 	} else {

@@ -20,6 +20,7 @@ import (
 
 // pipeline is everything that one configuration opens, and how to close it.
 type pipeline struct {
+	cfg    *config.Config
 	api    *vinfer.Client
 	store  store.Store
 	dests  []engine.Destination
@@ -43,18 +44,29 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
 func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
-	p := &pipeline{}
-	var err error
-	if p.store, err = store.Open(cfg.Store.Bolt.Path, store.Options{}); err != nil {
+	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	if err != nil {
 		return nil, err
 	}
+	p, err := assemble(cfg, st, log)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return p, nil
+}
+
+// assemble makes what a configuration says over an open store, which may be in use by the pipeline that this one is to replace. Nothing
+// runs yet.
+func assemble(cfg *config.Config, st store.Store, log *slog.Logger) (*pipeline, error) {
+	p := &pipeline{cfg: cfg, store: st}
+	var err error
 	if p.api, err = newClient(cfg, log); err != nil {
-		return nil, errors.Join(&exitError{exitConfig, err}, p.close())
+		return nil, &exitError{exitConfig, err}
 	}
 	for i := range cfg.CRM {
 		d, err := destination(cfg, &cfg.CRM[i])
 		if err != nil {
-			return nil, errors.Join(&exitError{exitConfig, err}, p.close())
+			return nil, errors.Join(&exitError{exitConfig, err}, p.release())
 		}
 		p.dests = append(p.dests, d)
 	}
@@ -66,14 +78,17 @@ func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 		Retention: cfg.Retention, Ledger: cfg.Ledger, Region: cfg.Region, Zone: cfg.Location(), Logger: log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, p.close())
+		return nil, errors.Join(err, p.release())
 	}
 	p.local = &admin.Local{Store: p.store, Engine: p.engine, Name: cfg.Name, Version: version}
 	return p, nil
 }
 
 // close ends deliveries, closes the destinations and then the store, so that what was delivered is recorded.
-func (p *pipeline) close() error {
+func (p *pipeline) close() error { return errors.Join(p.release(), p.store.Close()) }
+
+// release is close but for the store, which another pipeline goes on with.
+func (p *pipeline) release() error {
 	var errs []error
 	if p.engine != nil {
 		p.engine.Stop()
@@ -83,12 +98,7 @@ func (p *pipeline) close() error {
 			errs = append(errs, c.Close())
 		}
 	}
-	if p.api != nil {
-		p.api.Close()
-	}
-	if p.store != nil {
-		errs = append(errs, p.store.Close())
-	}
+	p.api.Close()
 	return errors.Join(errs...)
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
-	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
@@ -21,14 +20,21 @@ import (
 func runCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "run", Short: "Run as a service: poll at once, then on the schedule",
-		Long: "Polls at once and then on the schedule, delivers all the time, and answers the other commands on the admin socket.\nSIGTERM lets the writes in flight finish.",
+		Long: "Polls at once and then on the schedule, delivers all the time, and answers the other commands on the admin socket.\n" +
+			"SIGTERM lets the writes in flight finish. SIGHUP reads the configuration again; one with faults is not taken up.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			// Before anything else: a SIGHUP would end the process otherwise.
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
 			cfg, err := a.load()
 			if err != nil {
 				return err
 			}
-			log := a.logger(cfg)
+			level := new(slog.LevelVar)
+			level.Set(a.levelOf(cfg))
+			log := newLogger(cfg.Log.Format, level)
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -36,60 +42,20 @@ func runCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(serve(c.Context(), cfg, p, log), p.close())
+			s := newService(p, log)
+			s.hup = hup
+			s.load = func() (*config.Config, error) { return config.Load(cfg.File) }
+			s.took = func(cfg *config.Config) { level.Set(a.levelOf(cfg)) }
+			return errors.Join(s.run(c.Context()), s.close())
 		},
 	}
-}
-
-// serve runs an opened pipeline until ctx ends.
-func serve(ctx context.Context, cfg *config.Config, p *pipeline, log *slog.Logger) error {
-	if cfg.Admin.Socket != "" {
-		s, err := admin.Serve(cfg.Admin.Socket, cfg.Store.Bolt.Path, p.local, log)
-		if err != nil {
-			log.Warn("commands cannot reach this daemon", "error", err)
-		} else {
-			defer func() { _ = s.Close() }()
-		}
-	}
-	if cfg.Admin.Listen != "" {
-		h, err := admin.ServeHealth(cfg.Admin.Listen, p.engine.Stuck, func() error { return notReady(p.engine) }, log)
-		if err != nil {
-			log.Warn("health is not served", "error", err)
-		} else {
-			defer func() { _ = h.Close() }()
-		}
-	}
-	log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.Store.Bolt.Path, "destinations", len(p.dests))
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer func() {
-		signal.Stop(hup)
-		close(hup)
-	}()
-	go func() {
-		for range hup {
-			log.Warn("the configuration is not read again on SIGHUP; restart the service to take it up")
-		}
-	}()
-	watched := make(chan struct{})
-	watchCtx, stop := context.WithCancel(context.Background())
-	go func() {
-		defer close(watched)
-		watchdog(watchCtx, p.engine)
-	}()
-	err := p.engine.Run(ctx, func() { notify(daemon.SdNotifyReady) })
-	notify(daemon.SdNotifyStopping)
-	stop()
-	<-watched
-	log.Info("stopped")
-	return err
 }
 
 // notify tells systemd something, if it listens.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // watchdog feeds systemd's watchdog and status as long as the engine makes progress.
-func watchdog(ctx context.Context, e *engine.Engine) {
+func (s *service) watchdog(ctx context.Context) {
 	every := 30 * time.Second
 	if w, err := daemon.SdWatchdogEnabled(false); err == nil && w > 0 {
 		every = w / 3
@@ -97,6 +63,7 @@ func watchdog(ctx context.Context, e *engine.Engine) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
+		e := s.current().engine
 		if err := e.Stuck(); err != nil {
 			notify("STATUS=" + err.Error())
 		} else {

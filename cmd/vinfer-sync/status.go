@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -72,6 +73,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 	}
 	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
 	row("awaited", "%d transcripts, %d calls in progress", s.Transcripts, s.Unfinished)
+	if s.ConfigError != "" {
+		row("configuration", "NOT TAKEN UP, the one before is in use: %s", strings.ReplaceAll(s.ConfigError, "\n", "\n\t"))
+	}
 	row("found late", "%d", s.LateFound)
 	for _, b := range s.Backfills {
 		row(fmt.Sprintf("backfill %d", b.ID), "%s: %d seen, %d queued, %d delivered, %d dead", b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
