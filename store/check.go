@@ -156,6 +156,9 @@ func (t *txn) checkWatches() error {
 }
 
 func (t *txn) checkRest() error {
+	if _, err := t.lateCalls(); err != nil {
+		return err
+	}
 	if err := checkGenerations(t, bucketLedger, decodeLedger); err != nil {
 		return err
 	}

@@ -27,11 +27,21 @@ func (m *metaRec) join(iv Interval) bool {
 		from = from.Add(time.Second)
 	}
 	iv = Interval{From: round(from), To: round(iv.To.UTC().Truncate(time.Second))}
-	if !iv.From.Before(iv.To) {
+	merged := united(m.read, iv)
+	if slices.EqualFunc(merged, m.read, func(a, b Interval) bool { return a.From.Equal(b.From) && a.To.Equal(b.To) }) {
 		return false
 	}
-	merged := make([]Interval, 0, len(m.read)+1)
-	for _, x := range m.read {
+	m.read = merged
+	return true
+}
+
+// united adds an interval to a sorted list of intervals that do not touch.
+func united(list []Interval, iv Interval) []Interval {
+	if !iv.From.Before(iv.To) {
+		return list
+	}
+	merged := make([]Interval, 0, len(list)+1)
+	for _, x := range list {
 		switch {
 		case x.To.Before(iv.From) || x.From.After(iv.To):
 			merged = append(merged, x)
@@ -46,17 +56,13 @@ func (m *metaRec) join(iv Interval) bool {
 	}
 	merged = append(merged, iv)
 	slices.SortFunc(merged, func(a, b Interval) int { return a.From.Compare(b.From) })
-	if slices.EqualFunc(merged, m.read, func(a, b Interval) bool { return a.From.Equal(b.From) && a.To.Equal(b.To) }) {
-		return false
-	}
-	m.read = merged
-	return true
+	return merged
 }
 
-// cut forgets what was read after t.
-func (m *metaRec) cut(t time.Time) {
-	kept := m.read[:0]
-	for _, iv := range m.read {
+// until returns what of the intervals does not lie after t.
+func until(list []Interval, t time.Time) []Interval {
+	kept := list[:0]
+	for _, iv := range list {
 		if !iv.From.Before(t) {
 			continue
 		}
@@ -65,7 +71,12 @@ func (m *metaRec) cut(t time.Time) {
 		}
 		kept = append(kept, iv)
 	}
-	m.read = kept
+	return kept
+}
+
+// skipped tells whether the operator has passed over the time.
+func (m *metaRec) skipped(t time.Time) bool {
+	return slices.ContainsFunc(m.skips, func(iv Interval) bool { return t.After(iv.From) && !t.After(iv.To) })
 }
 
 // Init implements Store.
@@ -97,11 +108,12 @@ func (d *DB) SetCursor(at time.Time) error {
 		t.metaDirty = true
 		switch {
 		case m.first.IsZero() || at.Before(m.first):
-			m.first, m.read = at, nil
+			m.first, m.read, m.skips = at, nil, nil
 		case at.After(m.watermark()):
+			m.skips = united(m.skips, Interval{From: m.watermark(), To: at})
 			m.join(Interval{From: m.first.Truncate(time.Second), To: at})
 		default:
-			m.cut(at)
+			m.read, m.skips = until(m.read, at), until(m.skips, at)
 		}
 		return nil
 	})

@@ -149,7 +149,7 @@ func (in *intake) row(r *Row) error {
 		return in.known(r, rec, gen)
 	}
 	when := round(r.When)
-	if in.p.Backfill == 0 && !awaited && when.Before(in.state.first) {
+	if in.p.Backfill == 0 && !awaited && (when.Before(in.state.first) || in.state.skipped(when)) {
 		return nil
 	}
 	return in.unknown(r, when, awaited)
@@ -158,10 +158,11 @@ func (in *intake) row(r *Row) error {
 func (in *intake) unknown(r *Row, when time.Time, awaited bool) error {
 	rec := &ledgerRec{seen: in.at, when: when, rev: 1, fields: slices.Clone(r.Fields)}
 	in.out.New++
-	if in.p.Stream == LiveStream && !awaited && !when.After(in.mark) {
-		in.out.Late++
-		in.state.late++
-		in.metaDirty = true
+	// The second of the mark itself was not over when it was read.
+	if in.p.Backfill == 0 && in.p.Stream != FollowStream && !awaited && when.Before(in.mark) {
+		if err := in.late(r.ID, when); err != nil {
+			return err
+		}
 	}
 	for i := range r.Targets {
 		d, err := in.destByName(r.Targets[i].Dest)
@@ -192,6 +193,10 @@ func (in *intake) how() string {
 		return "seen by live poll"
 	case in.p.Stream == FollowStream:
 		return "seen when it had ended"
+	case in.p.Stream == SweepStream:
+		return "seen by the settled sweep: the polls had not been shown it"
+	case in.p.Stream == AuditStream:
+		return "seen by an audit: neither polls nor sweep had been shown it"
 	}
 	return "seen by " + in.p.Stream
 }

@@ -299,7 +299,7 @@ func TestIntervals(t *testing.T) {
 			},
 			"cut": func(t *rapid.T) {
 				a := rapid.IntRange(0, end).Draw(t, "at")
-				m.cut(sec(a))
+				m.read = until(m.read, sec(a))
 				for i := a + 1; i <= end; i++ {
 					read[i] = false
 				}

@@ -11,6 +11,7 @@ import (
 type metaRec struct {
 	first        time.Time
 	read         []Interval
+	skips        []Interval // that the operator passed over by moving the cursor forward
 	late         int64
 	run          Run
 	lastSuccess  time.Time
@@ -63,6 +64,11 @@ func (m *metaRec) encode(key []byte) []byte {
 	e.int(m.broken)
 	e.int(m.transcripts)
 	e.int(m.unfinished)
+	e.uint(uint64(len(m.skips)))
+	for _, iv := range m.skips {
+		e.time(iv.From)
+		e.time(iv.To)
+	}
 	return e.seal(key)
 }
 
@@ -83,6 +89,9 @@ func decodeMeta(b []byte) (m metaRec, ok bool) {
 		m.streams = append(m.streams, stream{name: d.str(), cur: d.uint(), next: d.uint(), curUsed: d.bool(), nextUsed: d.bool()})
 	}
 	m.broken, m.transcripts, m.unfinished = d.int(), d.int(), d.int()
+	for range d.count() {
+		m.skips = append(m.skips, Interval{From: d.time(), To: d.time()})
+	}
 	return m, d.done()
 }
 

@@ -16,6 +16,11 @@ func (d *DB) Stats() (s Stats, err error) {
 			First: m.first, Watermark: m.watermark(), Read: slices.Clone(m.read), LastRun: m.run, LastSuccess: m.lastSuccess,
 			LateFound: m.late, Dead: m.broken, Transcripts: m.transcripts, Unfinished: m.unfinished,
 		}
+		late, err := t.lateCalls()
+		if err != nil {
+			return err
+		}
+		s.Lateness = late.sums
 		audited, err := t.setting(AuditedSetting)
 		if err != nil {
 			return err

@@ -76,6 +76,8 @@ type Interval struct{ From, To time.Time }
 const (
 	LiveStream   = "live"
 	FollowStream = "follow"
+	SweepStream  = "sweep"
+	AuditStream  = "audit"
 )
 
 // Page is one page of a listing, stored in one transaction.
@@ -89,6 +91,9 @@ type Page struct {
 	// Close closes the stream's window in the same transaction: its rows are released, the held rows' window becomes the open
 	// one, and the interval (of the live stream) joins what was read. nil: the window stays open.
 	Close *Interval
+	// Reach is for streams that look for what the live poll missed: of what completed from here on nothing was missed, the next poll reads
+	// it again. Zero: no bound.
+	Reach time.Time
 	// Checkpoint is kept for the backfill together with the page; nil leaves the old one.
 	Checkpoint []byte
 	// Merge returns newer completed by the fields that only older has; both are bodies. nil: newer replaces older.
@@ -102,7 +107,7 @@ type Ingested struct {
 	New     int      // ids never seen before
 	Changed int      // known ids with a change
 	Queued  int      // jobs made or brought up to date
-	Late    int      // new ids whose When lies behind the watermark
+	Late    int      // new ids whose When lies behind the watermark, unless a backfill brought them
 	Fresh   []string // destinations that got jobs
 }
 
@@ -270,6 +275,29 @@ type Run struct {
 	Error     string        `json:"error"`
 }
 
+// LateCall is a call that was found although the time of its end had been read: it had not been shown then.
+type LateCall struct {
+	ID   string    `json:"call_id"`
+	When time.Time `json:"completed"`
+	Seen time.Time `json:"found"`
+	By   string    `json:"by"` // the stream that found it
+}
+
+// Lateness sums up the late calls that one stream found.
+type Lateness struct {
+	By    string
+	Found int64
+	Most  time.Duration // the longest time from a call's end until it was found
+	Last  time.Time     // when the last one was found
+}
+
+// Owed is what a destination has not got of a range of calls.
+type Owed struct {
+	Dest    string `json:"destination"`
+	Pending int    `json:"pending"` // jobs in the outbox
+	Dead    int    `json:"dead"`    // dead letters
+}
+
 // AuditedSetting is the setting that Stats shows as AuditedUntil: a time in RFC 3339.
 const AuditedSetting = "audited_until"
 
@@ -281,7 +309,8 @@ type Stats struct {
 	LastRun                 Run
 	LastSuccess             time.Time // last run without an error
 	LateFound               int64
-	AuditedUntil            time.Time // from the setting AuditedSetting
+	Lateness                []Lateness // of these, by stream
+	AuditedUntil            time.Time  // from the setting AuditedSetting
 	Pending, Dead           int
 	Transcripts, Unfinished int // waited for
 	Dests                   []Dest
@@ -344,7 +373,8 @@ type Store interface {
 
 	// Init fixes the first cursor if the store has none and returns the frontier in any case.
 	Init(first time.Time) (Stats, error)
-	// SetCursor moves the live frontier to t: forwards skips, backwards reads again what lies after t (and lowers the first cursor if need be).
+	// SetCursor moves the live frontier to t: forwards skips what lies between, for every reader but a backfill; backwards reads again what
+	// lies after t (and lowers the first cursor if need be).
 	SetCursor(t time.Time) error
 	// Setting returns a small value that the caller keeps here, nil if there is none; PutSetting keeps one.
 	Setting(key string) ([]byte, error)
@@ -414,6 +444,10 @@ type Store interface {
 	// For people.
 
 	Stats() (Stats, error)
+	// LateCalls returns the last late calls that a sweep or an audit found, oldest first.
+	LateCalls() ([]LateCall, error)
+	// Owed returns, for each destination that has not got all calls that completed after from and not after to, what it has not.
+	Owed(from, to time.Time) ([]Owed, error)
 	Calls(q CallQuery) ([]CallSummary, error) // the last seen that q selects, newest first
 	Life(id string) (Life, error)
 

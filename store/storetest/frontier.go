@@ -202,6 +202,63 @@ var windowTests = []test{
 		equal(e, "late", got.Late, 1)
 		equal(e, "late found", e.stats().LateFound, int64(1))
 	}},
+	{"what is late is kept by who found it, how late it was, and by name if the polls did not find it", func(e *env) {
+		e.live(0, 100, row("1", 5, "a", nil))
+		e.live(100, 110, row("poll", 90, "a", nil), row("edge", 100, "b", nil))
+		sweep := page(120, row("sweep", 50, "c", nil), row("near", 95, "d", nil), row("1", 5, "a", nil))
+		sweep.Stream, sweep.Reach, sweep.Close = store.SweepStream, at(95), &store.Interval{From: at(0), To: at(60)}
+		equal(e, "late", e.ingest(sweep).Late, 2)
+		audit := page(500, row("audit", 20, "e", nil), row("sweep", 50, "c", nil))
+		audit.Stream, audit.Close = store.AuditStream, &store.Interval{From: at(0), To: at(60)}
+		equal(e, "late", e.ingest(audit).Late, 1)
+		equal(e, "late found", e.stats().LateFound, int64(4))
+		sums := map[string]store.Lateness{}
+		for _, l := range e.stats().Lateness {
+			sums[l.By] = l
+		}
+		equal(e, "by polls", sums[store.LiveStream].Found, int64(2))
+		equal(e, "by the sweep", sums[store.SweepStream].Found, int64(1))
+		equal(e, "by the audit", sums[store.AuditStream].Found, int64(1))
+		equal(e, "how late", sums[store.AuditStream].Most, at(500).Sub(at(20)))
+		sameTime(e, "last", sums[store.SweepStream].Last, at(120))
+		calls, err := e.s().LateCalls()
+		e.must(err)
+		equal(e, "by name", len(calls), 2)
+		equal(e, "first", calls[0].ID, "sweep")
+		sameTime(e, "its end", calls[1].When, at(20))
+		same(e, "released", e.headIDs(crm), []string{"1", "audit", "sweep", "near", "edge"})
+		sameTime(e, "a sweep moves no cursor", e.stats().Watermark, at(110))
+	}},
+	{"what the cursor skipped is left out by all but a backfill", func(e *env) {
+		e.live(0, 10)
+		e.must(e.s().SetCursor(at(50)))
+		e.ingest(closed(50, 60, row("edge", 10, "a", nil), row("skipped", 11, "b", nil), row("last", 50, "c", nil), row("next", 51, "d", nil)))
+		audit := page(500, row("skipped", 11, "b", nil))
+		audit.Stream, audit.Close = store.AuditStream, &store.Interval{From: at(0), To: at(60)}
+		equal(e, "new", e.ingest(audit).New, 0)
+		same(e, "heads", e.headIDs(crm), []string{"edge", "next"})
+		e.must(e.s().SetCursor(at(30)))
+		e.ingest(closed(30, 60, row("skipped", 11, "b", nil), row("last", 50, "c", nil)))
+		same(e, "after it was set back", e.headIDs(crm), []string{"edge", "last", "next"})
+		b, _, err := e.s().OpenBackfill("k", nil, at(1))
+		e.must(err)
+		equal(e, "by a backfill", e.ingest(backfillPage(b.ID, 70, row("skipped", 11, "b", nil))).New, 1)
+	}},
+	{"what is owed of a range is counted", func(e *env) {
+		e.live(0, 100, row("1", 10, "a", nil), row("2", 20, "b", nil), row("3", 30, "c", nil))
+		e.ingest(func() store.Page {
+			b, _, err := e.s().OpenBackfill("k", nil, at(1))
+			e.must(err)
+			return backfillPage(b.ID, 70, row("old", 15, "d", nil))
+		}())
+		owed, err := e.s().Owed(at(10), at(20))
+		e.must(err)
+		equal(e, "destinations", len(owed), 3)
+		equal(e, "owed", owed[0].Pending, 2)
+		none, err := e.s().Owed(at(30), at(100))
+		e.must(err)
+		equal(e, "nothing owed", len(none), 0)
+	}},
 	{"a row that comes twice is one call", func(e *env) {
 		got := e.live(0, 5, row("1", 1, "a", nil), row("1", 1, "a", nil))
 		equal(e, "new", got.New, 1)
