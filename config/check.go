@@ -16,6 +16,7 @@ import (
 	"github.com/robfig/cron/v3"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -125,7 +126,9 @@ func (d *decoder) checkVInfer(v *VInfer) {
 	}
 	d.span("vinfer.timeout", v.Timeout, time.Second, 10*time.Minute)
 	d.texts("vinfer.campaigns", v.Campaigns)
-	d.readable("vinfer.ca_file", v.CAFile)
+	if d.readable("vinfer.ca_file", v.CAFile) {
+		d.refused("vinfer", httpx.Config{CAFile: v.CAFile}.CheckFiles())
+	}
 	d.checkProxy("vinfer.proxy", v.Proxy.Reveal())
 }
 
@@ -141,6 +144,9 @@ func (d *decoder) checkBase(v *VInfer) {
 		return
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		d.hide(key, "it holds a query or a fragment", "end it with the path, as https://api.vinfer.ai/v1")
+		return
+	case !httpx.ValidPort(u):
+		d.bad(key, "no port", "write 1 to 65535, or none")
 		return
 	}
 	v.BaseURL = strings.TrimRight(v.BaseURL, "/")
@@ -215,6 +221,11 @@ func (d *decoder) checkSchedule(key, spec string) {
 			return
 		}
 		rest = strings.TrimSpace(after)
+		_, zone, _ := strings.Cut(spec[:strings.IndexByte(spec, ' ')], "=")
+		if _, err := time.LoadLocation(zone); err != nil {
+			d.bad(key, "no time zone known stands before it", "write one as CRON_TZ=Asia/Kolkata")
+			return
+		}
 	}
 	if every, ok := strings.CutPrefix(rest, "@every "); ok {
 		if x, err := time.ParseDuration(strings.TrimSpace(every)); err == nil && x < time.Second {
@@ -336,17 +347,18 @@ func (d *decoder) checkAlerts(a Alerts) {
 	}
 }
 
-// file notes a file that is named and cannot be read.
-func (d *decoder) readable(key, path string) {
-	if path == "" {
-		return
+// readable notes a file that is named and cannot be read, and tells whether it can. An operator need not be able to: the daemon is.
+func (d *decoder) readable(key, path string) bool {
+	if path == "" || d.operator {
+		return !d.operator
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		d.bad(key, "the file cannot be read", "check the path and its permissions")
-		return
+		return false
 	}
 	_ = f.Close()
+	return true
 }
 
 // texts notes empty entries of a list, which would match nothing.

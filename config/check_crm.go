@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
@@ -75,8 +76,8 @@ func (d *decoder) checkDestinations(c *Config) {
 			d.bad(key+".workers", "out of range", fmt.Sprintf("write 1 to %d", maxWorkers))
 		}
 		d.checkFilter(dest.Filter, key+".filter")
-		d.checkHTTP(dest.HTTP, key)
 		d.refused(key, dest.HTTP.Validate())
+		d.checkHTTP(dest.HTTP, key)
 		d.checkMapping(&dest.Mapping, key+".mapping")
 		dest.Mapping = c.Mapping.over(dest.Mapping)
 		d.checkKind(dest, key, files)
@@ -226,9 +227,11 @@ func (d *decoder) checkFilter(f Filter, key string) {
 
 // checkHTTP looks at what HTTP kinds share. key is where it stands: the destination, or the kind below it.
 func (d *decoder) checkHTTP(h httpx.Config, key string) {
-	d.readable(key+".ca_file", h.CAFile)
-	d.readable(key+".client_cert", h.ClientCert)
-	d.readable(key+".client_key", h.ClientKey)
+	d.span(key+".timeout", h.Timeout, 0, 10*time.Minute)
+	ca, cert, private := d.readable(key+".ca_file", h.CAFile), d.readable(key+".client_cert", h.ClientCert), d.readable(key+".client_key", h.ClientKey)
+	if ca && cert && private && (h.ClientCert == "") == (h.ClientKey == "") {
+		d.refused(key, h.CheckFiles())
+	}
 }
 
 // checkMapping looks at a mapping and gives its dispositions their normalised names.

@@ -133,7 +133,11 @@ func (d *decoder) entries(n *yaml.Node, key string, fn func(k, v *yaml.Node)) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fault(n, key, "", "keys are expected here, not "+kindName(n), "write the keys below it, each indented")
+		remedy := "write the keys below it, each indented"
+		if word, rest, cut := strings.Cut(n.Value, ":"); cut && rest != "" && !strings.HasPrefix(rest, "//") && plainName.MatchString(word) {
+			remedy = "a space is missing after " + word + ":"
+		}
+		d.fault(n, key, "", "keys are expected here, not "+kindName(n), remedy)
 		return
 	}
 	seen := map[string]*yaml.Node{}
@@ -141,7 +145,7 @@ func (d *decoder) entries(n *yaml.Node, key string, fn func(k, v *yaml.Node)) {
 		k, v := n.Content[i], n.Content[i+1]
 		switch first := seen[k.Value]; {
 		case k.Kind != yaml.ScalarNode:
-			d.fault(k, key, "", "a key must be a word", "")
+			d.fault(k, key, "", "a key must be a word", "write it as name: value")
 		case k.Tag == "!!merge":
 			d.fault(k, key, "", "merging with << is not supported", "repeat the keys, or use an alias for a whole value")
 		case first != nil:

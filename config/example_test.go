@@ -1,12 +1,19 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func exampleFile(t *testing.T) []byte {
@@ -51,8 +58,9 @@ func TestExampleAlternatives(t *testing.T) {
 		t.Fatal("no crm: in the example")
 	}
 	text = head + "\ncrm:\n" + regexp.MustCompile(`(?m)^#(  .*)$`).ReplaceAllString(rest, "$1")
-	for _, name := range []string{"webhook_secret", "ca.pem", "client.pem", "client.key"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+	cert, key := certificate(t)
+	for name, data := range map[string][]byte{"webhook_secret": []byte("x"), "ca.pem": cert, "client.pem": cert, "client.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,6 +78,25 @@ func TestExampleAlternatives(t *testing.T) {
 	if got := c.CRM[0].Mapping.Dispositions["interested"].Status; got != "Prospect" {
 		t.Errorf("interested is %q at the destination", got)
 	}
+}
+
+// certificate returns a certificate and its key, as PEM.
+func certificate(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 // TestExampleNamesEveryKey walks the structs: each key must stand in the example, below the key that it belongs to.

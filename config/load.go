@@ -212,6 +212,8 @@ func position(data []byte, i int) (line, column int) {
 var (
 	syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 	tabIndent  = regexp.MustCompile(`(?m)^ *\t`)
+
+	unknownAnchor = regexp.MustCompile(`unknown anchor '(.+)' referenced`)
 )
 
 // syntax notes what the YAML parser stumbled over. Its words are passed on only where they cannot hold a piece of the file.
@@ -225,7 +227,17 @@ func (d *decoder) syntax(data []byte, err error) {
 		switch {
 		case strings.Contains(m[2], "unknown anchor"):
 			f.Problem, f.Remedy = "this is not YAML: an alias (*) stands for nothing", "put a value that begins with * in quotes"
-			f.Line, f.Column = 0, 0
+			f.Line = 0
+			if a := unknownAnchor.FindStringSubmatch(m[2]); a != nil {
+				if i := bytes.Index(data, []byte("*"+a[1])); i >= 0 {
+					f.Line, f.Column = position(data, i)
+				}
+			}
+			if f.Line == 0 {
+				f.Column = 0
+			}
+			d.faults = append(d.faults, f)
+			return
 		case strings.Contains(m[2], "tab character"), strings.Contains(m[2], "cannot start any token"):
 			f.Remedy = "put a value that begins with a special character in quotes"
 		}

@@ -338,7 +338,7 @@ func FuzzParse(f *testing.F) {
 
 func TestOperatorNeedsNoSecrets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	text := "vinfer: {api_key_file: not_here, timeout: 5s}\nname: \"x\"\ncrm:\n  - {name: hook, webhook: {url: \"https://crm.example/hook\", secret: \"${NOT_SET_HERE}\"}}\n"
+	text := "vinfer: {api_key_file: not_here, timeout: 5s}\nname: \"x\"\ncrm:\n  - {name: hook, webhook: {url: \"https://crm.example/hook\", secret: \"${NOT_SET_HERE}\", client_cert: not_here, client_key: not_here}}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

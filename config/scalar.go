@@ -34,6 +34,8 @@ func (s Start) Time(now time.Time) time.Time {
 	return now.Add(-s.Ago)
 }
 
+var errLong = errors.New("it is longer than can be counted")
+
 // ParseDuration reads a duration as Go writes it, and also with days and weeks: 90s, 1h30m, 90d, 1w, 1d12h.
 func ParseDuration(s string) (time.Duration, error) {
 	if d, err := time.ParseDuration(s); err == nil {
@@ -57,8 +59,11 @@ func ParseDuration(s string) (time.Duration, error) {
 		total += n * float64(unit)
 		end = p[1]
 	}
-	if len(parts) == 0 || end != len(rest) || total >= math.MaxInt64 {
+	if len(parts) == 0 || end != len(rest) {
 		return 0, fmt.Errorf("%s is no duration", quote(s))
+	}
+	if total >= math.MaxInt64 {
+		return 0, fmt.Errorf("%s: %w", quote(s), errLong)
 	}
 	return time.Duration(sign * total), nil
 }
@@ -80,7 +85,7 @@ func (p *problem) Error() string { return p.what }
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 	hidden := holdsSecret(v.Type())
 	if n.Kind != yaml.ScalarNode {
-		d.fault(n, key, "", "a single value is expected here, not "+kindName(n), "")
+		d.fault(n, key, "", "a single value is expected here, not "+kindName(n), "write it after the colon")
 		return
 	}
 	if isNull(n) {
@@ -121,6 +126,9 @@ func (d *decoder) convert(text string, v reflect.Value, key string) error {
 		return nil
 	case typeDuration:
 		x, err := ParseDuration(text)
+		if errors.Is(err, errLong) {
+			return &problem{"too long a duration", "write 30s, 15m, 4h or 90d"}
+		}
 		if err != nil {
 			return &problem{"no duration", "write 30s, 15m, 4h or 90d"}
 		}
@@ -146,6 +154,9 @@ func (d *decoder) convert(text string, v reflect.Value, key string) error {
 		v.SetBool(text == "true")
 	case reflect.Int, reflect.Int64:
 		x, err := strconv.Atoi(text)
+		if errors.Is(err, strconv.ErrRange) {
+			return &problem{"too large a number", "write a smaller one"}
+		}
 		if err != nil {
 			return &problem{"no whole number", "write digits only"}
 		}
@@ -228,7 +239,7 @@ func (d *decoder) putSecret(v reflect.Value, key string, s SecretRef) {
 func (d *decoder) secretFile(n *yaml.Node, v reflect.Value, key, of string) string {
 	n = target(n)
 	if n.Kind != yaml.ScalarNode {
-		d.fault(n, key, "", "a file's name is expected here, not "+kindName(n), "")
+		d.fault(n, key, "", "a file's name is expected here, not "+kindName(n), "write it after the colon")
 		return ""
 	}
 	if isNull(n) {

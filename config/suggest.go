@@ -21,6 +21,14 @@ func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
 		return "store postgres is not part of this version", "this version has bbolt"
 	}
 	problem = "unknown key"
+	if t == reflect.TypeFor[Destination]() {
+		if key == "type" || key == "kind" {
+			return problem, "the kind is a key itself, as webhook: {url: https://host/path}"
+		}
+		if near := nearest(key, append(keysOf(t), later...)); slices.Contains(later, near) {
+			return problem, "did you mean " + near + "? That kind is not part of this version; " + versionKinds()
+		}
+	}
 	if word, _, ok := strings.Cut(key, ":"); ok && slices.Contains(keysOf(t), word) {
 		return problem, "a space is missing after " + word + ":"
 	}

@@ -24,7 +24,7 @@ type Config struct {
 // Validate checks the configuration without touching the file.
 func (c Config) Validate() error {
 	if c.Path == "" {
-		return errors.New("path: missing")
+		return errors.New("path: missing: name a file")
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("client_cert and client_key: set both or neither"))
 	}
 	if c.Timeout < 0 {
-		faults = append(faults, fmt.Errorf("timeout: %s is negative", c.Timeout))
+		faults = append(faults, fmt.Errorf("timeout: %s is negative: write 10s", c.Timeout))
 	}
 	if _, err := c.proxy(); err != nil {
 		faults = append(faults, err)
@@ -105,15 +106,32 @@ func Origin(key, raw string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	switch {
 	case raw == "":
-		return nil, fmt.Errorf("%s: missing", key)
+		return nil, fmt.Errorf("%s: missing: write it in full, as https://host/path", key)
 	case err != nil:
-		return nil, fmt.Errorf("%s: not a URL", key)
+		return nil, fmt.Errorf("%s: not a URL: write it in full, as https://host/path", key)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Hostname() == "":
 		return nil, fmt.Errorf("%s: write it in full, as https://host/path", key)
+	case !ValidPort(u):
+		return nil, fmt.Errorf("%s: no port: write 1 to 65535, or none", key)
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%s: a fragment (#…) is never sent; remove it", key)
 	}
 	return u, nil
+}
+
+// ValidPort tells whether a URL names no port or one that there can be.
+func ValidPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0
+}
+
+// CheckFiles looks whether the files can be used: certificates that are some, a key that fits its certificate. Each fault begins with its key.
+func (c Config) CheckFiles() error {
+	_, err := c.tls()
+	return err
 }
 
 func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
