@@ -274,6 +274,25 @@ func TestFutureRowIsTakenAndMovesNoCursor(t *testing.T) {
 	})
 }
 
+func TestFutureRowIsNotTheNewestForEver(t *testing.T) {
+	both(t, func(t *testing.T, after bool) {
+		const phone = "+919000000001"
+		ahead := row{id: "call_2099", phone: phone, disposition: "interested", started: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC), seconds: 5}
+		rec := &recorder{}
+		a := newAPI(t, after, ahead)
+		r := newRig(t, a, rec, nil)
+		r.once()
+		a.set(func() {
+			a.rows = append(a.rows, row{id: "call_now", phone: phone, disposition: "not_interested", started: time.Now().Add(2 * time.Second), seconds: 1})
+		})
+		r.once()
+		got := rec.entries()
+		if len(got) != 2 || got[1].Call.ID != "call_now" || !got[1].SetStatus || got[1].Late {
+			t.Errorf("entries %+v", got)
+		}
+	})
+}
+
 func TestBrokenRowIsKeptAndThePageGoesOn(t *testing.T) {
 	rows := append(past(3), row{raw: `{"contact":{"phone":"+919000000009"}}`, started: time.Now().Add(-time.Minute)}, row{raw: `"no call"`, started: time.Now().Add(-time.Minute)})
 	rec := &recorder{}

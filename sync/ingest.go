@@ -156,10 +156,15 @@ func mergeCalls(o, n vinfer.Call) vinfer.Call {
 	return n
 }
 
+// maxAhead is how far ahead of the server's clock a completion is believed: times without their zone are hours off, all by the
+// same, and still tell the order.
+const maxAhead = 24 * time.Hour
+
 // row makes of a finished call what the store ingests. only names the one destination of a backfill --to; empty: all.
 func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
 	r := store.Row{ID: c.ID, When: c.Completed(), Lane: e.lane(c.Phone, c.ID), Fields: fields(c), Body: encode(content{Call: c})}
-	if r.When.IsZero() {
+	if r.When.IsZero() || r.When.After(seen.Add(maxAhead)) {
+		// Dated years ahead it would be the contact's newest call for as long: none after it could set the status.
 		r.When = seen
 	}
 	for _, co := range e.order {

@@ -186,7 +186,8 @@ func (e *Engine) page(r readRange, p vinfer.Page, hi time.Time, open bool) store
 		if open {
 			// A call that ended while the listing was read: an earlier one of the same contact may have been missed, the next window
 			// will show it. One dated beyond the server's clock is no such thing, it is wrong.
-			row.Hold = !row.When.Before(hi.Add(time.Second)) && row.When.Before(p.Date.Add(time.Second))
+			at := c.Completed()
+			row.Hold = !at.Before(hi.Add(time.Second)) && at.Before(p.Date.Add(time.Second))
 		} else {
 			row.Hold = row.When.After(hi) // it began in this slice and ended in the next, which may hold an earlier one
 		}

@@ -142,7 +142,7 @@ func (s *statements) put(ctx context.Context, j *job) error {
 	}
 	j.contact = contact
 	if e.SetStatus && e.Status != "" {
-		if _, err := s.setStatus.ExecContext(ctx, contact, e.Status, when(c), now); err != nil {
+		if _, err := s.setStatus.ExecContext(ctx, contact, e.Status, when(c, now), now); err != nil {
 			return err
 		}
 	}
@@ -284,12 +284,16 @@ func stamp(t time.Time) any {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// when is the time by which calls of a contact are ordered.
-func when(c *crm.Call) any {
-	if c.EndedAt.IsZero() {
-		return stamp(c.StartedAt)
+// when is the time by which calls of a contact are ordered: of one that is dated ahead, now, or no call could ever follow it.
+func when(c *crm.Call, now any) any {
+	at := stamp(c.EndedAt)
+	if at == nil {
+		at = stamp(c.StartedAt)
 	}
-	return stamp(c.EndedAt)
+	if t, ok := at.(string); ok && t > now.(string) { //nolint:forcetypeassert // stamp of the clock's time
+		return now
+	}
+	return at
 }
 
 // plain is SQLite's message without what an operator must not see; it may quote a value of a trigger.

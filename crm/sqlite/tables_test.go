@@ -95,6 +95,15 @@ func TestStatusKeepsToTheNewest(t *testing.T) {
 	expect(t, path, "SELECT status FROM contacts", "Third")
 }
 
+func TestStatusOfACallDatedAhead(t *testing.T) {
+	ahead, next := crmtest.Completed(1), of(crmtest.Completed(2), crmtest.Completed(1).Call.Contact)
+	ahead.Status, next.Status = "Ahead", "Next"
+	ahead.Call.EndedAt = time.Now().AddDate(5, 0, 0)
+	next.Call.EndedAt = time.Now().Add(time.Hour)
+	path, _ := begun(t, ahead, next)
+	expect(t, path, "SELECT status FROM contacts", "Next")
+}
+
 func TestTask(t *testing.T) {
 	e := crmtest.Full(1)
 	path, w := begun(t, e)
