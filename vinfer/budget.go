@@ -3,12 +3,16 @@ package vinfer
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 )
+
+// patience is how long live requests wait out a Retry-After. A longer one fails them: a poll that hangs tells nobody why.
+const patience = 2 * time.Minute
 
 // window is the rate window as the server last described it, by the local clock.
 type window struct {
@@ -159,7 +163,7 @@ func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 		return nil, ctx.Err()
 	}
 	if w.ticket == nil {
-		return nil, ErrClosed
+		return nil, w.err
 	}
 	return w.ticket, nil
 }
@@ -225,6 +229,9 @@ func (b *budget) pump(now time.Time) {
 		b.timer.Stop()
 		b.timer = nil
 	}
+	if b.blocked.Sub(now) > patience {
+		b.fail(Live, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
+	}
 	for len(b.queue) > 0 {
 		ok, wait := b.admit(now)
 		if !ok {
@@ -268,10 +275,17 @@ func (b *budget) close() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-	for _, w := range b.queue {
-		close(w.ready) // without a ticket
+	b.fail(Priority(math.MaxInt), ErrClosed)
+}
+
+// fail turns away those who wait with this priority or a more urgent one. The caller holds the lock.
+func (b *budget) fail(p Priority, err error) {
+	for len(b.queue) > 0 && b.queue[0].priority <= p {
+		w := b.queue[0]
+		b.queue = slices.Delete(b.queue, 0, 1)
+		w.err = err
+		close(w.ready)
 	}
-	b.queue = nil
 }
 
 // waiter is a request that waits for its turn.
@@ -279,7 +293,8 @@ type waiter struct {
 	priority Priority
 	order    uint64
 	ready    chan struct{}
-	ticket   *ticket // set before ready is closed; nil: the budget was closed
+	ticket   *ticket // this or err is set before ready is closed
+	err      error
 }
 
 // compare puts the more urgent one first, then the older one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -222,10 +223,10 @@ func TestUrgentRequestsGoFirst(t *testing.T) {
 }
 
 // one asks for one request at a time and tells how long each was held up.
-func holdUp(t *testing.T, b *budget) time.Duration {
+func holdUp(t *testing.T, b *budget, p Priority) time.Duration {
 	t.Helper()
 	began := time.Now()
-	tk, err := b.acquire(t.Context(), Live)
+	tk, err := b.acquire(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,12 +262,50 @@ func TestWaitsAfterAnswers(t *testing.T) {
 				h := headers(1000, 0, time.Now().Add(20*s))
 				tt.change(h)
 				teach(t, b, tt.status, h)
-				if got := holdUp(t, b); got != tt.want {
+				p := Live
+				if tt.want > patience {
+					p = Backfills
+				}
+				if got := holdUp(t, b, p); got != tt.want {
 					t.Errorf("held up for %v, not %v", got, tt.want)
 				}
 			})
 		})
 	}
+}
+
+func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(0.1)
+		defer b.close()
+		var wg sync.WaitGroup
+		began := time.Now()
+		teach(t, b, 200, headers(1000, 0, began.Add(20*time.Second)))
+		wg.Go(func() {
+			if _, err := b.acquire(t.Context(), Live); !errors.Is(err, ErrLimited) || time.Since(began) != 0 {
+				t.Errorf("a request that waited already: %v after %v", err, time.Since(began))
+			}
+		})
+		wg.Go(func() {
+			if tk, err := b.acquire(t.Context(), Transcripts); err != nil || time.Since(began) != maxRetryAfter {
+				t.Errorf("a request in the background: %v after %v", err, time.Since(began))
+			} else {
+				b.release(tk, time.Now())
+			}
+		})
+		synctest.Wait()
+		b.mu.Lock()
+		b.flying++ // the request that is refused now
+		b.mu.Unlock()
+		b.answered(&ticket{1}, 429, http.Header{"Retry-After": {"3600"}}, time.Now(), 0)
+		if _, err := b.acquire(t.Context(), Live); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), began.Add(maxRetryAfter).UTC().Format(time.RFC3339)) {
+			t.Errorf("a new request: %v", err)
+		}
+		wg.Wait()
+		if got := holdUp(t, b, Live); got != 0 {
+			t.Errorf("held up for %v when it was over", got)
+		}
+	})
 }
 
 func TestOneRequestProbesANewWindow(t *testing.T) {
@@ -362,7 +401,7 @@ func TestAGivenUpWaitHoldsUpNoOther(t *testing.T) {
 		if b.flying != 0 || len(b.queue) != 0 {
 			t.Errorf("%d fly, %d wait", b.flying, len(b.queue))
 		}
-		if d := holdUp(t, b); d > 2*time.Second {
+		if d := holdUp(t, b, Live); d > 2*time.Second {
 			t.Errorf("held up for %v", d)
 		}
 	})

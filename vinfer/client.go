@@ -3,6 +3,7 @@ package vinfer
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ const (
 	defaultRetryWait = time.Second
 	maxTries         = 4  // the first and three more
 	maxLimited       = 20 // answers 429 to one request before it is given up
+	longWait         = 5 * time.Second
 )
 
 // Client reads the VInfer API. It is bound to the scheme, host and port of its base URL: the key goes nowhere else, and
@@ -37,7 +39,8 @@ type Client struct {
 	http      *retryablehttp.Client
 	budget    *budget
 	skew      atomic.Int64
-	pageless  atomic.Bool // the server refuses limit and offset
+	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
+	pageless  atomic.Bool  // the server refuses limit and offset
 	retryWait time.Duration
 }
 
@@ -225,7 +228,7 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 	req.Header.Set("Accept", "application/json, text/plain;q=0.5")
 	req.Header.Set("User-Agent", c.agent)
 	for {
-		if err := x.admit(ctx, c.budget); err != nil {
+		if err := c.admit(ctx, x); err != nil {
 			return x.answer, c.fail(req.URL, err)
 		}
 		resp, err := c.http.Do(req)
@@ -246,6 +249,28 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 		}
 		return x.answer, nil
 	}
+}
+
+// admit waits until the budget has room, and says so when a live request waits for long: at first, and then once an hour.
+func (c *Client) admit(ctx context.Context, x *exchange) error {
+	if x.priority != Live {
+		return x.admit(ctx, c.budget)
+	}
+	began := time.Now()
+	t := time.AfterFunc(longWait, func() {
+		if last := c.waiting.Load(); last != 0 && began.Sub(time.Unix(last, 0)) < time.Hour {
+			return
+		}
+		c.waiting.Store(began.Unix())
+		b := c.budget.state()
+		c.log.Info("waiting for VInfer's request limit", "remaining", b.Remaining, "limit", b.Limit, "until", b.Reset.Format(time.RFC3339))
+	})
+	err := x.admit(ctx, c.budget)
+	t.Stop()
+	if time.Since(began) < longWait {
+		c.waiting.Store(0)
+	}
+	return err
 }
 
 // verdict says what the final answer means.
@@ -311,6 +336,13 @@ func (c *Client) fail(u *url.URL, err error) error {
 	var ue *url.Error // prints the whole URL
 	if errors.As(err, &ue) {
 		err = ue.Err
+		var authority x509.UnknownAuthorityError
+		switch {
+		case ue.Timeout():
+			err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)
+		case errors.As(err, &authority):
+			err = fmt.Errorf("%w; if it is your own, or that of a proxy which opens TLS, put its PEM file into vinfer.ca_file", err)
+		}
 	}
 	return fmt.Errorf("GET %s: %w", safeURL(u), err)
 }

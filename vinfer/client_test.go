@@ -1,9 +1,11 @@
 package vinfer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -344,6 +346,42 @@ func TestTimeoutOfOneTry(t *testing.T) {
 		}
 		if took := time.Since(began); took < 20*time.Second || took > 21*time.Second {
 			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestTimeoutNamesItsSetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulator.New(simulator.Options{Calls: 3})
+		s.Fault(simulator.Fault{Kind: simulator.Slow, Delay: time.Minute, Count: -1})
+		dial, stop := s.Pipe()
+		defer stop()
+		c := newClient(t, "http://vinfer.invalid/v1", func(c *vinfer.Config) { c.Dial, c.Timeout = dial, 10*time.Second })
+		defer c.Close()
+		if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || !strings.Contains(err.Error(), "no answer within 10s (vinfer.timeout)") {
+			t.Error(err)
+		}
+	})
+}
+
+// A long wait for the limit is told, once.
+func TestWaitingIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		s := simulator.New(simulator.Options{Seed: 1, Calls: 3, LimitPerMinute: 10})
+		dial, stop := s.Pipe()
+		defer stop()
+		c := newClient(t, "http://vinfer.invalid/v1", func(c *vinfer.Config) {
+			c.Dial, c.Logger = dial, slog.New(slog.NewTextHandler(&out, nil))
+		})
+		defer c.Close()
+		for range 35 {
+			if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := strings.Count(out.String(), "waiting for VInfer's request limit"); n == 0 || n > 4 {
+			t.Errorf("told %d times:\n%s", n, out.String())
 		}
 	})
 }

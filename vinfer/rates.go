@@ -55,7 +55,7 @@ func readReset(s string, now time.Time) time.Time {
 	var t time.Time
 	if f, err := strconv.ParseFloat(s, 64); err == nil {
 		switch {
-		case math.IsNaN(f) || f < 0:
+		case math.IsNaN(f):
 			return time.Time{}
 		case f <= maxWindow.Seconds():
 			t = now.Add(time.Duration(f * float64(time.Second)))

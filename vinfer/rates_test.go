@@ -22,7 +22,7 @@ func TestReadRates(t *testing.T) {
 		{"many", "some", "soon", rates{-1, -1, time.Time{}}},
 		{"1e18", "1000000000000000000", "1000000000000000000", rates{maxLimit, maxLimit, time.Time{}}},
 		{"99999999999999999999999", "1e999", "1e999", rates{maxLimit, maxLimit, time.Time{}}},
-		{"-5", "-5", "-5", rates{0, 0, time.Time{}}},
+		{"-5", "-5", "-5", rates{0, 0, in(time.Second)}},
 		{"NaN", "NaN", "NaN", rates{-1, -1, time.Time{}}},
 		{"1000, 1000;w=60", " 7 ", "30", rates{1000, 7, in(30 * time.Second)}},
 		{"1000", "7", "0", rates{1000, 7, in(time.Second)}},

@@ -67,7 +67,7 @@ func TestExtraRoots(t *testing.T) {
 	srv := httptest.NewTLSServer(s)
 	t.Cleanup(srv.Close)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	if _, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || !strings.Contains(err.Error(), "certificate") || s.Served() != 0 {
+	if _, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || !strings.Contains(err.Error(), "vinfer.ca_file") || s.Served() != 0 {
 		t.Errorf("an unknown authority was trusted: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "ca.pem")

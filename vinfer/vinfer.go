@@ -147,7 +147,7 @@ var (
 	ErrBadRequest = errors.New("the request was not accepted")
 	// ErrUnreadable: the answer was no answer of this API (an HTML page, JSON cut off, the wrong shape), after retries.
 	ErrUnreadable = errors.New("the answer could not be read")
-	// ErrLimited: the server went on answering 429 although its waits were kept.
+	// ErrLimited: the server went on answering 429 although its waits were kept, or wants a longer one than a live request waits.
 	ErrLimited = errors.New("the rate limit is exceeded")
 	// ErrClosed: the client was closed while the request waited.
 	ErrClosed = errors.New("the client is closed")
