@@ -14,6 +14,16 @@ import (
 
 func markerPath(path string) string { return path + ".id" }
 
+// Absent tells that there is no store at path and has been none: neither it nor its marker is there.
+func Absent(path string) bool {
+	for _, name := range []string{path, markerPath(path)} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
 // checkMarker compares the marker with the store's id and writes it if there is none.
 func checkMarker(path, install string) error {
 	name := markerPath(path)

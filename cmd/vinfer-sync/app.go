@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,7 +81,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		}
 		p, err := openPipeline(cfg, a.logger(cfg))
 		if err != nil {
-			return err
+			return unreached(cfg, err)
 		}
 		if err := p.engine.Start(); err != nil {
 			return errors.Join(err, p.close())
@@ -90,15 +89,23 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		err = f(ctx, p.local)
 		return errors.Join(err, p.close())
 	}
-	if _, err := os.Stat(cfg.Store.Bolt.Path); errors.Is(err, os.ErrNotExist) {
+	if store.Absent(cfg.Store.Bolt.Path) {
 		return &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
 	}
 	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
-		return err
+		return unreached(cfg, err)
 	}
 	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version})
 	return errors.Join(err, st.Close())
+}
+
+// unreached adds to a store that is held why the holder may not have been asked instead.
+func unreached(cfg *config.Config, err error) error {
+	if !errors.Is(err, store.ErrLocked) {
+		return err
+	}
+	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
 }
 
 // dial returns the running daemon at the socket that holds the state file; nil if none runs.

@@ -36,7 +36,7 @@ func cursorCommand(a *app) *cobra.Command {
 	}
 	set := &cobra.Command{
 		Use: "set T", Short: "Set the cursor: earlier reads again, later skips", Args: cobra.ExactArgs(1),
-		Long: "Sets the cursor. An earlier time reads again what lies after it: calls already delivered are recognised and not sent again.\nA later one skips what lies between for good. Times: RFC 3339, a date, or -48h (after --: cursor set -- -48h).",
+		Long: "Sets the cursor. An earlier time reads again what lies after it: calls already delivered are recognised and not sent again.\nA later one skips what lies between for good. Times: RFC 3339, a date, or -48h.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(config.LoadForOperator)
 			if err != nil {

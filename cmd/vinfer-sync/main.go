@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -82,9 +83,13 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(timesAreNoFlags(args))
 	err := root.ExecuteContext(ctx)
-	if err != nil && err.Error() != "" {
+	var faults config.Errors
+	switch {
+	case errors.As(err, &faults) && len(faults) > 1: // one a line, each with its place in front
+		fmt.Fprintf(os.Stderr, "vinfer-sync: %d faults in the configuration\n%v\n", len(faults), faults)
+	case err != nil && err.Error() != "":
 		fmt.Fprintln(os.Stderr, "vinfer-sync:", err)
 	}
 	return codeOf(err)
@@ -96,11 +101,13 @@ func rootCommand() *cobra.Command {
 		Use:           "vinfer-sync",
 		Short:         "Poll finished calls from VInfer and write them to your CRM",
 		Long:          "vinfer-sync polls finished calls from VInfer's API and writes each to one or more CRMs, files or databases:\nnothing lost, nothing doubled, in order for each contact, inside the API's rate limit.\n\nTo see it work without an account: vinfer-sync demo",
+		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate(versionLine())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w (see: %s --help)", err, c.CommandPath())
 	})
@@ -110,6 +117,12 @@ func rootCommand() *cobra.Command {
 		runCommand(a), onceCommand(a), backfillCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a),
 		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // by default it takes any word for a call for help
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	wrongUsage(root)
 	return root
 }
@@ -118,10 +131,17 @@ func rootCommand() *cobra.Command {
 func wrongUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usageError("%w (see: %s --help)", err, c.CommandPath())
+			err := check(c, args)
+			if err == nil {
+				return nil
 			}
-			return nil
+			if c.HasSubCommands() && len(args) > 0 {
+				c.SuggestionsMinimumDistance = 2
+				if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+					return usageError("%w; did you mean %s?", err, strings.Join(near, " or "))
+				}
+			}
+			return usageError("%w (see: %s --help)", err, c.CommandPath())
 		}
 	}
 	for _, sub := range c.Commands() {
@@ -133,13 +153,17 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			goVersion := ""
-			if info != nil {
-				goVersion = info.GoVersion
-			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), "vinfer-sync", version, goVersion)
+			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
 			return err
 		},
 	}
+}
+
+func versionLine() string {
+	info, _ := debug.ReadBuildInfo()
+	goVersion := ""
+	if info != nil {
+		goVersion = info.GoVersion
+	}
+	return fmt.Sprintln("vinfer-sync", version, goVersion)
 }

@@ -28,7 +28,7 @@ import (
 //	hook STATUS TEXT    what the webhook's handler answers
 //	signed SECRET N     N requests arrived at it, each as documented
 //	save | same         keeps what the last run printed; it printed that again
-//	count FILE N | cut FILE SIZE | exists FILE
+//	count FILE N | cut FILE SIZE | remove FILE | exists FILE
 //	daemon | stop       starts run; stops it, which has to go well
 //
 // A script with the line "# Alone and beside the daemon." runs twice, the second time with the daemon from the beginning to the end.
@@ -171,6 +171,10 @@ func (s *script) line(line string) {
 		}
 	case "cut":
 		if err := os.Truncate(filepath.Join(s.dir, args[0]), int64(s.number(args[1]))); err != nil {
+			s.fail("%v", err)
+		}
+	case "remove":
+		if err := os.Remove(filepath.Join(s.dir, args[0])); err != nil {
 			s.fail("%v", err)
 		}
 	case "exists":

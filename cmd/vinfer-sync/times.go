@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,25 @@ func parseTime(s string, now time.Time, zone *time.Location) (time.Time, error) 
 		return t.UTC(), nil
 	}
 	return time.Time{}, usageError("%q is no time: write 2026-01-31T09:00:00Z, 2026-01-31, or -48h", s)
+}
+
+// timesAreNoFlags lets cursor set take -48h as it is: it looks like a flag, so it goes behind a --.
+func timesAreNoFlags(args []string) []string {
+	if !slices.Contains(args, "cursor") || !slices.Contains(args, "set") || slices.Contains(args, "--") {
+		return args
+	}
+	var front, times []string
+	for _, a := range args {
+		if len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
+			times = append(times, a)
+		} else {
+			front = append(front, a)
+		}
+	}
+	if len(times) == 0 {
+		return args
+	}
+	return append(append(front, "--"), times...)
 }
 
 // ago shows how long ago something was.
