@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -28,6 +29,9 @@ type Backend interface {
 	Dead(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error)
 	RetryDead(ctx context.Context, nums []uint64) (int, error)
 	DropDead(ctx context.Context, nums []uint64) (int, error)
+	// Survey checks the store; Backup writes a consistent copy of it.
+	Survey(ctx context.Context) (store.Survey, error)
+	Backup(ctx context.Context, w io.Writer) error
 }
 
 // PauseRequest names a destination to hold, and why.
@@ -164,4 +168,26 @@ func (l *Local) RetryDead(ctx context.Context, nums []uint64) (int, error) {
 // DropDead implements Backend.
 func (l *Local) DropDead(_ context.Context, nums []uint64) (int, error) {
 	return l.Store.DropDead(nums)
+}
+
+// Survey implements Backend.
+func (l *Local) Survey(context.Context) (store.Survey, error) { return l.Store.Survey() }
+
+// Backup implements Backend.
+func (l *Local) Backup(ctx context.Context, w io.Writer) error {
+	_, err := l.Store.WriteTo(&cancelled{ctx, w})
+	return err
+}
+
+// cancelled is a writer that errs once its context has ended.
+type cancelled struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c *cancelled) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
 }

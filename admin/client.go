@@ -130,6 +130,8 @@ func (l line) err() error {
 		e.is = store.ErrUnknown
 	case "refused":
 		e.is = vinfer.ErrRefused
+	case "damaged":
+		e.is = store.ErrDamaged
 	}
 	return e
 }
@@ -203,4 +205,30 @@ func (c *Client) RetryDead(ctx context.Context, nums []uint64) (n int, err error
 func (c *Client) DropDead(ctx context.Context, nums []uint64) (n int, err error) {
 	err = c.call(ctx, "drop-dead", nums, &n, nil)
 	return n, err
+}
+
+// Survey implements Backend.
+func (c *Client) Survey(ctx context.Context) (s store.Survey, err error) {
+	err = c.call(ctx, "survey", struct{}{}, &s, nil)
+	return s, err
+}
+
+// Backup implements Backend. The daemon breaks the connection off if it cannot send all of it.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://daemon/backup", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("the daemon went away: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the daemon makes no backups (another version?): %s", resp.Status)
+	}
+	if _, err = io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("the daemon's copy broke off: %w", err)
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ type line struct {
 	Progress *engine.BackfillProgress `json:"progress,omitempty"`
 	Result   json.RawMessage          `json:"result,omitempty"`
 	Error    string                   `json:"error,omitempty"`
-	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, refused
+	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, refused, damaged
 }
 
 // summary carries also what the printed summary leaves out: the exit code depends on it.
@@ -126,6 +126,13 @@ func handler(b Backend, storePath string) http.Handler {
 	answer(mux, "dead", func(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error) { return b.Dead(ctx, q) })
 	answer(mux, "retry-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) })
 	answer(mux, "drop-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.DropDead(ctx, nums) })
+	answer(mux, "survey", func(ctx context.Context, _ struct{}) (store.Survey, error) { return b.Survey(ctx) })
+	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		if err := b.Backup(r.Context(), &patient{w, http.NewResponseController(w)}); err != nil {
+			panic(http.ErrAbortHandler) // half a copy must not look like a whole one
+		}
+	})
 	mux.HandleFunc("POST /backfill", func(w http.ResponseWriter, r *http.Request) {
 		var req engine.BackfillRequest
 		if !read(w, r, &req) {
@@ -140,6 +147,22 @@ func handler(b Backend, storePath string) http.Handler {
 		reply(enc, p, err)
 	})
 	return mux
+}
+
+// patience is how long a reader of a backup may leave it at that: meanwhile the store cannot reuse what is freed.
+const patience = 30 * time.Second
+
+// patient is a writer whose reader must go on reading.
+type patient struct {
+	w    io.Writer
+	conn *http.ResponseController
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	if err := p.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	return p.w.Write(b)
 }
 
 // answer registers one operation: a JSON argument in, one line out.
@@ -173,6 +196,8 @@ func reply(enc *json.Encoder, out any, err error) {
 			l.Kind = "unknown"
 		case engine.Refused(err):
 			l.Kind = "refused"
+		case errors.Is(err, store.ErrDamaged):
+			l.Kind = "damaged"
 		}
 	}
 	_ = enc.Encode(l)

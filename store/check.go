@@ -3,28 +3,60 @@ package store
 import (
 	"bytes"
 	"fmt"
-	"io"
 
 	"go.etcd.io/bbolt"
 )
 
-// WriteTo writes a copy of the store as it is now, while work goes on.
-func (d *DB) WriteTo(w io.Writer) (n int64, err error) {
-	err = d.view(func(t *txn) error {
-		n, err = t.tx.WriteTo(w)
-		return err
-	})
-	return n, err
-}
-
 // Check reads all that is stored and returns the first thing that is not as it should be: a checksum, an index that disagrees with
 // what it indexes, a counter that does.
 func (d *DB) Check() error {
-	return d.view(func(t *txn) error {
-		for _, f := range []func() error{t.checkJobs, t.checkDead, t.checkWatches, t.checkRest} {
-			if err := f(); err != nil {
-				return err
-			}
+	return d.view((*txn).check)
+}
+
+func (t *txn) check() error {
+	for _, f := range []func() error{t.checkFrontier, t.checkJobs, t.checkDead, t.checkWatches, t.checkRest} {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFrontier reads what belongs to no call.
+func (t *txn) checkFrontier() error {
+	m, err := t.state()
+	if err != nil {
+		return err
+	}
+	for _, s := range m.streams {
+		if s.cur >= s.next || s.next > m.nextWindow {
+			return fmt.Errorf("%w: the windows of stream %s are out of order", ErrDamaged, s.name)
+		}
+	}
+	all, err := t.allDests()
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.id >= m.nextDest && m.nextDest != 0 {
+			return fmt.Errorf("%w: destination %s has a number that was not given out", ErrDamaged, r.Name)
+		}
+	}
+	err = t.bucket(bucketSettings).ForEach(func(k, v []byte) error {
+		_, err := unseal(bucketSettings, k, v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fills := t.bucket(bucketBackfills)
+	return fills.ForEach(func(k, v []byte) error {
+		if len(k) == 8 {
+			_, err := open(bucketBackfills, k, v, decodeBackfill)
+			return err
+		}
+		if fills.Get(v) == nil {
+			return damaged(bucketBackfills, k, "it names a backfill that is not there")
 		}
 		return nil
 	})
@@ -159,16 +191,30 @@ func (t *txn) checkRest() error {
 	if _, err := t.lateCalls(); err != nil {
 		return err
 	}
-	if err := checkGenerations(t, bucketLedger, decodeLedger); err != nil {
+	var unknown error
+	known := func(bucket string, k []byte, dest uint16) {
+		if _, err := t.destByID(dest); err != nil && unknown == nil {
+			unknown = damaged(bucket, k, "it names a destination that is not there")
+		}
+	}
+	err := checkGenerations(t, bucketLedger, decodeLedger, func(k []byte, r *ledgerRec) {
+		for _, x := range r.dests {
+			known(bucketLedger, k, x.dest)
+		}
+	})
+	if err == nil {
+		err = checkGenerations(t, bucketLaneState, decodeLane, func([]byte, *laneState) {})
+	}
+	if err != nil {
 		return err
 	}
-	if err := checkGenerations(t, bucketLaneState, decodeLane); err != nil {
-		return err
-	}
-	return t.bucket(bucketReceipts).ForEach(func(k, v []byte) error {
+	err = t.bucket(bucketReceipts).ForEach(func(k, v []byte) error {
 		_, _, dest, ok := parseReceiptKey(k)
 		if !ok {
 			return damaged(bucketReceipts, k, "it is no key of a receipt")
+		}
+		if dest != 0 {
+			known(bucketReceipts, k, dest)
 		}
 		var err error
 		if dest == 0 {
@@ -178,14 +224,19 @@ func (t *txn) checkRest() error {
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return unknown
 }
 
 // checkGenerations also sees to it that nothing is kept twice.
-func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool)) error {
+func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool), look func(k []byte, r *T)) error {
 	var newer []*bbolt.Bucket
 	for _, g := range t.generations(name) {
 		b := t.bucket(name).Bucket(u64Key(g))
-		err := each(b, name, decode, func(k []byte, _ *T) error {
+		err := each(b, name, decode, func(k []byte, r *T) error {
+			look(k, r)
 			for _, o := range newer {
 				if o.Get(k) != nil {
 					return damaged(name, k, "there are two")

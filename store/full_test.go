@@ -91,6 +91,12 @@ func overfill(path string) error {
 	if err := whole("when full"); err != nil {
 		return err
 	}
+	if _, err := d.Compact(); err != nil {
+		fmt.Println("compacting on a full disk:", err)
+	}
+	if err := whole("after compacting"); err != nil {
+		return err
+	}
 	if err := d.Close(); err != nil {
 		return err
 	}

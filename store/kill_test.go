@@ -21,9 +21,10 @@ import (
 
 // children are what a child process can be told to do.
 var children = map[string]func(path string) error{
-	"work":   work,
-	"create": createOnly,
-	"full":   func(path string) error { return limited(path) },
+	"work":    work,
+	"create":  createOnly,
+	"full":    func(path string) error { return limited(path) },
+	"compact": compacting,
 }
 
 // createOnly makes a store, again and again under new names, saying so before each.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type DB struct {
 	size   atomic.Int64 // of the file as last seen: it never shrinks
 	broken atomic.Pointer[error]
 	queue  *committer
+	swap   sync.RWMutex // held for writing while another file takes the place of this one
 
 	beforeCommit func() // for tests
 }
@@ -258,7 +260,7 @@ func openFile(path string, f *os.File) (d *DB, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, path, err)
 	}
-	d.bolt.AllocSize = 4 << 20
+	d.bolt.AllocSize = allocSize
 	if err := d.prepare(); err != nil {
 		_ = d.bolt.Close()
 		return nil, err
@@ -266,9 +268,12 @@ func openFile(path string, f *os.File) (d *DB, err error) {
 	return d, nil
 }
 
-func (d *DB) prepare() error {
-	var install []byte
-	err := d.bolt.View(func(tx *bbolt.Tx) error {
+// allocSize is by how much the file grows.
+const allocSize = 4 << 20
+
+// identity returns whose store it is, and errs if it is none or none that this program can read.
+func (d *DB) identity() (install []byte, err error) {
+	return install, d.bolt.View(func(tx *bbolt.Tx) error {
 		m := tx.Bucket([]byte(bucketMeta))
 		if m == nil || len(m.Get(keyInstall)) == 0 {
 			return fmt.Errorf("%w: %s is a database of another program; set another path", ErrDamaged, d.path)
@@ -284,9 +289,14 @@ func (d *DB) prepare() error {
 		}
 		return nil
 	})
+}
+
+func (d *DB) prepare() error {
+	install, err := d.identity()
 	if err != nil {
 		return err
 	}
+	_ = os.Remove(rewritePath(d.path)) // what a kill has left of a copy
 	if err := checkMarker(d.path, string(install)); err != nil {
 		return err
 	}
@@ -294,6 +304,12 @@ func (d *DB) prepare() error {
 		return err
 	}
 	return d.update((*txn).reclaim)
+}
+
+// layout is the version of the layout.
+func (t *txn) layout() int {
+	v, _ := strconv.Atoi(string(t.bucket(bucketMeta).Get(keySchema)))
+	return v
 }
 
 // migrate brings an older layout up to date, all or nothing.

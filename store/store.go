@@ -12,6 +12,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -450,6 +451,13 @@ type Store interface {
 	Owed(from, to time.Time) ([]Owed, error)
 	Calls(q CallQuery) ([]CallSummary, error) // the last seen that q selects, newest first
 	Life(id string) (Life, error)
+
+	// For operators.
+
+	// Survey checks all that is stored, structure, checksums and cross references, and counts it; it works beside everything else.
+	Survey() (Survey, error)
+	// WriteTo writes a copy of the store as it is now, while work goes on.
+	WriteTo(w io.Writer) (int64, error)
 
 	// Prune forgets receipts first seen before receipts and ids last seen before ledger. It does a bounded amount of work and reports whether there is more.
 	Prune(receipts, ledger time.Time) (more bool, err error)

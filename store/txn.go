@@ -60,6 +60,8 @@ func (d *DB) view(fn func(t *txn) error) error { return d.access(false, fn) }
 func (d *DB) update(fn func(t *txn) error) error { return d.access(true, fn) }
 
 func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
+	d.swap.RLock()
+	defer d.swap.RUnlock()
 	if err := d.usable(); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 	if d.beforeCommit != nil {
 		d.beforeCommit()
 	}
-	return tx.Commit()
+	return d.explain(tx.Commit())
 }
 
 // callbackPanic carries the panic of a caller's function through the recovery from faults: it says nothing of the file.

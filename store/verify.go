@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math/bits"
 	"os"
 )
 
@@ -127,6 +128,14 @@ func (w *walker) mark(id uint64) bool {
 	}
 	w.seen[id/64] |= 1 << (id % 64)
 	return true
+}
+
+// used counts the pages that are in use.
+func (w *walker) used() (n int64) {
+	for _, b := range w.seen {
+		n += int64(bits.OnesCount64(b))
+	}
+	return n
 }
 
 // page checks the tree under a page whose keys must lie in [lo, hi).

@@ -89,12 +89,9 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		err = f(ctx, p.local)
 		return errors.Join(err, p.close())
 	}
-	if store.Absent(cfg.Store.Bolt.Path) {
-		return &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
-	}
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := a.openStore(cfg)
 	if err != nil {
-		return unreached(cfg, err)
+		return err
 	}
 	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version})
 	return errors.Join(err, st.Close())
@@ -106,6 +103,18 @@ func unreached(cfg *config.Config, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
+}
+
+// openStore opens the store, which has to be there.
+func (a *app) openStore(cfg *config.Config) (*store.DB, error) {
+	if store.Absent(cfg.Store.Bolt.Path) {
+		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
+	}
+	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	if err != nil {
+		return nil, unreached(cfg, err)
+	}
+	return st, nil
 }
 
 // dial returns the running daemon at the socket that holds the state file; nil if none runs.
