@@ -16,6 +16,7 @@ const (
 	maxWaiting   = 50_000          // lanes whose back-off is kept in memory; the others are found by scanning again
 	backoffMax   = 5 * time.Minute // of a job and of a destination
 	throttleMax  = 15 * time.Minute
+	limitedMax   = 5 // so often a run waits for a destination that asks to be let alone
 	breakerAfter = 5 // failures in a row, of more than one contact
 )
 
@@ -41,6 +42,7 @@ type courier struct {
 
 	halted    string
 	until     time.Time // throttled
+	limited   int       // times in a row that the destination asked to be let alone, with no answer between
 	why       string
 	streak    int                     // failures in a row
 	struck    map[store.Lane]struct{} // of which lanes
@@ -82,7 +84,7 @@ func (c *courier) resume() {
 	defer c.mu.Unlock()
 	c.halted = ""
 	c.until, c.openUntil = time.Time{}, time.Time{}
-	c.streak = 0
+	c.streak, c.limited = 0, 0
 	clear(c.struck)
 	c.hurry()
 	c.stale = true
@@ -110,6 +112,9 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	}
 	if now.Before(c.until) {
 		return none, c.until, false, nil
+	}
+	if c.limited > 0 && c.flight > 0 {
+		return none, time.Time{}, false, nil // one finds out whether the wait was long enough
 	}
 	probe := c.streak >= breakerAfter && len(c.struck) > 1
 	if probe {
@@ -333,7 +338,7 @@ func (c *courier) answered() {
 		c.hurry()
 		c.e.log.Info("destination works again", keyDest, c.d.Name)
 	}
-	c.streak, c.why = 0, ""
+	c.streak, c.limited, c.why = 0, 0, ""
 	clear(c.struck)
 }
 
@@ -360,11 +365,14 @@ func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Tim
 }
 
 // throttled lets the destination alone.
-func (c *courier) throttled(wait time.Duration, attempts int, err error, now time.Time) time.Time {
+func (c *courier) throttled(wait time.Duration, err error, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !now.Before(c.until) {
+		c.limited++ // the others of the same moment were sent before the destination had said so
+	}
 	if wait <= 0 {
-		wait = c.e.backoff(attempts + 1)
+		wait = c.e.backoff(c.limited)
 	}
 	if until := now.Add(min(wait, throttleMax)); until.After(c.until) {
 		c.until = until
@@ -373,12 +381,14 @@ func (c *courier) throttled(wait time.Duration, attempts int, err error, now tim
 	return c.until
 }
 
-// halt stops the destination.
-func (c *courier) halt(reason string) {
+// halt stops the destination; false: it stood still already, what comes now was in flight.
+func (c *courier) halt(reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	fresh := c.halted == ""
 	c.halted = reason
 	c.signal()
+	return fresh
 }
 
 // waitingFor says why the destination is not being delivered to though it has jobs; empty: it is.
@@ -404,7 +414,7 @@ func (c *courier) quiet(horizon time.Time) bool {
 	if c.flight > 0 {
 		return false
 	}
-	if c.halted != "" || c.until.After(horizon) {
+	if c.halted != "" || c.until.After(horizon) || c.limited >= limitedMax && time.Now().Before(c.until) {
 		return true
 	}
 	if c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon) {

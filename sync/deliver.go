@@ -108,11 +108,12 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		if herr := c.e.o.Store.Halt(c.d.Name, err.Error(), now); herr != nil {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
-		c.halt(err.Error())
-		c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+		if c.halt(err.Error()) {
+			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+		}
 	case crm.Throttle:
 		o.Verdict = store.Release
-		o.Due = c.throttled(crm.Wait(err), job.Attempts, err, now)
+		o.Due = c.throttled(crm.Wait(err), err, now)
 	case crm.Retry:
 		o.Verdict = store.Retry
 		o.Due, o.CountFail = c.failed(job.JobRef, err, now)

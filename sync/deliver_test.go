@@ -58,7 +58,7 @@ func TestRefusedCredentialsHaltTheDestination(t *testing.T) {
 		t.Fatalf("%+v after %d attempts", s, attempts.Load())
 	}
 	st, err := r.e.Status()
-	if err != nil || st.Destinations[0].State != "halted" || !strings.Contains(st.Destinations[0].Reason, "token expired") {
+	if err != nil || st.Destinations[0].State != "halted" || !strings.Contains(st.Destinations[0].Reason, "token expired") || st.Destinations[0].LastError == "" {
 		t.Errorf("%+v %v", st.Destinations, err)
 	}
 	before := attempts.Load()
@@ -151,6 +151,20 @@ func TestThrottledWaitsAndCostsNoAttempt(t *testing.T) {
 	for _, e := range rec.entries() {
 		if e.Attempt != 1 {
 			t.Errorf("%s: attempt %d", e.Call.ID, e.Attempt)
+		}
+	}
+}
+
+// A destination that asks to be let alone again and again gets one probe at a time, and a run by hand ends all the same.
+func TestThrottledForEver(t *testing.T) {
+	for _, wait := range []time.Duration{20 * time.Millisecond, 0} {
+		rec := &recorder{answer: func(crm.Entry, int) error { return crm.Throttled(errors.New("429"), wait) }}
+		r := newRig(t, newAPI(t, true, past(50)...), rec, nil)
+		if s := r.once(); s.Pending != 50 || s.Dead != 0 {
+			t.Errorf("%+v", s)
+		}
+		if n, most := len(rec.entries()), r.o.Destinations[0].Workers+limitedMax+1; n > most {
+			t.Errorf("%d writes, at most %d", n, most)
 		}
 	}
 }

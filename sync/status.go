@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -126,6 +127,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 			ds.State, ds.Reason = "orphaned", "no longer in the configuration"
 		case d.Held() != "":
 			ds.State, ds.Reason, ds.Paused = "halted", d.Held(), d.Paused != ""
+			ds.LastError = cmp.Or(ds.LastError, d.Halted)
 		}
 		s.Destinations = append(s.Destinations, ds)
 	}
