@@ -183,7 +183,7 @@ func TestHeaderSpelling(t *testing.T) {
 	send(t, w, crmtest.Completed(1), nil)
 	_, _ = w.Close(), l.Close()
 	got := <-raw
-	for _, name := range []string{"\r\nX-VInfer-Signature: ", "\r\nX-VInfer-Sync-Attempt: 1\r\n", "\r\nContent-Type: application/json\r\n"} {
+	for _, name := range []string{"\r\nIdempotency-Key: ", "\r\nX-VInfer-Signature: ", "\r\nX-VInfer-Sync-Attempt: 1\r\n", "\r\nContent-Type: application/json\r\n"} {
 		if !strings.Contains(got, name) {
 			t.Errorf("%q is missing in %q", name, got)
 		}

@@ -126,7 +126,7 @@ func (w *Writer) post(ctx context.Context, event, key string, e *crm.Entry) erro
 // Check connects to the receiver without a request: a handler could take any request for an event.
 func (w *Writer) Check(ctx context.Context, _ []string) []crm.Finding {
 	host := w.client.Base().Host
-	found := []crm.Finding{{Subject: "connection", Err: w.client.Dial(ctx), Detail: host}}
+	found := []crm.Finding{{Subject: "connection", Err: w.client.Dial(ctx), Detail: w.client.Base().Scheme + "://" + host}}
 	if len(w.secret) == 0 {
 		found = append(found, crm.Finding{Subject: "signature", Detail: "no secret is configured: the events are not signed"})
 	}

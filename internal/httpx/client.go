@@ -3,6 +3,7 @@ package httpx
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -175,11 +176,28 @@ func (c *Client) Dial(parent context.Context) error {
 	if target.Scheme == "https" {
 		config := c.transport.TLSClientConfig.Clone()
 		config.ServerName = target.Hostname()
-		if err := tls.Client(conn, config).HandshakeContext(ctx); err != nil {
+		secure := tls.Client(conn, config)
+		err := secure.HandshakeContext(ctx)
+		if err == nil {
+			err = afterthought(secure)
+		}
+		if err != nil {
 			return c.failure(parent, ctx, err, c.secrets)
 		}
 	}
 	return nil
+}
+
+// afterthought waits a moment for what a server has to say after the handshake: by TLS 1.3 it refuses a client's certificate, or the
+// lack of one, only then.
+func afterthought(conn *tls.Conn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(make([]byte, 1)); isAlert(err) {
+		return err
+	}
+	return nil // it waits for a request, as it should, or has closed the connection as servers may
 }
 
 // ordinary headers hold nothing that must not be shown.
@@ -247,7 +265,7 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 	if errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired {
 		return crm.Halted(fmt.Errorf("%s: %w: put the right user and password into proxy", c.base.Host, err))
 	}
-	text := err.Error()
+	text := plainly(err)
 	if errors.Is(context.Cause(ctx), errTimeout) {
 		text = fmt.Sprintf("no answer within %s", c.timeout)
 	}
@@ -255,6 +273,29 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 		err = errors.Join(parent.Err(), err)
 	}
 	return &failed{c.base.Host + ": " + Mask(text, secrets...), err}
+}
+
+// plainly says what a transport's error means to who has to mend it.
+func plainly(err error) string {
+	var authority x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed without an answer"
+	case errors.As(err, &authority):
+		return err.Error() + ": set ca_file to the certificate of that authority"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return err.Error() + ": what listens there speaks no TLS; write http:// if that is meant"
+	case isAlert(err) && strings.HasSuffix(err.Error(), "certificate required"):
+		return err.Error() + ": set client_cert and client_key"
+	}
+	return err.Error()
+}
+
+// isAlert tells whether the other side of a TLS connection ended it with a word why.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // failed shows text and unwraps to cause.
@@ -283,11 +324,8 @@ func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["User-Agent"]) == 0 {
 		req.Header.Set("User-Agent", userAgent)
 	}
-	// The transport repeats by itself a request that carries this header when a kept connection breaks, an answer lost
-	// included. It knows the header only in its canonical spelling; servers know it in any.
-	if key, ok := req.Header["Idempotency-Key"]; ok {
-		delete(req.Header, "Idempotency-Key")
-		req.Header["Idempotency-key"] = key
-	}
+	// The transport repeats by itself a request with an Idempotency-Key when a kept connection breaks, an answer lost included.
+	// It cannot where the body is to be had only once; that a connection may close just before it is used is the lane's to repeat.
+	req.GetBody = nil
 	return b.c.transport.RoundTrip(req)
 }

@@ -84,7 +84,7 @@ func TestLostAnswerIsNotRepeated(t *testing.T) {
 	if _, err := post(t, c, "/"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := post(t, c, "/"); crm.VerdictOf(err) != crm.Retry {
+	if _, err := post(t, c, "/"); crm.VerdictOf(err) != crm.Retry || !strings.Contains(err.Error(), "without an answer") {
 		t.Fatalf("got %v", err)
 	}
 	if got := n.Load(); got != 2 {
@@ -223,8 +223,15 @@ func TestTLS(t *testing.T) {
 	if _, err := post(t, client(t, s.URL, Config{}), "/"); crm.VerdictOf(err) != crm.Retry || err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown authority: %v", err)
 	}
-	if _, err := post(t, client(t, s.URL, Config{CAFile: ca}), "/"); err == nil {
-		t.Error("let in without a client certificate")
+	stranger := client(t, s.URL, Config{CAFile: ca})
+	if _, err := post(t, stranger, "/"); err == nil || !strings.Contains(err.Error(), "set client_cert") {
+		t.Errorf("without a client certificate: %v", err)
+	}
+	if err := stranger.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "set client_cert") {
+		t.Errorf("dial without a client certificate: %v", err)
+	}
+	if err := client(t, strings.Replace(s.URL, "https:", "http:", 1), Config{}).Dial(t.Context()); err != nil {
+		t.Errorf("dial without TLS: %v", err)
 	}
 	c := client(t, s.URL, Config{CAFile: ca, ClientCert: cert, ClientKey: key})
 	a, err := post(t, c, "/")
@@ -234,8 +241,17 @@ func TestTLS(t *testing.T) {
 	if err := c.Dial(t.Context()); err != nil {
 		t.Errorf("dial: %v", err)
 	}
-	if err := client(t, s.URL, Config{}).Dial(t.Context()); err == nil {
-		t.Error("dialling does not look at the certificate")
+	if err := client(t, s.URL, Config{}).Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "set ca_file") {
+		t.Errorf("dialling does not look at the certificate: %v", err)
+	}
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer plain.Close()
+	mistaken := client(t, strings.Replace(plain.URL, "http:", "https:", 1), Config{})
+	_, err = post(t, mistaken, "/")
+	for _, err := range []error{err, mistaken.Dial(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "write http://") {
+			t.Errorf("TLS to a server without: %v", err)
+		}
 	}
 	for want, cfg := range map[string]Config{
 		"ca_file":     {CAFile: key},
