@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // both runs a test against either published description of the listing.
@@ -202,6 +205,49 @@ func TestTranscriptFollows(t *testing.T) {
 	}
 	if l, err := r.store.Life(rows[0].id); err != nil || l.Body != nil {
 		t.Errorf("content is kept: %s, %v", l.Body, err)
+	}
+}
+
+// A transcript that meets a fault each time while VInfer answers polls is given up in the end; when VInfer fails as a whole, or refuses
+// the key, no call loses its transcript by that.
+func TestTranscriptThatCannotBeAskedFor(t *testing.T) {
+	rows := past(1)
+	a := newAPI(t, true)
+	r := newRig(t, a, &recorder{}, func(o *Options) { o.FetchTranscripts = true })
+	r.once()
+	down := false
+	a.set(func() {
+		a.rows, a.texts[rows[0].id] = rows, "there"
+		a.hook = func(w http.ResponseWriter, q *http.Request, _ int) bool {
+			bad := down || strings.HasPrefix(q.URL.Path, "/v1/transcription/")
+			if bad {
+				http.Error(w, "no", http.StatusInternalServerError)
+			}
+			return bad
+		}
+	})
+	r.once()
+	due, _, err := r.store.DueWatches(store.TranscriptWatch, time.Now().Add(time.Hour), 10)
+	if err != nil || len(due) != 1 || due[0].Attempts != 1 {
+		t.Errorf("the ask does not count: %+v, %v", due, err)
+	}
+	asked := 0
+	for _, q := range a.requests {
+		if strings.HasPrefix(q, "/v1/transcription/") {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	fault := errors.New("500")
+	if w := r.e.watcher; !w.tells(fault) || !w.tells(vinfer.ErrNotReady) || w.tells(vinfer.ErrRefused) || w.tells(vinfer.ErrLimited) {
+		t.Error("while polls succeed")
+	}
+	a.set(func() { down = true })
+	_ = r.fails()
+	if w := r.e.watcher; w.tells(fault) || !w.tells(vinfer.ErrNotReady) {
+		t.Error("while polls fail")
 	}
 }
 

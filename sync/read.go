@@ -63,7 +63,7 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 		if limit.IsZero() {
 			limit = now
 		}
-		if b.To && limit.Sub(lo) > width {
+		if b.To && limit.Sub(lo) > width+width/8 { // a short rest would read the overlap for next to nothing
 			hi, end = lo.Add(width).Truncate(time.Second), false
 		}
 		n, got, err := e.readSlice(ctx, b, r, lo, hi, end && r.to.IsZero(), b.To && limit.Sub(lo) > sliceMin)

@@ -209,13 +209,30 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 			}
 		}
 		return nil
-	case !errors.Is(err, vinfer.ErrNotReady) && !errors.Is(err, vinfer.ErrNotFound) && !errors.Is(err, vinfer.ErrBadRequest):
+	case !w.tells(err):
 		w.e.log.Debug("cannot ask for a transcript", keyCall, x.ID, keyError, err)
 		return w.later(x, transcriptWaits, err)
 	case now.Sub(x.Since) >= w.e.o.GiveUpAfter:
 		return w.e.o.Store.DropWatch(store.TranscriptWatch, x.ID, "no transcript after "+w.e.o.GiveUpAfter.String()+": "+err.Error(), now)
 	}
 	return w.later(x, transcriptWaits, nil)
+}
+
+// tells tells whether an error says something of this one transcript: that it is not there, or a fault while VInfer answers polls all the
+// same. Else VInfer fails as a whole, and no call may lose its transcript by that.
+func (w *watcher) tells(err error) bool {
+	for _, e := range []error{vinfer.ErrNotReady, vinfer.ErrNotFound, vinfer.ErrBadRequest} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	for _, e := range []error{vinfer.ErrRefused, vinfer.ErrLimited, vinfer.ErrClosed} {
+		if errors.Is(err, e) {
+			return false
+		}
+	}
+	st, serr := w.e.o.Store.Stats()
+	return serr == nil && !st.LastRun.At.IsZero() && st.LastRun.Error == ""
 }
 
 // ask fetches the transcript by what is known of it; where that is nothing, the call's details are asked first and the job they name returned.

@@ -161,10 +161,11 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 	}
 }
 
-// again counts a failed try over the whole exchange: answers 429 in between start no new round.
+// again counts a failed try over the whole exchange: answers 429 in between start no new round. What is asked for again minutes later in
+// any case, for many calls, is tried once: else those of a faulty endpoint would keep a run by hand waiting.
 func (x *exchange) again() bool {
 	x.failed++
-	return x.failed < maxTries
+	return x.failed < maxTries && x.priority != Follow && x.priority != Transcripts
 }
 
 func safeError(err error) error {
