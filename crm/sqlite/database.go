@@ -36,7 +36,7 @@ type database struct {
 	info os.FileInfo
 	db   *sql.DB
 	conn *sql.Conn
-	*statements
+	prepared
 }
 
 // open opens the file, makes it and its tables if need be, and prepares the statements.
@@ -81,7 +81,7 @@ func (d *database) connect(ctx context.Context) (err error) {
 	if err := d.migrate(ctx); err != nil {
 		return err
 	}
-	d.statements, err = prepare(ctx, d.conn)
+	d.prepared, err = prepare(ctx, d.conn)
 	return err
 }
 
@@ -166,9 +166,7 @@ func (d *database) current() bool {
 
 func (d *database) close() error {
 	var errs []error
-	if d.statements != nil {
-		errs = append(errs, d.statements.close())
-	}
+	errs = append(errs, d.prepared.close())
 	if d.conn != nil {
 		errs = append(errs, d.conn.Close())
 	}

@@ -12,11 +12,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
 )
 
 // Config says where the file is.
@@ -81,15 +81,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if err := w.commits.Do(ctx, j); err != nil {
 		return err
 	}
-	// One transaction is one step: the refs only tell people where to look.
-	p.Refs["contact"] = strconv.FormatInt(j.contact, 10)
-	p.Refs["activity"] = e.Call.ID
-	if hasNote(&e) {
-		p.Refs["note"] = e.Call.ID
-	}
-	if e.Task != nil {
-		p.Refs["task"] = e.Call.ID
-	}
+	table.Refer(p.Refs, &e, j.contact)
 	return nil
 }
 
@@ -232,7 +224,7 @@ func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 			return err
 		}
 		var name sql.NullString
-		err := db.QueryRowContext(ctx, findContact, nullable(c.E164), nullable(c.Phone)).Scan(&m.ID, &name)
+		err := db.QueryRowContext(ctx, findContact, values.Text(c.E164), values.Text(c.Phone)).Scan(&m.ID, &name)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
