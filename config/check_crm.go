@@ -28,6 +28,7 @@ type kind struct {
 // kinds are all of them, in the order in which they are told of.
 var kinds = []kind{
 	{name: "sqlite", path: func(d *Destination) string { return d.SQLite.Path }},
+	{name: "postgres"},
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 }
