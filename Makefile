@@ -12,10 +12,10 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fmt fuzz bench check-units install uninstall clean
+.PHONY: help build demo test test-external race lint fmt fuzz bench check-units install uninstall clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/vinfer-sync, static
 	$(GOBUILD) -o $(BIN) ./cmd/vinfer-sync
@@ -25,6 +25,9 @@ demo: build ## show it at work: made-up calls into a database, no account needed
 
 test: ## run the tests
 	CGO_ENABLED=0 $(GO) test ./...
+
+test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, and python3
+	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres
 
 race: ## run the tests under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race ./...

@@ -210,6 +210,9 @@ func (d *decoder) refused(key string, err error) {
 	if m := keyInError.FindStringSubmatch(text); m != nil {
 		key, text = join(key, m[1]), m[2]
 	}
+	if _, is := d.secrets[key]; is && d.operator {
+		return // it is not the secret itself
+	}
 	d.fault(d.node(key), key, "", text, "")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -112,9 +113,10 @@ type Destination struct {
 	Mapping   Mapping           `yaml:"mapping"` // what the file says, laid over the common one
 	HTTP      httpx.Config      `yaml:",inline"` // for kinds that speak HTTP; already laid under the kind's own
 
-	SQLite  *sqlite.Config  `yaml:"sqlite"`
-	Webhook *webhook.Config `yaml:"webhook"`
-	JSONL   *jsonl.Config   `yaml:"jsonl"`
+	SQLite   *sqlite.Config   `yaml:"sqlite"`
+	Postgres *postgres.Config `yaml:"postgres"`
+	Webhook  *webhook.Config  `yaml:"webhook"`
+	JSONL    *jsonl.Config    `yaml:"jsonl"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

@@ -59,7 +59,7 @@ func TestExampleAlternatives(t *testing.T) {
 	}
 	text = head + "\ncrm:\n" + regexp.MustCompile(`(?m)^#(  .*)$`).ReplaceAllString(rest, "$1")
 	cert, key := certificate(t)
-	for name, data := range map[string][]byte{"webhook_secret": []byte("x"), "ca.pem": cert, "client.pem": cert, "client.key": key} {
+	for name, data := range map[string][]byte{"webhook_secret": []byte("x"), "postgres_dsn": []byte("postgres://u:p@db.example/crm"), "ca.pem": cert, "client.pem": cert, "client.key": key} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestExampleAlternatives(t *testing.T) {
 	for _, d := range c.CRM {
 		kindsSeen = append(kindsSeen, d.Kind())
 	}
-	if want := []string{"sqlite", "webhook", "jsonl"}; !reflect.DeepEqual(kindsSeen, want) {
+	if want := []string{"sqlite", "postgres", "webhook", "jsonl"}; !reflect.DeepEqual(kindsSeen, want) {
 		t.Errorf("kinds %q, want %q", kindsSeen, want)
 	}
 	if got := c.CRM[0].Mapping.Dispositions["interested"].Status; got != "Prospect" {

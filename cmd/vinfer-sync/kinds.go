@@ -6,6 +6,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 )
@@ -17,6 +18,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.SQLite != nil:
 		w, err = sqlite.New(*c.SQLite)
 		return w, identityOf(c, c.SQLite.Path), err
+	case c.Postgres != nil:
+		w, err = postgres.New(*c.Postgres, s.Workers)
+		return w, identityOf(c, c.Postgres.Schema), err
 	case c.JSONL != nil:
 		w, err = jsonl.New(*c.JSONL)
 		return w, identityOf(c, c.JSONL.Path), err

@@ -96,7 +96,7 @@ func Child(open func() (crm.Writer, error)) {
 					err = w.Write(context.Background(), ofChild(n), crm.NewProgress(nil, nil))
 				}
 				out.Lock()
-				_, _ = os.Stdout.WriteString(fmt.Sprintln(n))
+				_, _ = fmt.Fprintln(os.Stdout, n)
 				out.Unlock()
 			}
 		}()

@@ -157,7 +157,7 @@ func (t tables) mayCreate(ctx context.Context, db *sql.DB) error {
 	case err != nil:
 		return err
 	case in == "" && t.schema == "":
-		return crm.Halted(errors.New("the user's search_path names no schema that is there: set schema:"))
+		return crm.Halted(errors.New("the user's search_path names no schema that is there: name one by the key schema"))
 	case !may && in == "":
 		return crm.Halted(fmt.Errorf("there is no schema %s, and the user may not make one: run what setup --dry-run prints as a user who may", t.schema))
 	case !may:

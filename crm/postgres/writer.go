@@ -49,7 +49,7 @@ func (c Config) Validate() error {
 
 // parse reads a DSN. Its errors show nothing of it.
 func parse(dsn string) (*pgx.ConnConfig, error) {
-	const example = "write postgres://user:password@host:5432/database?sslmode=verify-full, special characters of the password as %40 and the like"
+	const example = "write postgres://user:password@host:5432/database?sslmode=verify-full, special characters of the password as %40 and the like" //nolint:gosec // nobody's
 	if strings.TrimSpace(dsn) == "" {
 		return nil, errors.New("missing: " + example)
 	}

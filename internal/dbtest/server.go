@@ -38,9 +38,9 @@ type one struct {
 }
 
 // get starts the server at the first call.
-func (o *one) get(t testing.TB, make func() (*Server, error)) *Server {
+func (o *one) get(t testing.TB, start func() (*Server, error)) *Server {
 	t.Helper()
-	o.once.Do(func() { o.server, o.err = make() })
+	o.once.Do(func() { o.server, o.err = start() })
 	if o.err != nil {
 		t.Fatalf("no database server for this test: %v", o.err)
 	}
