@@ -21,22 +21,23 @@ type Database struct {
 // RunTables holds the writer to a database server to what schema.sql says of the tables. fresh returns an empty database.
 func RunTables(t *testing.T, fresh func(t *testing.T) Database) {
 	for name, test := range map[string]func(*testing.T, *rules){
-		"a number as sent":               numberAsSent,
-		"other spellings of a number":    otherSpellings,
-		"a number becomes known":         numberBecomesKnown,
-		"the status is the newest":       statusIsNewest,
-		"a task is made once":            taskOnce,
-		"without activity":               noActivity,
-		"a transcript without its call":  transcriptAlone,
-		"views":                          views,
-		"keys tell letters apart":        keysTellLetters,
-		"many starters":                  manyStarters,
-		"the same calls from many":       sameCallsFromMany,
-		"tables of another program":      foreignTables,
-		"tables of a newer program":      newerTables,
-		"changed tables":                 changedTables,
-		"provision":                      provision,
-		"check of tables that are there": checkTables,
+		"a number as sent":                 numberAsSent,
+		"other spellings of a number":      otherSpellings,
+		"a number becomes known":           numberBecomesKnown,
+		"the status is the newest":         statusIsNewest,
+		"the status of a call dated ahead": statusDatedAhead,
+		"a task is made once":              taskOnce,
+		"without activity":                 noActivity,
+		"a transcript without its call":    transcriptAlone,
+		"views":                            views,
+		"keys tell letters apart":          keysTellLetters,
+		"many starters":                    manyStarters,
+		"the same calls from many":         sameCallsFromMany,
+		"tables of another program":        foreignTables,
+		"tables of a newer program":        newerTables,
+		"changed tables":                   changedTables,
+		"provision":                        provision,
+		"check of tables that are there":   checkTables,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := fresh(t)
@@ -153,6 +154,15 @@ func statusIsNewest(_ *testing.T, r *rules) {
 	second.Status = "Third"
 	r.put(second)
 	r.expect("SELECT status FROM contacts", "Third")
+}
+
+func statusDatedAhead(_ *testing.T, r *rules) {
+	ahead, next := Completed(1), of(Completed(2), Completed(1).Call.Contact)
+	ahead.Status, next.Status = "Ahead", "Next"
+	ahead.Call.EndedAt = time.Now().AddDate(5, 0, 0)
+	next.Call.EndedAt = time.Now().Add(time.Hour)
+	r.put(ahead, next)
+	r.expect("SELECT status FROM contacts", "Next")
 }
 
 func taskOnce(_ *testing.T, r *rules) {

@@ -56,9 +56,22 @@ type Statement struct {
 // All lists the statements, but for those that are empty.
 func (s *Statements) All() []Statement {
 	all := []Statement{
-		{s.FindCall, 1}, {s.FindContact, 2}, {s.AddContact, 4}, {s.AddAnonymous, 3}, {s.FindAnonymous, 1}, {s.FillIn, 5}, {s.SetStatus, 4},
-		{s.SetDoNotCall, 2}, {s.PutCall, len(Columns) + 4}, {s.FillCall, len(Columns) + 4}, {s.AddTask, 5}, {s.MoveTask, 4}, {s.Absorb, 2},
-		{s.InheritStatus, 2}, {s.DropContact, 1}, {s.PutNote, 6},
+		{s.FindCall, 1},
+		{s.FindContact, 2},
+		{s.AddContact, 4},
+		{s.AddAnonymous, 3},
+		{s.FindAnonymous, 1},
+		{s.FillIn, 5},
+		{s.SetStatus, 4},
+		{s.SetDoNotCall, 2},
+		{s.PutCall, len(Columns) + 4},
+		{s.FillCall, len(Columns) + 4},
+		{s.AddTask, 5},
+		{s.MoveTask, 4},
+		{s.Absorb, 2},
+		{s.InheritStatus, 2},
+		{s.DropContact, 1},
+		{s.PutNote, 6},
 	}
 	return slices.DeleteFunc(all, func(st Statement) bool { return st.Query == "" })
 }
