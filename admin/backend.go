@@ -32,6 +32,7 @@ type Backend interface {
 	// Survey checks the store; Backup writes a consistent copy of it.
 	Survey(ctx context.Context) (store.Survey, error)
 	Backup(ctx context.Context, w io.Writer) error
+	Forget(ctx context.Context, r engine.ForgetRequest) (engine.Forgotten, error)
 }
 
 // PauseRequest names a destination to hold, and why.
@@ -51,6 +52,7 @@ type Local struct {
 	Engine  *engine.Engine
 	Name    string // of the pipeline
 	Version string
+	Region  string // default one of phone numbers; needed where there is no Engine
 	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
 	// has begun goes on with that. nil: there will be none.
 	Successor func(context.Context) (*Local, error)
@@ -177,6 +179,15 @@ func (l *Local) Survey(context.Context) (store.Survey, error) { return l.Store.S
 func (l *Local) Backup(ctx context.Context, w io.Writer) error {
 	_, err := l.Store.WriteTo(&cancelled{ctx, w})
 	return err
+}
+
+// Forget implements Backend.
+func (l *Local) Forget(_ context.Context, r engine.ForgetRequest) (engine.Forgotten, error) {
+	if l.Engine != nil {
+		return l.Engine.Forget(r)
+	}
+	f, err := engine.Forget(l.Store, l.Region, r)
+	return engine.Forgotten{Forgotten: f}, err
 }
 
 // cancelled is a writer that errs once its context has ended.

@@ -207,6 +207,12 @@ func (c *Client) DropDead(ctx context.Context, nums []uint64) (n int, err error)
 	return n, err
 }
 
+// Forget implements Backend.
+func (c *Client) Forget(ctx context.Context, r engine.ForgetRequest) (f engine.Forgotten, err error) {
+	err = c.call(ctx, "forget", r, &f, nil)
+	return f, err
+}
+
 // Survey implements Backend.
 func (c *Client) Survey(ctx context.Context) (s store.Survey, err error) {
 	err = c.call(ctx, "survey", struct{}{}, &s, nil)

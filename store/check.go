@@ -14,7 +14,7 @@ func (d *DB) Check() error {
 }
 
 func (t *txn) check() error {
-	for _, f := range []func() error{t.checkFrontier, t.checkJobs, t.checkDead, t.checkWatches, t.checkRest} {
+	for _, f := range []func() error{t.checkFrontier, t.checkForgotten, t.checkJobs, t.checkDead, t.checkWatches, t.checkRest} {
 		if err := f(); err != nil {
 			return err
 		}

@@ -152,6 +152,9 @@ func (in *intake) row(r *Row) error {
 	if in.p.Backfill == 0 && !awaited && (when.Before(in.state.first) || in.state.skipped(when)) {
 		return nil
 	}
+	if at, err := in.forgotten(r.ID, r.Lane, when); err != nil || !at.IsZero() {
+		return err
+	}
 	return in.unknown(r, when, awaited)
 }
 
@@ -239,6 +242,9 @@ func (in *intake) unfinished(u *Unfinished) error {
 	}
 	w, err := in.watch(FinishWatch, u.ID)
 	if err != nil {
+		return err
+	}
+	if at, err := in.forgotten(u.ID, Lane{}, time.Time{}); err != nil || !at.IsZero() {
 		return err
 	}
 	if w != nil {

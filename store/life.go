@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -21,7 +20,8 @@ func (d *DB) Life(id string) (l Life, err error) {
 				return err
 			}
 			if w == nil {
-				return fmt.Errorf("call %q: %w", id, ErrUnknown)
+				l.Events, err = t.lifeOfForgotten(id)
+				return err
 			}
 			l.Events = []Event{{At: w.since, What: "in progress"}}
 			l.Body = w.body

@@ -303,7 +303,18 @@ func (d *DB) prepare() error {
 	if err := d.migrate(); err != nil {
 		return err
 	}
-	return d.update((*txn).reclaim)
+	return d.update(func(t *txn) error {
+		for _, name := range allBuckets {
+			if t.tx.Bucket([]byte(name)) != nil {
+				continue
+			}
+			t.changed = true
+			if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
+				return fmt.Errorf("making bucket %s: %w", name, err)
+			}
+		}
+		return t.reclaim()
+	})
 }
 
 // layout is the version of the layout.

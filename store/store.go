@@ -456,6 +456,9 @@ type Store interface {
 
 	// Survey checks all that is stored, structure, checksums and cross references, and counts it; it works beside everything else.
 	Survey() (Survey, error)
+	// Forget erases all that is kept of some calls, and what the file still held of it, and keeps salted hashes, so that whoever shows
+	// them again does not bring them back. It reads all that is stored, and nothing else gets at it meanwhile.
+	Forget(f Forgetting) (Forgotten, error)
 	// WriteTo writes a copy of the store as it is now, while work goes on.
 	WriteTo(w io.Writer) (int64, error)
 

@@ -28,11 +28,12 @@ const (
 	bucketDeadIndex = "deadindex" // destination, id, kind, revision → number
 	bucketDests     = "dests"     // id → destRec
 	bucketBackfills = "backfills" // id → Backfill
+	bucketForgotten = "forgotten" // kind, salted hash → when it was forgotten
 )
 
 var allBuckets = []string{
 	bucketMeta, bucketSettings, bucketLedger, bucketOutbox, bucketLanes, bucketClaims, bucketLaneState, bucketReceipts,
-	bucketWatches, bucketDue, bucketDead, bucketDeadIndex, bucketDests, bucketBackfills,
+	bucketWatches, bucketDue, bucketDead, bucketDeadIndex, bucketDests, bucketBackfills, bucketForgotten,
 }
 
 var keyState = []byte("state")

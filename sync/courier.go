@@ -39,6 +39,7 @@ type courier struct {
 	rescan  time.Time
 	scans   uint64 // scans begun
 	flight  int
+	aloft   map[store.Lane]struct{} // the lanes of those
 
 	halted    string
 	until     time.Time // throttled
@@ -53,7 +54,7 @@ type courier struct {
 }
 
 func newCourier(e *Engine, d *Destination) *courier {
-	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
+	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
 }
 
 // signal wakes all who wait; the caller holds mu.
@@ -103,6 +104,13 @@ func (c *courier) hurry() {
 
 // isLive tells whether a job goes before backfills: it is live, or a live one waits behind it in its lane.
 func isLive(r store.JobRef) bool { return r.Backfill == 0 || r.Urgent }
+
+// flies tells whether a delivery in one of the lanes is under way.
+func (c *courier) flies(lanes []store.Lane) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(lanes, func(l store.Lane) bool { _, up := c.aloft[l]; return up })
+}
 
 // take returns the next job to claim, or when to ask again (zero: when woken). The caller holds mu.
 func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
@@ -166,6 +174,7 @@ func earliest(a, b time.Time) time.Time {
 
 func (c *courier) launch(ref store.JobRef) store.JobRef {
 	c.flight++
+	c.aloft[ref.Lane] = struct{}{}
 	return ref
 }
 
@@ -299,6 +308,7 @@ func (c *courier) landed(lane store.Lane, ahead *store.JobRef, scans uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flight--
+	delete(c.aloft, lane)
 	delete(c.lanes, lane)
 	switch {
 	case ahead == nil:

@@ -3,7 +3,6 @@ package sync
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"slices"
 	"strconv"
@@ -70,15 +69,13 @@ func FieldName(tag byte) string {
 }
 
 // fields returns the fingerprint of what the row has.
-func fields(c vinfer.Call) []store.Field {
+func (e *Engine) fields(c vinfer.Call) []store.Field {
 	var f []store.Field
 	add := func(tag byte, v string) {
 		if v == "" {
 			return
 		}
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(v))
-		f = append(f, store.Field{Tag: tag, Hash: h.Sum32()})
+		f = append(f, store.Field{Tag: tag, Hash: hashOf(v)})
 	}
 	number := func(p *float64) string {
 		if p == nil {
@@ -93,7 +90,9 @@ func fields(c vinfer.Call) []store.Field {
 		return strconv.FormatInt(t.UnixNano(), 10)
 	}
 	add(tagDisposition, Disposition(c.Disposition))
-	add(tagPhone, c.Phone)
+	if c.Phone != "" {
+		add(tagPhone, phoneKey(c.Phone, e.o.Region)) // another spelling of a number is no change
+	}
 	add(tagName, c.Name)
 	add(tagCampaign, c.CampaignID)
 	add(tagStatus, c.Status)
@@ -162,7 +161,7 @@ const maxAhead = 24 * time.Hour
 
 // row makes of a finished call what the store ingests. only names the one destination of a backfill --to; empty: all.
 func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
-	r := store.Row{ID: c.ID, When: c.Completed(), Lane: e.lane(c.Phone, c.ID), Fields: fields(c), Body: encode(content{Call: c})}
+	r := store.Row{ID: c.ID, When: c.Completed(), Lane: e.lane(c.Phone, c.ID), Fields: e.fields(c), Body: encode(content{Call: c})}
 	if r.When.IsZero() || r.When.After(seen.Add(maxAhead)) {
 		// Dated years ahead it would be the contact's newest call for as long: none after it could set the status.
 		r.When = seen

@@ -1,8 +1,6 @@
 package sync
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
@@ -41,19 +39,22 @@ func digitsOf(raw string) (digits string, plus bool) {
 // lane returns the lane of a contact: calls to one number share it however the number is spelled. A call without a
 // number has one of its own.
 func (e *Engine) lane(rawPhone, callID string) store.Lane {
-	key := "call:" + callID
-	if rawPhone != "" {
-		if digits, plus := digitsOf(rawPhone); plus && len(digits) >= 8 {
-			key = "phone:+" + digits
-		} else if e164, _ := phone(rawPhone, e.o.Region); e164 != "" {
-			key = "phone:" + e164
-		} else {
-			key = "phone:" + strings.ToLower(strings.TrimSpace(rawPhone))
-		}
+	if rawPhone == "" {
+		return laneOf(e.o.Store.Salt(), "call:"+callID)
 	}
-	m := hmac.New(sha256.New, e.o.Store.Salt())
-	m.Write([]byte(key))
-	var l store.Lane
-	copy(l[:], m.Sum(nil))
-	return l
+	return laneOf(e.o.Store.Salt(), phoneLane+phoneKey(rawPhone, e.o.Region))
+}
+
+// phoneLane begins the names of lanes of phone numbers.
+const phoneLane = "phone:"
+
+// phoneKey is the one spelling of a number: in international form where that can be told.
+func phoneKey(raw, region string) string {
+	if digits, plus := digitsOf(raw); plus && len(digits) >= 8 {
+		return "+" + digits
+	}
+	if e164, _ := phone(raw, region); e164 != "" {
+		return e164
+	}
+	return strings.ToLower(strings.TrimSpace(raw))
 }

@@ -115,7 +115,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's)")
 	root.AddCommand(
 		runCommand(a), onceCommand(a), backfillCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a),
-		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
+		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,6 +30,7 @@ import (
 //	signed SECRET N     N requests arrived at it, each as documented
 //	save | same         keeps what the last run printed; it printed that again
 //	count FILE N | cut FILE SIZE | remove FILE | exists FILE
+//	holds FILE TEXT     the file has that in it, or with ! has not
 //	daemon | stop       starts run; stops it, which has to go well
 //
 // A script with the line "# Alone and beside the daemon." runs twice, the second time with the daemon from the beginning to the end.
@@ -168,6 +170,14 @@ func (s *script) line(line string) {
 	case "count":
 		if n := len(s.lines(args[0])); n != s.number(args[1]) {
 			s.fail("%d lines", n)
+		}
+	case "holds":
+		b, err := os.ReadFile(filepath.Join(s.dir, args[0]))
+		if err != nil {
+			s.fail("%v", err)
+		}
+		if bytes.Contains(b, []byte(strings.Join(args[1:], " "))) == not {
+			s.fail("it does not hold so")
 		}
 	case "cut":
 		if err := os.Truncate(filepath.Join(s.dir, args[0]), int64(s.number(args[1]))); err != nil {

@@ -18,7 +18,7 @@ type Factory func(t *testing.T) store.Store
 
 // Run runs the suite. fresh makes a factory of a store that is new.
 func Run(t *testing.T, fresh func(t *testing.T) Factory) {
-	for _, tests := range [][]test{frontierTests, windowTests, revisionTests, outboxTests, settleTests, destTests, watchTests, deadTests, backfillTests, peopleTests} {
+	for _, tests := range [][]test{frontierTests, windowTests, revisionTests, outboxTests, settleTests, destTests, watchTests, deadTests, backfillTests, peopleTests, forgetTests} {
 		for _, x := range tests {
 			t.Run(x.name, func(t *testing.T) {
 				x.run(newEnv(t, fresh(t), false))

@@ -1,0 +1,145 @@
+package sync
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"hash/fnv"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+// ForgetRequest names calls by id, and people by phone number.
+type ForgetRequest struct {
+	Calls  []string `json:"calls"`
+	Phones []string `json:"phones"`
+}
+
+// Forgotten is what was erased, and what only an operator can erase.
+type Forgotten struct {
+	store.Forgotten
+	Busy []string // destinations at which a delivery of such a call was under way: what it made there is not listed
+}
+
+// ErrNoNumber says that what was given for a phone number is none.
+var ErrNoNumber = errors.New("it has no digits of a phone number")
+
+// Forget erases calls and people from a store; region is the default one of phone numbers, as in Options.
+func Forget(s store.Store, region string, r ForgetRequest) (store.Forgotten, error) {
+	var out store.Forgotten
+	todo := make([]store.Forgetting, 0, len(r.Phones)+1)
+	now := time.Now().UTC()
+	if len(r.Calls) > 0 {
+		ids := slices.Clone(r.Calls)
+		todo = append(todo, store.Forgetting{IDs: ids, About: mentions(region, "", ids), At: now})
+	}
+	for _, p := range r.Phones {
+		if digits, _ := digitsOf(p); len(digits) < 3 {
+			return out, ErrNoNumber
+		}
+		key := phoneKey(p, region)
+		todo = append(todo, store.Forgetting{
+			Lane: laneOf(s.Salt(), phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, About: mentions(region, key, nil), At: now,
+		})
+	}
+	for _, f := range todo {
+		got, err := s.Forget(f)
+		out.Calls = append(out.Calls, got.Calls...)
+		out.Jobs += got.Jobs
+		out.Letters += got.Letters
+		out.Rows += got.Rows
+		out.Watches += got.Watches
+		out.Receipts += got.Receipts
+		out.Lanes = append(append(out.Lanes, got.Lanes...), f.Lane)
+		if out.File.Before == 0 {
+			out.File.Before = got.File.Before
+		}
+		out.File.After = got.File.After
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// Forget erases calls and people, beside the deliveries.
+func (e *Engine) Forget(r ForgetRequest) (Forgotten, error) {
+	var out Forgotten
+	var err error
+	out.Forgotten, err = Forget(e.o.Store, e.o.Region, r)
+	for _, c := range e.order {
+		if c.flies(out.Lanes) {
+			out.Busy = append(out.Busy, c.d.Name)
+		}
+	}
+	if err == nil {
+		e.log.Info("forgot at an operator's request", "calls", len(out.Calls), "receipts", out.Receipts, "jobs", out.Jobs, "dead_letters", out.Letters)
+	}
+	return out, err
+}
+
+var numberLike = regexp.MustCompile(`\+?\d[\d\s().-]{4,24}\d`)
+
+// mentions returns a function that tells whether a text is about a person, given the key of their number, or one of the calls. A stored
+// call is about the one whom it says was called; in any other text it is enough that the number or the id stands there.
+func mentions(region, key string, ids []string) func([]byte) bool {
+	tail, _ := digitsOf(key)
+	tail = tail[max(0, len(tail)-10):]
+	return func(text []byte) bool {
+		if c, err := decode(text); err == nil && c.Call.ID != "" {
+			return key != "" && c.Call.Phone != "" && phoneKey(c.Call.Phone, region) == key || slices.Contains(ids, c.Call.ID)
+		}
+		if slices.ContainsFunc(ids, func(id string) bool { return standsIn(text, id) }) {
+			return true
+		}
+		if len(tail) < 6 {
+			return false
+		}
+		for _, n := range numberLike.FindAll(text, -1) {
+			if digits, _ := digitsOf(string(n)); strings.HasSuffix(digits, tail) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// standsIn tells whether an id stands in a text, and not as a part of another one.
+func standsIn(text []byte, id string) bool {
+	for at := 0; id != ""; {
+		i := bytes.Index(text[at:], []byte(id))
+		if i < 0 {
+			return false
+		}
+		from, to := at+i, at+i+len(id)
+		if (from == 0 || !wordByte(text[from-1])) && (to == len(text) || !wordByte(text[to])) {
+			return true
+		}
+		at = from + 1
+	}
+	return false
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+}
+
+// laneOf hashes the name of a lane so that it tells nothing to who has not the store.
+func laneOf(salt []byte, name string) store.Lane {
+	m := hmac.New(sha256.New, salt)
+	m.Write([]byte(name))
+	var l store.Lane
+	copy(l[:], m.Sum(nil))
+	return l
+}
+
+func hashOf(v string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(v))
+	return h.Sum32()
+}
