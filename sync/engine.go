@@ -85,6 +85,7 @@ type Engine struct {
 	polling  sync.Mutex // one live poll at a time
 	probed   atomic.Pointer[vinfer.Bounds]
 	extended extent
+	clock    serverClock
 
 	watcher *watcher
 	life    context.Context         // ends when the engine does
@@ -102,6 +103,7 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	setDefaults(&o)
 	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now()}
+	e.clock.distrust = e.distrust
 	e.life, e.end = context.WithCancelCause(context.Background())
 	specs := make([]store.DestSpec, 0, len(o.Destinations))
 	for i := range o.Destinations {
@@ -114,6 +116,9 @@ func New(o Options) (*Engine, error) {
 		}
 		_, appendOnly := d.Writer.(crm.AppendOnly)
 		specs = append(specs, store.DestSpec{Name: d.Name, Kind: d.Kind, Fingerprint: e.keyed(d.Kind + "\x00" + d.Identity), AppendOnly: appendOnly})
+	}
+	if err := e.recallClock(); err != nil {
+		return nil, err
 	}
 	// The first cursor by the local clock; the first answer corrects it to the server's (see confirmStart).
 	first := o.Start
@@ -192,9 +197,6 @@ func (e *Engine) keyed(s string) string {
 	m.Write([]byte(s))
 	return hex.EncodeToString(m.Sum(nil)[:16])
 }
-
-// serverNow is the time by the server's clock as last seen.
-func (e *Engine) serverNow() time.Time { return time.Now().Add(e.o.API.Skew()).UTC() }
 
 // Keys of log attributes, in one place so that they stay the same everywhere.
 const (

@@ -163,6 +163,7 @@ func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) 
 	if err != nil {
 		return p, err
 	}
+	p.Date = l.e.clock.believe(p.Date.UTC(), time.Now())
 	if l.anyTotal {
 		p.Total = -1
 	}

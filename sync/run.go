@@ -24,6 +24,9 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if err != nil || b == nil {
 		return readResult{}, err
 	}
+	if err := e.keepClock(); err != nil {
+		return readResult{}, err
+	}
 	st, err := e.confirmStart()
 	if err != nil {
 		return readResult{}, err
@@ -41,7 +44,8 @@ func (e *Engine) confirmStart() (store.Stats, error) {
 	if err != nil || done != nil {
 		return st, err
 	}
-	if skew := e.o.API.Skew(); skew < -time.Second && st.Watermark.Equal(st.First) {
+	skew := e.serverNow().Sub(time.Now())
+	if skew.Abs() > time.Second && st.Watermark.Equal(st.First) {
 		if err := e.o.Store.SetCursor(st.First.Add(skew).Truncate(time.Second)); err != nil {
 			return st, err
 		}

@@ -1,0 +1,88 @@
+package sync
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// clockStep is how far the server's clock may leap ahead against this machine's before that is doubted. At first nothing is known
+	// but that both may be hours off by a time zone.
+	clockStep  = 10 * time.Minute
+	clockFirst = 26 * time.Hour
+	// clockDoubt is how long a leap must last to be believed.
+	clockDoubt = time.Hour
+)
+
+// serverClock judges what a server says of its time. The cursor follows it, so a Date that is days ahead for one answer (a cache, a host
+// among many) would pass over days of calls. A leap ahead is therefore believed only when it has lasted; until then the server's clock is
+// taken to go on as it did. A clock that goes back is believed at once: that costs only reading again.
+type serverClock struct {
+	mu       sync.Mutex
+	known    bool
+	skew     time.Duration // the server's clock minus the local one, as believed
+	doubted  time.Duration // another skew that is not believed yet …
+	since    time.Time     // … seen first at this time; zero: none
+	distrust func(leap time.Duration)
+}
+
+// believe returns what is to be believed of the server's time when it says date at the local time now.
+func (c *serverClock) believe(date, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	skew := date.Sub(now)
+	most := c.skew + clockStep
+	if !c.known {
+		most = clockFirst
+	}
+	if skew <= most {
+		c.known, c.skew, c.since = true, skew, time.Time{}
+		return date
+	}
+	if c.since.IsZero() || (skew-c.doubted).Abs() > clockStep {
+		c.doubted, c.since = skew, now
+		c.distrust(skew - c.skew)
+	}
+	if now.Sub(c.since) >= clockDoubt {
+		c.known, c.skew, c.since = true, skew, time.Time{}
+		return date
+	}
+	return now.Add(c.skew).UTC()
+}
+
+// serverNow is the time by the server's clock as last seen, as far as it is believed.
+func (e *Engine) serverNow() time.Time {
+	now := time.Now()
+	return e.clock.believe(now.Add(e.o.API.Skew()).UTC(), now)
+}
+
+const settingSkew = "clock-skew"
+
+// recallClock takes up what an earlier process believed of the server's clock: a run under cron knows nothing else.
+func (e *Engine) recallClock() error {
+	v, err := e.o.Store.Setting(settingSkew)
+	if err != nil || v == nil {
+		return err
+	}
+	if d, err := time.ParseDuration(string(v)); err == nil {
+		e.clock.known, e.clock.skew = true, d
+	}
+	return nil
+}
+
+// keepClock keeps it for the next process.
+func (e *Engine) keepClock() error {
+	e.serverNow() // judges the answer that came last
+	e.clock.mu.Lock()
+	known, skew := e.clock.known, e.clock.skew.Round(time.Minute)
+	e.clock.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return e.o.Store.PutSetting(settingSkew, []byte(skew.String())) // writes only what changes
+}
+
+// distrust tells of a leap of the server's clock.
+func (e *Engine) distrust(leap time.Duration) {
+	e.log.Warn("VInfer's clock leapt ahead of this machine's; the cursor does not follow until that has lasted an hour", "by", leap.Round(time.Second))
+}
