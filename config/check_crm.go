@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -31,6 +32,7 @@ var kinds = []kind{
 	{name: "postgres"},
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
+	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -117,6 +118,7 @@ type Destination struct {
 	Postgres *postgres.Config `yaml:"postgres"`
 	Webhook  *webhook.Config  `yaml:"webhook"`
 	JSONL    *jsonl.Config    `yaml:"jsonl"`
+	Odoo     *odoo.Config     `yaml:"odoo"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

@@ -6,6 +6,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -28,6 +29,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 		cfg := *c.Webhook
 		w, err = webhook.New(cfg, s.Workers)
 		return w, identityOf(c, cfg.URL), err
+	case c.Odoo != nil:
+		w, err = odoo.New(*c.Odoo, s)
+		return w, identityOf(c, c.Odoo.URL), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

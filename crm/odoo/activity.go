@@ -1,0 +1,334 @@
+package odoo
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+const (
+	// longText bounds a message, in characters: Odoo has no limit, a browser has.
+	longText = 100_000
+	longLine = 200
+	callType = "mail.mail_activity_data_call"
+)
+
+// title says in one line what came of the call, and when it was: Odoo dates what was done today.
+func (at *place) title() string {
+	t := text.Title(at.e, longLine)
+	when := at.e.Call.StartedAt
+	if when.IsZero() {
+		when = at.e.Call.EndedAt
+	}
+	if when.IsZero() {
+		return t
+	}
+	return t + ", " + at.w.s.In(when).Format("2006-01-02 15:04")
+}
+
+// callMark and taskMark are lines by which what was made for a call is recognised in its text.
+func callMark(call string) string { return "VInfer call: " + call }
+func taskMark(call string) string { return "Follow-up of the VInfer call " + call }
+
+// activity logs the call: an activity of the type call is scheduled and then marked as done, with what is to be said. That
+// leaves a message in the chatter, which is what people read. Before version 18 the activity itself is deleted then.
+func (at *place) activity(ctx context.Context) error {
+	call, mark := at.e.Call.ID, callMark(at.e.Call.ID)
+	fresh := false
+	id, err := step.Do(ctx, at.p, step.Step{
+		Ref: "activity" + at.suffix,
+		Look: func(ctx context.Context) (string, error) {
+			found, err := at.activities(ctx, call, mark)
+			if err != nil || len(found) > 0 {
+				return first(found), err
+			}
+			if at.w.odoo.majorVersion() >= 18 {
+				return "", nil
+			}
+			message, err := at.message(ctx, mark)
+			if err != nil || message == 0 {
+				return "", err
+			}
+			return doneBefore, nil
+		},
+		Create: func(ctx context.Context) (string, error) {
+			day := at.w.s.In(cmp.Or(at.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
+			id, err := at.schedule(ctx, named{"date_deadline": day, "summary": at.title(), "note": text.HTML(mark)}, call, at.w.s.Owner)
+			fresh = err == nil
+			return id, err
+		},
+	})
+	if err != nil || id == "" {
+		return err
+	}
+	body := text.NewBody(at.e)
+	s := step.Step{
+		Ref: "message" + at.suffix, Content: []string{at.title(), body.String()},
+		Look: func(ctx context.Context) (string, error) {
+			if fresh { // nobody can have marked it as done yet
+				fresh = false
+				return "", nil
+			}
+			message, err := at.message(ctx, mark)
+			if err != nil || message == 0 {
+				return "", err
+			}
+			return strconv.FormatInt(message, 10), nil
+		},
+		Create: func(ctx context.Context) (string, error) { return at.done(ctx, id, body) },
+	}
+	if at.e.Event != crm.TranscriptReady {
+		s.Update = func(ctx context.Context, message string) error { return at.rewrite(ctx, message, body) }
+	}
+	_, err = step.Do(ctx, at.p, s)
+	return err
+}
+
+// doneBefore is the ref of an activity that was marked as done, and thereby deleted, by an attempt whose refs were lost.
+const doneBefore = "done"
+
+func first(found []string) string {
+	if len(found) == 0 {
+		return ""
+	}
+	return found[0]
+}
+
+// done marks an activity as done, with the call's text as its feedback, and returns the id of the message that this leaves.
+func (at *place) done(ctx context.Context, id string, body text.Body) (string, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return "deleted:" + id, nil //nolint:nilerr // it was done before, and somebody has deleted its message
+	}
+	var result json.RawMessage
+	args := named{"feedback": strings.ReplaceAll(body.Within(longText), "\r\n", "\n")}
+	err = at.w.odoo.call(ctx, "mail.activity", "action_feedback", []int64{n}, args, &result)
+	if errors.Is(err, step.ErrGone) {
+		at.p.Warn("activity %s was deleted in Odoo before it was marked as done; it is not made again", id)
+		return "deleted:" + id, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if message := firstID(result); message != "" {
+		return message, nil
+	}
+	message, err := at.message(ctx, callMark(at.e.Call.ID)) // some versions do not tell
+	if err != nil {
+		return "", err
+	}
+	return strconv.FormatInt(message, 10), nil
+}
+
+// rewrite lays the call's text over that of its message.
+func (at *place) rewrite(ctx context.Context, message string, body text.Body) error {
+	id, err := strconv.ParseInt(message, 10, 64)
+	if err != nil {
+		return step.ErrGone
+	}
+	rows, err := at.w.odoo.find(ctx, "mail.message", []any{[]any{"id", "=", id}}, []string{"body"}, 1)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return step.ErrGone
+	}
+	held := text.Plain(rows[0].text("body"))
+	merged := body.Over(held)
+	// What stands before is Odoo's or our own heading, which is written anew with the outcome.
+	merged.Before = ""
+	title := at.title()
+	if at.e.Call.Disposition == "" && at.e.Call.RawDisposition == "" || at.e.Call.Duration == nil {
+		if old := heading(held); old != "" {
+			title = old // a bare revision knows less than what stands there
+		}
+	}
+	html := "<p><b>" + text.HTML(title) + "</b></p><p>" + text.HTML(merged.Within(longText)) + "</p>"
+	return at.w.odoo.call(ctx, "mail.message", "write", []int64{id}, named{"vals": named{"body": html}}, nil)
+}
+
+// heading returns our title in the text of a message.
+func heading(held string) string {
+	for line := range strings.Lines(held) {
+		if at := strings.Index(line, "AI call"); at >= 0 {
+			return strings.TrimSpace(line[at:])
+		}
+	}
+	return ""
+}
+
+// message returns the first message at the contact with that line in it.
+func (at *place) message(ctx context.Context, line string) (int64, error) {
+	rows, err := at.w.odoo.find(ctx, "mail.message", []any{
+		[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", text.HTML(line)},
+	}, []string{"body"}, enough)
+	for _, r := range rows {
+		if hasLine(text.Plain(r.text("body")), line) {
+			return r.id(), nil
+		}
+	}
+	return 0, err
+}
+
+// task schedules the follow-up, once.
+func (at *place) task(ctx context.Context) error {
+	call, t := at.e.Call.ID, at.e.Task
+	due := at.w.s.In(t.Due)
+	note := text.HTML("Due at " + due.Format("15:04 MST on 2006-01-02") + "\n" + taskMark(call))
+	values := named{"date_deadline": due.Format(time.DateOnly), "summary": text.Line(t.Title, longLine), "note": note}
+	owner := cmp.Or(t.Owner, at.contact.Owner, at.w.s.Owner)
+	s := step.Step{
+		Ref: "task" + at.suffix, Content: []any{values, owner},
+		Look: func(ctx context.Context) (string, error) {
+			found, err := at.activities(ctx, "task-"+call, taskMark(call))
+			return first(found), err
+		},
+		Create: func(ctx context.Context) (string, error) { return at.schedule(ctx, values, "task-"+call, owner) },
+	}
+	if at.e.Event != crm.TranscriptReady {
+		s.Update = func(ctx context.Context, id string) error {
+			n, _ := strconv.ParseInt(id, 10, 64)
+			fields, err := at.w.shownOfActivity(ctx)
+			if err != nil {
+				return err
+			}
+			rows, err := at.w.odoo.find(ctx, "mail.activity", []any{[]any{"id", "=", n}}, fields, 1)
+			switch {
+			case err != nil:
+				return err
+			case len(rows) == 0:
+				return step.ErrGone // done (before version 18) or deleted
+			case !isOpen(rows[0]):
+				return nil
+			}
+			return at.w.odoo.call(ctx, "mail.activity", "write", []int64{n}, named{"vals": values}, nil)
+		}
+	}
+	_, err := step.Do(ctx, at.p, s)
+	return err
+}
+
+// note puts the transcript into the contact's chatter.
+func (at *place) note(ctx context.Context) error {
+	if !text.HasNote(at.e) {
+		return nil
+	}
+	note := text.Note(at.e, longText)
+	head := text.NoteHead(at.e.Call.ID)
+	_, err := step.Do(ctx, at.p, step.Step{
+		Ref: "note" + at.suffix, Content: note,
+		Look: func(ctx context.Context) (string, error) {
+			rows, err := at.w.odoo.find(ctx, "mail.message", []any{
+				[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", text.HTML(head)},
+			}, []string{"body"}, enough)
+			for _, r := range rows {
+				if strings.HasPrefix(strings.TrimSpace(text.Plain(r.text("body"))), head) {
+					return strconv.FormatInt(r.id(), 10), nil
+				}
+			}
+			return "", err
+		},
+		Create: func(ctx context.Context) (string, error) {
+			args := named{"body": "<p>" + text.HTML(note) + "</p>", "message_type": "comment", "subtype_xmlid": "mail.mt_note"}
+			if at.w.odoo.majorVersion() >= 17 { // before, every body was HTML
+				args["body_is_html"] = true
+			}
+			var result json.RawMessage
+			if err := at.w.odoo.call(ctx, at.model, "message_post", []int64{at.id}, args, &result); err != nil {
+				return "", err
+			}
+			return firstID(result), nil
+		},
+	})
+	return err
+}
+
+// activities returns the activities at the contact that were made for a call: those with the key in our field or the mark in their note.
+func (at *place) activities(ctx context.Context, key, mark string) (found []string, err error) {
+	fields, err := at.w.shownOfActivity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := fields[len(fields)-1]
+	domain := []any{[]any{"res_model", "=", at.model}, []any{"res_id", "=", at.id}}
+	if own != "note" {
+		domain = append(domain, "|", []any{own, "=", key})
+	}
+	rows, err := at.w.odoo.find(ctx, "mail.activity", append(domain, []any{"note", "ilike", text.HTML(mark)}), fields, enough)
+	for _, r := range rows {
+		if r.text(own) == key || hasLine(text.Plain(r.text("note")), mark) {
+			found = append(found, strconv.FormatInt(r.id(), 10))
+		}
+	}
+	return found, err
+}
+
+// shownOfActivity are the fields to read of an activity; the last is ours, or note where setup has not made it.
+func (w *Writer) shownOfActivity(ctx context.Context) ([]string, error) {
+	own := w.s.Field("call_id", Fields["call_id"])
+	has, err := w.odoo.fields(ctx, "mail.activity", own, "active", "date_done")
+	if err != nil {
+		return nil, err
+	}
+	fields := []string{"summary"}
+	for _, f := range []string{"active", "date_done", "note", own} {
+		if has[f] || f == "note" {
+			fields = append(fields, f)
+		}
+	}
+	return fields, nil
+}
+
+// isOpen tells whether an activity is still to be done. Where there is no such field, one that is done is deleted.
+func isOpen(r row) bool {
+	active, known := r["active"].(bool)
+	return (!known || active) && r.text("date_done") == ""
+}
+
+// schedule makes an activity and returns its id.
+func (at *place) schedule(ctx context.Context, values named, key, owner string) (string, error) {
+	args := named{"act_type_xmlid": callType}
+	for k, v := range values {
+		args[k] = v
+	}
+	if owner != "" {
+		id, err := at.w.user(ctx, owner)
+		if err != nil {
+			return "", err
+		}
+		args["user_id"] = id
+	}
+	fields, err := at.w.shownOfActivity(ctx)
+	if err != nil {
+		return "", err
+	}
+	if own := fields[len(fields)-1]; own != "note" {
+		args[own] = key
+	}
+	var result json.RawMessage
+	if err := at.w.odoo.call(ctx, at.model, "activity_schedule", []int64{at.id}, args, &result); err != nil {
+		return "", err
+	}
+	return firstID(result), nil
+}
+
+// firstID reads an id, alone or in a list; empty: there is none.
+func firstID(raw json.RawMessage) string {
+	var one int64
+	var many []int64
+	switch {
+	case json.Unmarshal(raw, &one) == nil && one != 0:
+		return strconv.FormatInt(one, 10)
+	case json.Unmarshal(raw, &many) == nil && len(many) > 0:
+		return strconv.FormatInt(many[0], 10)
+	}
+	return ""
+}

@@ -1,0 +1,138 @@
+package odoo
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+)
+
+// Writer writes to one database of Odoo.
+type Writer struct {
+	s      crm.Settings
+	odoo   *server
+	book   *people.Book
+	names  *names // of stages and lost reasons
+	logins *names // of users
+
+	mu   sync.Mutex
+	told map[string]time.Time
+}
+
+var (
+	_ crm.Writer      = (*Writer)(nil)
+	_ crm.Checker     = (*Writer)(nil)
+	_ crm.Finder      = (*Writer)(nil)
+	_ crm.Provisioner = (*Writer)(nil)
+)
+
+// New returns a Writer. It sends nothing yet.
+func New(cfg Config, s crm.Settings) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	base, err := httpx.Origin("url", cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpx.New(base, cfg.Config, s.Workers, cfg.APIKey.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	odoo := &server{cfg: cfg, client: client}
+	return &Writer{
+		s: s, odoo: odoo, book: people.NewBook(s, 0),
+		names: &names{odoo: odoo, field: "name"}, logins: &names{odoo: odoo, field: "login"},
+		told: map[string]time.Time{},
+	}, nil
+}
+
+// Close closes the idle connections.
+func (w *Writer) Close() error { return w.odoo.client.Close() }
+
+// Write finds or makes the lead, gives it its status, and puts the call, the follow-up and the transcript into its chatter.
+func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.Call.ID == "" {
+		return crm.Rejected(errors.New("the call has no id"), "mail.activity")
+	}
+	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		if p.Refs[people.Ref] != "" {
+			return nil // deleted by a person; there is nothing left that the call could stand at
+		}
+		return crm.Skipped("the call has no number of a contact, and in Odoo a call stands at a contact")
+	}
+	for i, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r}
+		at.model, at.id = target(r.ID)
+		if i > 0 {
+			at.suffix = "@" + r.ID
+		}
+		if err := at.write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once tells whether something is to be reported: the first time, and again a day later.
+func (w *Writer) once(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at, ok := w.told[what]; ok && time.Since(at) < 24*time.Hour {
+		return false
+	}
+	w.told[what] = time.Now()
+	return true
+}
+
+// place is one contact to which an entry is written.
+type place struct {
+	w       *Writer
+	e       *crm.Entry
+	p       *crm.Progress
+	contact people.Record
+	model   string
+	id      int64
+	suffix  string // of the refs, where there are several contacts
+}
+
+func (at *place) write(ctx context.Context) error {
+	if at.e.Event != crm.TranscriptReady {
+		if err := at.w.touch(ctx, at.e, at.contact, at.p); err != nil {
+			return err
+		}
+	}
+	if !at.e.NoActivity {
+		if err := at.activity(ctx); err != nil {
+			return err
+		}
+	}
+	if at.e.Task != nil {
+		if err := at.task(ctx); err != nil {
+			return err
+		}
+	}
+	return at.note(ctx)
+}
+
+// hasLine tells whether one of the lines of s is line.
+func hasLine(s, line string) bool {
+	for l := range strings.Lines(s) {
+		if strings.TrimSpace(l) == line {
+			return true
+		}
+	}
+	return false
+}
