@@ -5,6 +5,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,6 +42,7 @@ func TestBad(t *testing.T) {
 			}
 			got := strings.ReplaceAll(err.Error(), filepath.Dir(here), "DIR") + "\n"
 			got = strings.ReplaceAll(got, "testdata/bad/", "")
+			got = strings.ReplaceAll(got, versionKinds(), "this version has KINDS")
 			if strings.Contains(got, "do_not_show") || strings.Contains(got, "sk_live") {
 				t.Errorf("a secret is shown:\n%s", got)
 			}
@@ -60,5 +63,21 @@ func TestBad(t *testing.T) {
 				t.Errorf("got:\n%swant:\n%s", got, expected)
 			}
 		})
+	}
+}
+
+// TestKindsAreToldOf looks for every kind that a destination can have in what is said to who names none.
+func TestKindsAreToldOf(t *testing.T) {
+	var want []string
+	for _, f := range fieldsOf(reflect.TypeFor[Destination]()) {
+		if f.typ.Kind() == reflect.Pointer {
+			want = append(want, f.key)
+		}
+	}
+	got := kindNames()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || !strings.HasSuffix(versionKinds(), strings.Join(kindNames(), ", ")) {
+		t.Errorf("kinds has %q, Destination %q", got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -33,6 +34,7 @@ var kinds = []kind{
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
+	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
 }
 
 var (

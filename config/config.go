@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
@@ -119,6 +120,8 @@ type Destination struct {
 	Webhook  *webhook.Config  `yaml:"webhook"`
 	JSONL    *jsonl.Config    `yaml:"jsonl"`
 	Odoo     *odoo.Config     `yaml:"odoo"`
+
+	EspoCRM *espocrm.Config `yaml:"espocrm"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
@@ -32,6 +33,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.Odoo != nil:
 		w, err = odoo.New(*c.Odoo, s)
 		return w, identityOf(c, c.Odoo.URL), err
+	case c.EspoCRM != nil:
+		w, err = espocrm.New(*c.EspoCRM, s)
+		return w, identityOf(c, c.EspoCRM.URL), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

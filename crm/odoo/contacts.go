@@ -193,7 +193,7 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 		}
 	}
 	var change statusChange
-	if status := w.book.Status(r, e); status != "" && model == leads {
+	if status := w.book.Status(r, e, p); status != "" && model == leads {
 		var err error
 		if change, err = w.stage(ctx, status); err != nil {
 			return err

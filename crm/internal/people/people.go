@@ -21,6 +21,9 @@ import (
 // Ref is the name under which the refs keep the contact's id; several are joined by commas.
 const Ref = "contact"
 
+// status is the ref that holds the lead status that the call has set.
+const status = "status"
+
 // tried is the ref that holds when a contact was last asked to be made, where the search lags.
 const tried = "contact.tried"
 
@@ -46,7 +49,7 @@ type Directory interface {
 	Search(ctx context.Context, n phone.Number) ([]Record, error)
 	// Read returns the record as it is now; false: it is not there any more.
 	Read(ctx context.Context, id string) (Record, bool, error)
-	// Create makes the contact of a call, with its status. A CRM that answers that there is one already returns that one.
+	// Create makes the contact of a call, with its status if SetStatus holds, and with DoNotCall. A CRM that answers that there is one already returns that one.
 	Create(ctx context.Context, e *crm.Entry, n phone.Number) (Record, error)
 }
 
@@ -129,12 +132,20 @@ func (b *Book) Find(ctx context.Context, d Directory, c crm.Contact) (crm.Match,
 	return m, nil
 }
 
-// Status returns the lead status that the entry gives to a record; empty: leave the one that it has.
-func (b *Book) Status(r Record, e *crm.Entry) string {
-	if !e.SetStatus || e.Status == r.Status || r.Superseded || r.Status != "" && b.s.Protects(r.Status) {
+// Status returns the lead status that the entry gives to a record; empty: leave the one that it has. What this call has
+// already set is not set again, as people may have moved on since: when all its records are written, call Wrote.
+func (b *Book) Status(r Record, e *crm.Entry, p *crm.Progress) string {
+	if !e.SetStatus || e.Status == r.Status || e.Status == p.Refs[status] || r.Superseded || r.Status != "" && b.s.Protects(r.Status) {
 		return ""
 	}
 	return e.Status
+}
+
+// Wrote notes that the entry's status has been given to the call's contacts.
+func Wrote(e *crm.Entry, p *crm.Progress) {
+	if e.SetStatus && e.Status != "" && p.Refs[Ref] != "" {
+		p.Refs[status] = e.Status
+	}
 }
 
 // NewName returns the name that a record lacks and the call has; empty: leave the one that it has. A record without a

@@ -230,6 +230,28 @@ func TestKnownContact(t *testing.T) {
 	}
 }
 
+// What a call has set once it does not set again: people may have moved on.
+func TestStatusIsSetOnce(t *testing.T) {
+	b := people.NewBook(crm.Settings{}, 0)
+	e := crmtest.Completed(1)
+	p := crm.NewProgress(crm.Refs{"contact": "Lead/1"}, nil)
+	if got := b.Status(people.Record{Status: "New"}, &e, p); got != "Hot Lead" || len(p.Refs) != 1 {
+		t.Errorf("%q %q", got, p.Refs)
+	}
+	people.Wrote(&e, p)
+	if got := b.Status(people.Record{Status: "Customer"}, &e, p); got != "" {
+		t.Errorf("set again: %q", got)
+	}
+	e.Status = "Cold"
+	if got := b.Status(people.Record{Status: "Customer"}, &e, p); got != "Cold" {
+		t.Errorf("another: %q", got)
+	}
+	none := crm.NewProgress(nil, nil)
+	if people.Wrote(&e, none); len(none.Refs) != 0 {
+		t.Errorf("without a contact: %q", none.Refs)
+	}
+}
+
 func TestWhatIsWritten(t *testing.T) {
 	b := people.NewBook(crm.Settings{Protect: []string{"Customer "}}, 0)
 	e := crmtest.Completed(1)
@@ -246,7 +268,7 @@ func TestWhatIsWritten(t *testing.T) {
 		{people.Record{Status: "Converted", Superseded: true, Name: "x"}, true, "", ""},
 	} {
 		e.SetStatus = test.set
-		if s, n := b.Status(test.record, &e), b.NewName(test.record, &e); s != test.status || n != test.name {
+		if s, n := b.Status(test.record, &e, crm.NewProgress(nil, nil)), b.NewName(test.record, &e); s != test.status || n != test.name {
 			t.Errorf("%+v: status %q, name %q", test.record, s, n)
 		}
 	}

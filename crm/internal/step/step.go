@@ -32,6 +32,9 @@ type Step struct {
 	// Look returns the id of the record if an earlier attempt made it; empty: none. It asks for the call's id, never an index
 	// that lags. nil: the CRM has no means, or Create has its own (an upsert by key).
 	Look func(ctx context.Context) (id string, err error)
+	// Fresh says that no earlier attempt can have made the record, as the step before it was made just now: Look is asked only
+	// after a failed Create.
+	Fresh bool
 	// Create makes the record and returns its id.
 	Create func(ctx context.Context) (id string, err error)
 	// Update brings a record up to date without emptying a field that Content lacks. nil: it is never changed once it is there.
@@ -45,7 +48,7 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 		return "", nil
 	}
 	sum := fingerprint(s.Content)
-	if known == "" && s.Look != nil {
+	if known == "" && s.Look != nil && !s.Fresh {
 		if known, err = s.Look(ctx); err != nil {
 			return "", err
 		}

@@ -92,6 +92,21 @@ func TestDeletedByAPerson(t *testing.T) {
 	}
 }
 
+func TestFresh(t *testing.T) {
+	for _, lost := range []error{nil, io.ErrUnexpectedEOF} {
+		s := &shelf{lost: lost}
+		st := s.step("one")
+		st.Fresh = true
+		want := "create "
+		if lost != nil {
+			want = "create look update "
+		}
+		if id, err := step.Do(t.Context(), crm.NewProgress(nil, nil), st); id != "7" || err != nil || s.log != want {
+			t.Errorf("%v: %q %v %q", lost, id, err, s.log)
+		}
+	}
+}
+
 func TestFailuresAreReturned(t *testing.T) {
 	fails := func(context.Context) (string, error) { return "", io.ErrClosedPipe }
 	nothing := func(context.Context) (string, error) { return "", nil }

@@ -1,0 +1,239 @@
+package espocrm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+// Check asks who the API user is, what its role allows, and whether the lead statuses, the fields and the owner are there.
+func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
+	host := w.api.base.Host
+	var who struct {
+		User object `json:"user"`
+		ACL  struct {
+			Table                map[string]any `json:"table"`
+			AssignmentPermission string         `json:"assignmentPermission"`
+		} `json:"acl"`
+	}
+	if err := w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &who); err != nil {
+		switch {
+		case statusOf(err) == 0:
+			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see url, ca_file, proxy and the firewall"}}
+		case statusOf(err) == http.StatusUnauthorized:
+			return []crm.Finding{{Subject: "key", Err: err, Detail: "copy the API key of an active user under Administration > API Users; its authentication must be " + w.method()}}
+		}
+		return []crm.Finding{{Subject: "key", Err: err, Detail: "is url the address of an EspoCRM site?"}}
+	}
+	name := who.User.text("userName")
+	if who.User.text("id") == "" {
+		return []crm.Finding{{Subject: "key", Err: fmt.Errorf("%s answers, but not as EspoCRM does", host), Detail: "is url the address of an EspoCRM site?"}}
+	}
+	found := []crm.Finding{{Subject: "key", Detail: fmt.Sprintf("%s accepts user %s, %s, by %s", host, name, who.User.text("type"), w.method())}}
+	if w.api.base.Scheme == "http" {
+		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the key, names and numbers cross the network readably"})
+	}
+	found = append(found, role(who.ACL.Table, who.User.text("type"), w.s))
+	if who.ACL.AssignmentPermission == "no" && who.User.text("type") != "admin" {
+		found = append(found, crm.Finding{
+			Subject: "assignment", Err: errors.New("the API user may assign records to nobody but itself"),
+			Detail: "set Assignment Permission of its role to all, or team",
+		})
+	}
+	return append(append(append(found, w.checkStatuses(ctx, statuses)), w.checkFields(ctx)...), w.checkOwner(ctx)...)
+}
+
+func (w *Writer) method() string {
+	if w.hmac {
+		return "HMAC"
+	}
+	return "API key"
+}
+
+// needs are the rights that a role must give, by entity type.
+var needs = []struct {
+	entity  string
+	actions []string
+}{
+	{lead, []string{"create", "read", "edit", "stream"}},
+	{contact, []string{"read", "edit", "stream"}},
+	{"Call", []string{"create", "read", "edit"}},
+	{"Task", []string{"create", "read", "edit"}},
+	{"Note", []string{"create"}},
+	{"User", []string{"read"}},
+}
+
+// role looks whether the API user's rights suffice.
+func role(table map[string]any, userType string, s crm.Settings) crm.Finding {
+	f := crm.Finding{Subject: "role", Detail: "it may do all that is needed"}
+	if userType == "admin" {
+		return f
+	}
+	var lacking []string
+	for _, n := range needs {
+		rights, _ := table[n.entity].(map[string]any)
+		for _, action := range n.actions {
+			if action == "create" && n.entity == lead && s.OnMissing != "" && s.OnMissing != crm.MissingCreate {
+				continue
+			}
+			level, _ := rights[action].(string)
+			// A level below "all" is the operator's choice: the others' records are then not seen.
+			if level == "" || level == "no" {
+				lacking = append(lacking, n.entity+" "+action)
+			}
+		}
+	}
+	if len(lacking) > 0 {
+		f.Err = errors.New("the role of the API user lacks: " + strings.Join(lacking, ", "))
+		f.Detail = "grant it under Administration > Roles"
+	}
+	return f
+}
+
+// statuses returns the values that the status field of an entity type takes; none: any.
+func (w *Writer) statuses(ctx context.Context, entity string) ([]string, error) {
+	v, err := w.api.metadata(ctx, "entityDefs."+entity+".fields."+w.statusField(entity)+".options")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	list, _ := v.([]any)
+	for _, o := range list {
+		if s, ok := o.(string); ok && s != "" {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (w *Writer) checkStatuses(ctx context.Context, wanted []string) crm.Finding {
+	f := crm.Finding{Subject: "lead statuses"}
+	valid, err := w.statuses(ctx, lead)
+	if err != nil {
+		f.Err = err
+		return f
+	}
+	if len(valid) == 0 {
+		f.Detail = "Lead." + w.statusField(lead) + " takes any"
+		return f
+	}
+	list := strings.Join(valid, ", ")
+	for subject, all := range map[string][]string{"the mapping sets": wanted, "protect names": w.s.Protect} {
+		unknown := slices.DeleteFunc(slices.Clone(all), func(s string) bool {
+			return slices.ContainsFunc(valid, func(v string) bool {
+				return v == s || subject == "protect names" && strings.EqualFold(strings.TrimSpace(s), v)
+			})
+		})
+		if len(unknown) > 0 {
+			f.Err = errors.Join(f.Err, fmt.Errorf("%s %q, which Lead.%s does not take", subject, unknown, w.statusField(lead)))
+		}
+	}
+	f.Detail = "valid: " + list
+	return f
+}
+
+// custom returns the fields that must be there, as "Call.cVinferCallId".
+func (w *Writer) custom() []string {
+	all := []string{"Call." + w.callField(), "Task." + w.callField(), lead + "." + w.statusField(lead), lead + "." + w.s.Field(fieldDoNotCall, "doNotCall")}
+	if f := w.statusField(contact); f != "" {
+		all = append(all, contact+"."+f)
+	}
+	for _, ours := range slices.Sorted(maps.Keys(w.s.Fields)) {
+		if Fields[ours] == "" && ours != fieldContactStatus {
+			all = append(all, "Call."+w.s.Fields[ours])
+		}
+	}
+	return all
+}
+
+func (w *Writer) checkFields(ctx context.Context) (found []crm.Finding) {
+	for _, name := range w.custom() {
+		f := crm.Finding{Subject: "field " + name, Detail: "is there"}
+		def, err := w.define(ctx, name)
+		switch {
+		case err != nil:
+			f.Err, f.Detail = err, ""
+		case def == nil:
+			f.Err, f.Detail = errors.New("it is not there: what is written to it would be dropped without a word"), "run vinfer-sync setup, or see fields"
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// define returns the definition of a field named as "Call.cVinferCallId"; nil: there is none.
+func (w *Writer) define(ctx context.Context, name string) (any, error) {
+	entity, field, _ := strings.Cut(name, ".")
+	return w.api.metadata(ctx, "entityDefs."+entity+".fields."+field)
+}
+
+func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
+	if w.s.Owner == "" {
+		return nil
+	}
+	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
+	id, err := w.owner(ctx, w.s.Owner)
+	if err == nil && id == "" {
+		err = errors.New("there is no such user, or the API user's role may not read users")
+	}
+	f.Err = err
+	return []crm.Finding{f}
+}
+
+// Provision makes the custom fields that keep the call's id on Call and Task, and has the site rebuild its tables.
+func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, error) {
+	var changes []crm.Change
+	made := false
+	for _, entity := range []string{"Call", "Task"} {
+		name := entity + "." + w.callField()
+		def, err := w.define(ctx, name)
+		if err != nil {
+			return changes, err
+		}
+		if def != nil {
+			continue
+		}
+		base, able := baseName(w.callField())
+		change := crm.Change{Subject: "field " + name, Detail: fmt.Sprintf("varchar of 100 characters, label %q", label)}
+		switch {
+		case !able:
+			change.Detail = fmt.Sprintf("make a field of type Varchar on %s by hand under Administration > Entity Manager; custom fields begin with c and a capital letter", entity)
+		case w.admin == nil:
+			change.Detail = fmt.Sprintf("an API user cannot make fields: set admin_user and admin_password and run setup again, or as an administrator: "+
+				"Administration > Entity Manager > %s > Fields > Add Field > Varchar, name %s, label %q, max length 100, save; then Administration > Rebuild", entity, base, label)
+		case !dryRun:
+			body := object{"type": "varchar", "name": base, "label": label, "maxLength": 100, "required": false, "audited": false}
+			if err := w.admin.call(ctx, http.MethodPost, "Admin/fieldManager/"+entity, nil, body, nil, nil); err != nil {
+				// It may be there all the same: the answer was lost, or somebody else was faster.
+				if def, again := w.define(ctx, name); again != nil || def == nil {
+					return append(changes, change), err
+				}
+			}
+			change.Done, made = true, true
+		}
+		changes = append(changes, change)
+	}
+	if made {
+		err := w.admin.call(ctx, http.MethodPost, "Admin/rebuild", nil, object{}, nil, nil)
+		return append(changes, crm.Change{Subject: "rebuild", Done: err == nil, Detail: "the site's tables"}), err
+	}
+	return changes, nil
+}
+
+const label = "VInfer call ID"
+
+// baseName returns the name to make a custom field by: EspoCRM puts a c in front of it.
+func baseName(attribute string) (string, bool) {
+	rest, ok := strings.CutPrefix(attribute, "c")
+	if !ok || rest == "" || !unicode.IsUpper(rune(rest[0])) {
+		return "", false
+	}
+	return strings.ToLower(rest[:1]) + rest[1:], true
+}
