@@ -12,7 +12,7 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-external race lint fmt fuzz bench check-units install uninstall clean
+.PHONY: help build demo test test-external race lint fmt fuzz bench check-units check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ check-units: build ## check the systemd units and their sandbox (needs systemd's
 	systemd-analyze verify --man=no --recursive-errors=no "$$dir/vinfer-sync.service" "$$dir/vinfer-sync@sales.service" > "$$dir/report" 2>&1 || { cat "$$dir/report"; exit 1; }; \
 	if [ -s "$$dir/report" ]; then cat "$$dir/report"; exit 1; fi; \
 	systemd-sysusers --dry-run '$(CURDIR)/systemd/vinfer-sync.sysusers'
+
+check-rules: ## check and test the alerting rules in contrib (needs promtool)
+	promtool check rules contrib/prometheus-rules.yaml
+	promtool test rules contrib/prometheus-rules_test.yaml
 
 $(BIN):
 	$(MAKE) build

@@ -58,9 +58,10 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{"cmd/", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}},
+	{"cmd/", []string{"admin", "alert", "config", "crm", "internal/", "store", "sync", "vinfer"}},
 	{"bench", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}}, // measures the whole
-	{"admin", []string{"internal/", "store", "sync", "vinfer", "crm"}},
+	{"alert", []string{"internal/", "=store", "=sync"}},
+	{"admin", []string{"alert", "internal/", "store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
 	{"store", []string{"=store", "internal/"}},

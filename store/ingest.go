@@ -161,6 +161,7 @@ func (in *intake) row(r *Row) error {
 func (in *intake) unknown(r *Row, when time.Time, awaited bool) error {
 	rec := &ledgerRec{seen: in.at, when: when, rev: 1, fields: slices.Clone(r.Fields)}
 	in.out.New++
+	in.out.NewIDs = append(in.out.NewIDs, r.ID)
 	// The second of the mark itself was not over when it was read.
 	if in.p.Backfill == 0 && in.p.Stream != FollowStream && !awaited && when.Before(in.mark) {
 		if err := in.late(r.ID, when); err != nil {

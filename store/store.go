@@ -110,6 +110,7 @@ type Ingested struct {
 	Queued  int      // jobs made or brought up to date
 	Late    int      // new ids whose When lies behind the watermark, unless a backfill brought them
 	Fresh   []string // destinations that got jobs
+	NewIDs  []string // the ids never seen before
 }
 
 // Kind of a job.

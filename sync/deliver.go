@@ -30,7 +30,10 @@ func (c *courier) worker(ctx context.Context, slot int) {
 		}
 		job := c.claim(ctx, slot, ref)
 		for job != nil {
-			job = c.settle(ctx, slot, job, c.deliver(job))
+			began := time.Now()
+			o := c.deliver(job)
+			c.observe(job, o, time.Since(began))
+			job = c.settle(ctx, slot, job, o)
 		}
 	}
 }

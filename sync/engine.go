@@ -86,6 +86,8 @@ type Engine struct {
 	probed   atomic.Pointer[vinfer.Bounds]
 	extended extent
 	clock    serverClock
+	observer Observer                         // nil: nobody
+	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
 
 	watcher *watcher
 	life    context.Context         // ends when the engine does

@@ -200,6 +200,7 @@ func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
 	if err != nil {
 		return got, err
 	}
+	e.observeNew(p, got)
 	if p.Close != nil {
 		for _, c := range e.order {
 			if p.Backfill != 0 {

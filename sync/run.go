@@ -66,6 +66,9 @@ func (e *Engine) pollAndRecord(ctx context.Context, deliveredBefore int64) (read
 	if err != nil && ctx.Err() != nil {
 		return got, took, err
 	}
+	if e.observer != nil {
+		e.observer.Polled(Polled{Took: took, Fetched: got.fetched, Err: err})
+	}
 	delivered, _ := e.counts()
 	if rerr := e.record(at, got, delivered-deliveredBefore, err); err == nil {
 		err = rerr
@@ -197,7 +200,8 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
 	var was runState
 	run := func() { was = e.scheduled(ctx, was) }
-	if _, err := schedule.AddFunc(e.o.Schedule, run); err != nil {
+	polls, err := schedule.AddFunc(e.o.Schedule, run)
+	if err != nil {
 		return fmt.Errorf("schedule %q: %w", e.o.Schedule, err)
 	}
 	if _, err := schedule.AddFunc("@every 1h", func() { e.prune(ctx) }); err != nil {
@@ -212,6 +216,8 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	// The schedule's first run is an interval away; a sysadmin who starts the service wants to see it work.
 	run()
 	schedule.Start()
+	next := func() time.Time { return schedule.Entry(polls).Next }
+	e.next.Store(&next)
 	<-ctx.Done()
 	stopped := schedule.Stop()
 	if errors.Is(context.Cause(ctx), ErrStopped) {

@@ -37,7 +37,20 @@ type Status struct {
 	AuditedUntil string           `json:"audited_until"` // RFC 3339, empty before the first audit
 	Destinations []DestStatus     `json:"destinations"`
 	Backfills    []BackfillStatus `json:"backfills"`
+	LastSuccess  string           `json:"last_success"` // RFC 3339: the last run without an error
+	NextRun      string           `json:"next_run"`     // RFC 3339; empty: no daemon, or it polls now
+	ClockSkew    float64          `json:"clock_skew_seconds"`
+	Alerts       []Alert          `json:"alerts"`       // what needs an operator, as the daemon sees it
 	ConfigError  string           `json:"config_error"` // why the daemon did not take up the configuration as it is now
+}
+
+// Alert is something that needs an operator.
+type Alert struct {
+	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead or disk
+	Destination string    `json:"destination"` // empty: it concerns none in particular
+	Message     string    `json:"message"`
+	Remedy      string    `json:"remedy"`
+	Since       time.Time `json:"since"`
 }
 
 // LastRun is the last poll.
@@ -95,6 +108,10 @@ func (e *Engine) Status() (Status, error) {
 	if p := e.param(); p != "" {
 		s.CursorParam = p
 	}
+	if next := e.next.Load(); next != nil {
+		s.NextRun = rfc3339((*next)())
+	}
+	s.ClockSkew = e.o.API.Skew().Seconds()
 	for i := range s.Destinations {
 		if c := e.dests[s.Destinations[i].Name]; c != nil && s.Destinations[i].State == "ok" {
 			if why := c.waitingFor(); why != "" {
@@ -115,7 +132,8 @@ func StatusOf(st store.Stats, name, version string) Status {
 			At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
 			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error,
 		},
-		Destinations: []DestStatus{}, Backfills: []BackfillStatus{},
+		LastSuccess:  rfc3339(st.LastSuccess),
+		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{},
 	}
 	if !st.Watermark.IsZero() {
 		s.LagSeconds = max(0, int64(time.Since(st.Watermark).Seconds()))

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
-	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 func runCommand(a *app) *cobra.Command {
@@ -78,26 +77,4 @@ func (s *service) watchdog(ctx context.Context) {
 		case <-t.C:
 		}
 	}
-}
-
-// notReady returns what keeps the service from doing its job.
-func notReady(e *engine.Engine) error {
-	if err := e.Stuck(); err != nil {
-		return err
-	}
-	s, err := e.Status()
-	switch {
-	case err != nil:
-		return err
-	case s.LastRun.At == "":
-		return errors.New("no poll has ended yet")
-	case s.LastRun.Error != "":
-		return fmt.Errorf("the last poll failed: %s", s.LastRun.Error)
-	}
-	for _, d := range s.Destinations {
-		if d.State == "halted" {
-			return fmt.Errorf("destination %s is halted: %s", d.Name, d.Reason)
-		}
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vinfer-sync/vinfer-sync/admin"
+	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
@@ -35,21 +36,33 @@ type service struct {
 	fault string        // of the configuration that was not taken up; empty: the file's is in use
 
 	socket *admin.Server
+	web    *admin.Web
 	ended  chan struct{} // closed when no pipeline will run any more
+
+	began   time.Time
+	metrics *admin.Metrics
+	alerts  *alert.Watch
+	program *alert.Program
 }
 
 func newService(p *pipeline, log *slog.Logger) *service {
-	s := &service{log: log, p: p, moved: make(chan struct{}), ended: make(chan struct{})}
+	s := &service{log: log, p: p, moved: make(chan struct{}), ended: make(chan struct{}), began: time.Now().UTC()}
+	s.program = alert.NewProgram(log)
+	s.alerts = alert.NewWatch(p.cfg.Name, p.store, log, s.program.Send)
+	s.metrics = admin.NewMetrics(p.cfg.Name, version, s.facts)
 	s.adopt(p)
 	return s
 }
 
 // adopt lets a pipeline know of the service that it runs in.
 func (s *service) adopt(p *pipeline) {
+	p.engine.Observe(s.metrics)
+	s.metrics.Configured(names(p.cfg))
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		st.ConfigError = s.fault
+		st.Alerts = s.alerts.Standing()
 	}
 	p.local.Successor = func(ctx context.Context) (*admin.Local, error) {
 		for {
@@ -94,17 +107,20 @@ func (s *service) run(ctx context.Context) error {
 	}
 	if cfg.Admin.Listen != "" {
 		alive := func() error { return s.current().engine.Stuck() }
-		h, err := admin.ServeHealth(cfg.Admin.Listen, alive, func() error { return notReady(s.current().engine) }, s.log)
+		web, err := admin.ServeWeb(admin.WebOptions{Listen: cfg.Admin.Listen, Alive: alive, Ready: s.notReady, Metrics: s.metrics, Log: s.log})
 		if err != nil {
-			s.log.Warn("health is not served", "error", err)
+			s.log.Warn("dashboard, metrics and health are not served", "error", err)
 		} else {
-			defer func() { _ = h.Close() }()
+			s.web = web
+			defer func() { _ = web.Close() }()
 		}
 	}
 	s.log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.Store.Bolt.Path, "destinations", len(p.dests))
 	watchCtx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	beside.Go(func() { s.watchdog(watchCtx) })
+	beside.Go(func() { s.watchAlerts(watchCtx) })
+	beside.Go(func() { s.program.Run(watchCtx, func() []string { return s.current().cfg.Alerts.Exec }) })
 	err := s.succession(ctx)
 	notify(daemon.SdNotifyStopping)
 	stop()
@@ -182,6 +198,7 @@ func (s *service) reload() *pipeline {
 	if err == nil {
 		next, err = s.assemble(cfg, "configuration reloaded")
 	}
+	s.metrics.Reloaded(err)
 	if err != nil {
 		s.log.Error("the configuration has faults and is not taken up; the one in use stays", "error", err,
 			"remedy", "mend it (vinfer-sync check --offline), then reload")
@@ -213,6 +230,8 @@ func (s *service) rotate() *pipeline {
 	}
 	if err != nil {
 		s.log.Debug("a secret's file was changed, and cannot be used", "error", err)
+	} else {
+		s.metrics.Reloaded(nil)
 	}
 	return next
 }

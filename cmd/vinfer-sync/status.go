@@ -73,6 +73,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 	}
 	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
 	row("awaited", "%d transcripts, %d calls in progress", s.Transcripts, s.Unfinished)
+	for _, a := range s.Alerts {
+		row("needs you", "%s, since %s; %s", a.Message, stamp(a.Since), a.Remedy)
+	}
 	if s.ConfigError != "" {
 		row("configuration", "NOT TAKEN UP, the one before is in use: %s", strings.ReplaceAll(s.ConfigError, "\n", "\n\t"))
 	}

@@ -1,0 +1,190 @@
+// Package alert finds what needs an operator, and tells of it once: when it begins and when it is over, in the log and by a program of
+// the operator's choice.
+package alert
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
+)
+
+// Kinds of alerts.
+const (
+	Lag    = "lag"    // calls are read, or arrive at a destination, too late
+	Runs   = "runs"   // no run has succeeded for a while
+	Clock  = "clock"  // this machine's clock and VInfer's differ
+	Halted = "halted" // a destination is halted
+	Dead   = "dead"   // calls were refused
+	Disk   = "disk"   // a disk is nearly full
+)
+
+// Kinds are all of them.
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk}
+
+const (
+	missedRuns = 5                // intervals without a successful run
+	maxSkew    = 30 * time.Second // as check has it
+)
+
+// Facts are what the rules look at. Times are UTC.
+type Facts struct {
+	Now     time.Time
+	Started time.Time // of the process: what was late before is its predecessor's
+	Stats   store.Stats
+	Oldest  map[string]time.Time // when the oldest call ended that a destination lacks
+	Skew    time.Duration        // VInfer's clock minus this machine's
+	Disks   []Space
+}
+
+// Space is the room on a disk.
+type Space struct {
+	Path        string
+	Free, Total uint64 // bytes
+}
+
+// Rules say what is too much.
+type Rules struct {
+	Lag  time.Duration                  // 0: lag is no reason
+	Next func(time.Time) time.Time      // when the schedule polls next after a time
+	Is   func(kind, dest string) bool   // whether an alert stands: what stands is over only when it is clearly over
+	Mend func(kind, dest string) string // what an operator does about it
+}
+
+// found is an alert, and how large its matter is: it is told again when that has doubled.
+type found struct {
+	engine.Alert
+	size   int
+	passes bool // it may be over the next moment: it counts when it is still there at the next look
+}
+
+// look returns what needs an operator.
+func (r Rules) look(f Facts) []found {
+	var all []found
+	add := func(kind, dest string, size int, format string, args ...any) {
+		a := engine.Alert{Alert: kind, Destination: dest, Message: mask.Phones(fmt.Sprintf(format, args...)), Since: f.Now}
+		if r.Mend != nil {
+			a.Remedy = r.Mend(kind, dest)
+		}
+		all = append(all, found{a, size, kind == Lag})
+	}
+	failing := r.failing(f)
+	if failing {
+		add(Runs, "", 1, "no run has succeeded since %s: %s", since(f), f.Stats.LastRun.Error)
+	}
+	if late := r.behind(f); late > 0 && !failing {
+		add(Lag, "", 1, "calls are read %s late: VInfer was last read up to %s", late.Round(time.Second), f.Stats.Watermark.UTC().Format(time.RFC3339))
+	}
+	if skew := f.Skew.Abs(); skew > r.easier(Clock, "", maxSkew) {
+		add(Clock, "", 1, "this machine's clock is %s off VInfer's", skew.Round(time.Second))
+	}
+	refused := f.Stats.Dead
+	for _, d := range f.Stats.Dests {
+		refused -= d.Dead
+		if d.Dead > 0 {
+			add(Dead, d.Name, d.Dead, "%s refused calls: dead letters %d", d.Name, d.Dead)
+		}
+		if d.Orphaned || d.Paused != "" {
+			continue
+		}
+		if d.Halted != "" {
+			add(Halted, d.Name, 1, "%s is halted, and its calls are kept: %s", d.Name, d.Halted)
+			continue
+		}
+		oldest := f.Oldest[d.Name]
+		if oldest.IsZero() || r.Lag <= 0 {
+			continue
+		}
+		if age := f.Now.Sub(later(oldest, f.Started)); age > r.easier(Lag, d.Name, r.Lag) {
+			add(Lag, d.Name, 1, "the oldest call that %s lacks ended %s ago%s", d.Name, f.Now.Sub(oldest).Round(time.Second), because(d))
+		}
+	}
+	if refused > 0 {
+		add(Dead, "", refused, "rows of VInfer's that could not be understood: dead letters %d", refused)
+	}
+	for _, s := range f.Disks {
+		if full(s, r.is(Disk, s.Path)) {
+			add(Disk, s.Path, 1, "the disk of %s is nearly full: %d MiB of %d MiB are free", s.Path, s.Free>>20, s.Total>>20)
+		}
+	}
+	return all
+}
+
+// because says what stands in a destination's way, if that is recent.
+func because(d store.Dest) string {
+	if d.LastError == "" || d.LastErrorAt.Before(d.LastSuccess) {
+		return ""
+	}
+	return ": " + d.LastError
+}
+
+func (r Rules) is(kind, dest string) bool { return r.Is != nil && r.Is(kind, dest) }
+
+// easier returns the limit, and half of it for an alert that stands, so that one at the limit does not come and go.
+func (r Rules) easier(kind, dest string, limit time.Duration) time.Duration {
+	if r.is(kind, dest) {
+		return limit / 2
+	}
+	return limit
+}
+
+// failing tells whether runs fail, and the last good one is some intervals ago.
+func (r Rules) failing(f Facts) bool {
+	if f.Stats.LastRun.Error == "" || r.Next == nil {
+		return false
+	}
+	t := later(f.Stats.LastSuccess, f.Started)
+	for range missedRuns {
+		if t = r.Next(t); t.IsZero() || t.After(f.Now) {
+			return false
+		}
+	}
+	return true
+}
+
+// behind returns how much later than the schedule would have it calls are read, if that is too much: a schedule that rests at night is not
+// late in the morning.
+func (r Rules) behind(f Facts) time.Duration {
+	if r.Lag <= 0 || r.Next == nil || f.Stats.Watermark.IsZero() {
+		return 0
+	}
+	due := r.Next(f.Stats.Watermark)
+	if due.IsZero() {
+		return 0
+	}
+	late := f.Now.Sub(due)
+	if late <= r.easier(Lag, "", r.Lag) || f.Now.Sub(f.Started) <= r.Lag {
+		return 0
+	}
+	return late
+}
+
+func since(f Facts) string {
+	if f.Stats.LastSuccess.IsZero() {
+		return "the start"
+	}
+	return f.Stats.LastSuccess.UTC().Format(time.RFC3339)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// A disk is nearly full below a twentieth of it, but a large one only below 1 GiB, and any below 100 MiB.
+const (
+	fewBytes  = 100 << 20
+	someBytes = 1 << 30
+)
+
+func full(s Space, stands bool) bool {
+	limit := max(min(s.Total/20, someBytes), min(fewBytes, s.Total/5))
+	if stands {
+		limit += limit / 5
+	}
+	return s.Total > 0 && s.Free < limit
+}
