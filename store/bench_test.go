@@ -159,7 +159,7 @@ func BenchmarkSize(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			err = d.queue.do(context.Background(), func(t *txn) error {
+			err = d.update(func(t *txn) error {
 				for _, j := range jobs {
 					if _, err := t.settle(0, &Outcome{Job: j, Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
 						return err

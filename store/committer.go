@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// committer applies what workers hand it in one goroutine: all that is queued while a commit runs goes into the next one, and each is
-// acknowledged when it is durable. Thus a group is as large as the workers are many, and nobody waits for a timer.
+// committer makes durable what workers hand it, in one goroutine: all that is queued meanwhile goes into the next group, and each is
+// acknowledged when it is durable. Thus a group is as large as the workers are many, and nobody waits for a timer. What the journal
+// can take goes there, the rest into the buckets.
 type committer struct {
 	d    *DB
 	mu   sync.Mutex
@@ -16,9 +17,10 @@ type committer struct {
 	done chan struct{}
 }
 
-// op is one change. apply may be called more than once, each time in a new transaction, and starts from scratch then.
+// op is one change. Its functions may be called more than once, each time in a new transaction, and start from scratch then.
 type op struct {
-	apply func(t *txn) error
+	apply func(t *txn) error           // into the buckets
+	jot   func(t *txn, e *entry) error // into e, for the journal, where that is enough; errBehind where it is not. It lets e be seen if need be
 	taken bool
 	err   error
 	ack   chan struct{}
@@ -30,12 +32,12 @@ func newCommitter(d *DB) *committer {
 	return c
 }
 
-// do has apply committed. An op that has been taken is waited for even when ctx ends, so that nil and an error mean what they say.
-func (c *committer) do(ctx context.Context, apply func(t *txn) error) error {
+// do has a change made durable. An op that has been taken is waited for even when ctx ends, so that nil and an error mean what they say.
+func (c *committer) do(ctx context.Context, jot func(t *txn, e *entry) error, apply func(t *txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{apply: apply, ack: make(chan struct{})}
+	o := &op{jot: jot, apply: apply, ack: make(chan struct{})}
 	c.mu.Lock()
 	if c.quit {
 		c.mu.Unlock()
@@ -85,7 +87,7 @@ func (c *committer) run() {
 			o.taken = true
 		}
 		c.mu.Unlock()
-		c.commit(group)
+		c.commit(c.d.jot(group))
 		if quit {
 			return
 		}

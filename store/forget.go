@@ -114,7 +114,10 @@ func (d *DB) Forget(f Forgetting) (out Forgotten, err error) {
 	if err != nil {
 		return Forgotten{}, err
 	}
-	if out.File, err = d.rewrite(true); err != nil {
+	if err = d.scrubJournal(); err == nil {
+		out.File, err = d.rewrite(true)
+	}
+	if err != nil {
 		return out, fmt.Errorf("it is erased, but the file has not been written anew and may still hold traces in its free pages; do the same again: %w", err)
 	}
 	return out, nil

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ var children = map[string]func(path string) error{
 	"create":  createOnly,
 	"full":    func(path string) error { return limited(path) },
 	"compact": compacting,
+	"jot":     jotAndDie,
 }
 
 // createOnly makes a store, again and again under new names, saying so before each.
@@ -36,6 +38,63 @@ func createOnly(path string) error {
 	}
 	fmt.Println("made")
 	return d.Close()
+}
+
+// jotted is how many deliveries jotAndDie has acknowledged: fewer than are worked into the buckets by their number alone.
+const jotted = 100
+
+// jotAndDie delivers and kills itself right after the last acknowledgement.
+func jotAndDie(path string) error {
+	d, err := store.Open(path, store.Options{})
+	if err != nil {
+		return err
+	}
+	if err := begin(d); err != nil {
+		return err
+	}
+	var rows []store.Row
+	for n := range jotted + 10 {
+		rows = append(rows, call(fmt.Sprintf("c%03d", n), n))
+	}
+	if _, err := d.Ingest(pageOf(len(rows)-1, rows...)); err != nil {
+		return err
+	}
+	refs, _, err := d.Scan("hook", nil, len(rows), nil)
+	if err != nil {
+		return err
+	}
+	for i, ref := range refs[:jotted] {
+		if _, err := d.Settle(context.Background(), 2, store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}, &refs[i+1]); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(path + ".journal"); err != nil {
+		return err
+	}
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+// What only the journal has survives a kill of the process.
+func TestKillAheadOfBuckets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	cmd, out := child(t, "jot", path)
+	said, err := io.ReadAll(out)
+	if err := errors.Join(err, cmd.Wait()); len(said) > 0 || err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("the child ended with %v: %s", err, said)
+	}
+	d := open(t, path)
+	defer d.Close() //nolint:errcheck // only read
+	st, err := d.Stats()
+	if err != nil || st.Dests[1].Delivered != jotted || st.Dests[1].Pending != 10 {
+		t.Fatalf("%+v, %v", st.Dests, err)
+	}
+	refs, _, err := d.Scan("hook", nil, 100, nil)
+	if err != nil || len(refs) != 10 || refs[0].Attempts != 1 || refs[1].Attempts != 0 {
+		t.Fatalf("what was under way may have arrived, the others not: %+v, %v", refs, err)
+	}
+	if err := d.Check(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // work ingests pages and delivers them with four workers a destination, and prints what was acknowledged, each line in one write.

@@ -51,18 +51,31 @@ func (t *txn) noteDelivery(j *jobRec, setStatus bool, at time.Time) error {
 	if old != nil {
 		s = *old
 	}
-	if later(j.when, j.id, s.deliveredWhen, s.deliveredID) {
-		s.deliveredWhen, s.deliveredID = j.when, j.id
-	}
-	if setStatus && later(j.when, j.id, s.statusWhen, s.statusID) {
-		s.statusWhen, s.statusID = j.when, j.id
-	}
+	s.delivered(j.when, j.id, setStatus)
 	now := generation(at)
 	if old != nil && s == *old && gen >= now {
 		return nil
 	}
 	k := lanePrefix(j.dest, j.lane)
 	return t.keep(bucketLaneState, now, k, s.encode(k), old != nil, gen)
+}
+
+// delivered notes that a call of the lane was.
+func (l *laneState) delivered(when time.Time, id string, setStatus bool) {
+	if later(when, id, l.deliveredWhen, l.deliveredID) {
+		l.deliveredWhen, l.deliveredID = when, id
+	}
+	if setStatus && later(when, id, l.statusWhen, l.statusID) {
+		l.statusWhen, l.statusID = when, id
+	}
+}
+
+// merge notes all that another one has.
+func (l *laneState) merge(o *laneState) {
+	l.delivered(o.deliveredWhen, o.deliveredID, false)
+	if later(o.statusWhen, o.statusID, l.statusWhen, l.statusID) {
+		l.statusWhen, l.statusID = o.statusWhen, o.statusID
+	}
 }
 
 // later orders calls of a lane.

@@ -19,6 +19,8 @@ import (
 // the newest that each destination has got. What is owed must wait or be a dead letter, and in the end all is delivered.
 type machine struct {
 	path     string
+	kills    int
+	blind    bool
 	d        *store.DB
 	now      time.Time
 	next     int
@@ -182,6 +184,10 @@ func (m *machine) claim(t *rapid.T, ref store.JobRef) {
 	if err != nil || job == nil {
 		t.Fatalf("claiming %+v: %v, %v", ref, job, err)
 	}
+	m.claimed(t, job)
+}
+
+func (m *machine) claimed(t *rapid.T, job *store.Job) {
 	c := m.calls[job.ID]
 	if job.First != (c.has[job.Dest] == 0) {
 		t.Fatalf("%s at %s: first is %v, it has version %d", job.ID, job.Dest, job.First, c.has[job.Dest])
@@ -198,10 +204,11 @@ func (m *machine) Settle(t *rapid.T) {
 		t.Skip("nothing in flight")
 	}
 	v := rapid.SampledFrom([]store.Verdict{store.Delivered, store.Delivered, store.Retry, store.Dead, store.Release}).Draw(t, "verdict")
-	m.settle(t, dest, v)
+	m.settle(t, dest, v, rapid.Bool().Draw(t, "claim"))
 }
 
-func (m *machine) settle(t *rapid.T, dest string, v store.Verdict) {
+// settle settles what is in flight and, with more, claims what can be had besides.
+func (m *machine) settle(t *rapid.T, dest string, v store.Verdict, more bool) {
 	job := m.inFlight[dest]
 	m.inFlight[dest] = nil
 	o := store.Outcome{Job: job.JobRef, Verdict: v, At: m.now}
@@ -215,7 +222,12 @@ func (m *machine) settle(t *rapid.T, dest string, v store.Verdict) {
 		}
 		m.sent[key] = string(job.Body)
 	}
-	s, err := m.d.Settle(context.Background(), 0, o, nil)
+	var claim *store.JobRef
+	if others := slices.DeleteFunc(m.heads(t, dest), func(r store.JobRef) bool { return r.Lane == job.Lane }); len(others) > 0 && more {
+		next := rapid.SampledFrom(others).Draw(t, "next")
+		claim = &next
+	}
+	s, err := m.d.Settle(context.Background(), 0, o, claim)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,12 +237,39 @@ func (m *machine) settle(t *rapid.T, dest string, v store.Verdict) {
 	if v == store.Delivered {
 		m.calls[job.ID].has[dest] = versionOf(t, job.Body)
 	}
+	if claim != nil && s.Claimed == nil {
+		t.Fatalf("%+v could not be claimed", claim)
+	}
+	if s.Claimed != nil {
+		m.claimed(t, s.Claimed)
+	}
 }
+
+// Blind has the store looked at after every step, or only now and then, with much in its journal.
+func (m *machine) Blind(*rapid.T) { m.blind = !m.blind }
 
 func (m *machine) Crash(t *rapid.T) {
 	if err := m.d.Close(); err != nil {
 		t.Fatal(err)
 	}
+	m.open(t)
+	if j := m.inFlight["hook"]; j != nil {
+		m.sent[fmt.Sprint(j.ID, "/", j.Revision)] = string(j.Body)
+	}
+	clear(m.inFlight)
+}
+
+// Kill goes on with what a kill would have left.
+func (m *machine) Kill(t *rapid.T) {
+	m.kills++
+	path := fmt.Sprintf("%s.%d.db", m.path, m.kills)
+	if err := m.d.CrashTo(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.path = path
 	m.open(t)
 	if j := m.inFlight["hook"]; j != nil {
 		m.sent[fmt.Sprint(j.ID, "/", j.Revision)] = string(j.Body)
@@ -280,6 +319,9 @@ func (m *machine) EndRead(t *rapid.T) {
 
 // Check holds after every step: the store agrees with itself, and what is owed is there.
 func (m *machine) Check(t *rapid.T) {
+	if m.blind {
+		return
+	}
 	if err := m.d.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -310,6 +352,7 @@ func (m *machine) Check(t *rapid.T) {
 
 // drain ends all: windows are closed, letters retried, everything delivered.
 func (m *machine) drain(t *rapid.T) {
+	m.blind = false
 	m.Crash(t)
 	for range 2 { // the second one releases what was held
 		m.now = m.now.Add(time.Second)
@@ -338,7 +381,7 @@ func (m *machine) drain(t *rapid.T) {
 				}
 				last[ref.Lane] = ref.When
 				m.claim(t, ref)
-				m.settle(t, dest, store.Delivered)
+				m.settle(t, dest, store.Delivered, false)
 			}
 		}
 	}

@@ -33,7 +33,12 @@ type DB struct {
 	queue  *committer
 	swap   sync.RWMutex // held for writing while another file takes the place of this one
 
-	beforeCommit func() // for tests
+	gate    sync.Mutex // held by what changes the buckets otherwise than by working the journal in, and by what writes the journal
+	journal *journal   // whoever holds gate uses it
+	ahead   ahead
+	soon    soon
+
+	beforeCommit, beforeJot func() // for tests
 }
 
 var _ Store = (*DB)(nil)
@@ -46,13 +51,15 @@ var (
 )
 
 // schema is the version of the layout that this program writes.
-const schema = 1
+const schema = 2
 
 // migration brings a store from one version of the layout to the next, in one transaction with the others that are due.
 type migration func(tx *bbolt.Tx) error
 
 // migrations holds the step from each older version.
-var migrations = map[int]migration{}
+var migrations = map[int]migration{
+	1: func(*bbolt.Tx) error { return nil }, // 2 has a journal beside the file, which a program that does not know it must not leave out
+}
 
 // Open opens the store at path and makes it if there has been none. It errs with ErrLocked, ErrDamaged or ErrNewer where that is the
 // matter; it never overwrites a file that holds anything.
@@ -303,7 +310,7 @@ func (d *DB) prepare() error {
 	if err := d.migrate(); err != nil {
 		return err
 	}
-	return d.update(func(t *txn) error {
+	err = d.update(func(t *txn) error {
 		for _, name := range allBuckets {
 			if t.tx.Bucket([]byte(name)) != nil {
 				continue
@@ -313,14 +320,41 @@ func (d *DB) prepare() error {
 				return fmt.Errorf("making bucket %s: %w", name, err)
 			}
 		}
-		return t.reclaim()
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return d.replay(string(install))
 }
 
 // layout is the version of the layout.
 func (t *txn) layout() int {
 	v, _ := strconv.Atoi(string(t.bucket(bucketMeta).Get(keySchema)))
 	return v
+}
+
+// replay works in what a kill has left in the journal, and then looks which attempts may have been under way.
+func (d *DB) replay(install string) (err error) {
+	d.journal = &journal{path: journalPath(d.path), install: install}
+	if d.ahead.entries, err = d.journal.read(); err != nil {
+		return err
+	}
+	for _, e := range d.ahead.entries {
+		d.journal.num = e.num
+	}
+	if err := d.update(func(t *txn) error {
+		have, err := t.worked()
+		d.journal.num = max(d.journal.num, have)
+		if err != nil {
+			return err
+		}
+		return t.reclaim()
+	}); err != nil {
+		return err
+	}
+	d.ahead.passed(d.journal.num)
+	return d.journal.remove()
 }
 
 // migrate brings an older layout up to date, all or nothing.
@@ -350,11 +384,16 @@ func (d *DB) migrate() error {
 // Salt implements Store.
 func (d *DB) Salt() []byte { return append([]byte(nil), d.salt...) }
 
-// Close waits for what is being committed and lets go of the file.
+// Close waits for what is being committed, works the journal in and lets go of the file.
 func (d *DB) Close() error {
 	d.queue.close()
-	if d.broken.Load() != nil {
-		return d.file.Close() // bbolt may hold a lock for good after a fault
+	d.soon.end()
+	err := d.workIn()
+	if err == nil {
+		err = d.journal.remove()
 	}
-	return d.bolt.Close()
+	if d.broken.Load() != nil {
+		return errors.Join(err, d.file.Close()) // bbolt may hold a lock for good after a fault
+	}
+	return errors.Join(err, d.bolt.Close())
 }

@@ -122,6 +122,9 @@ func (t *txn) headOf(dest uint16, lane Lane) ([]byte, error) {
 		if !ok {
 			return nil, damaged(bucketLanes, k, "it cannot be decoded")
 		}
+		if t.ahead != nil && t.ahead.has(dest, lane, jobOfLane(k, prio)) {
+			continue
+		}
 		released, err := t.released(window)
 		if err != nil {
 			return nil, err
@@ -149,7 +152,7 @@ const maxScan = 8192
 
 // Scan implements Store.
 func (d *DB) Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error) {
-	err = d.view(func(t *txn) error {
+	err = d.peek(func(t *txn) error {
 		to, err := t.destByName(dest)
 		if err != nil {
 			return err
@@ -194,7 +197,7 @@ func (t *txn) scanned(b *bbolt.Bucket, dest string, k, v []byte, promoted map[La
 	if !ok || !ok2 {
 		return nil, damaged(bucketOutbox, k, "it cannot be decoded")
 	}
-	if skip != nil && skip(h.lane) || promoted[h.lane] {
+	if skip != nil && skip(h.lane) || promoted[h.lane] || t.ahead.has(key.dest, h.lane, k) {
 		return nil, nil
 	}
 	if released, err := t.released(h.window); err != nil || !released {

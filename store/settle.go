@@ -11,22 +11,35 @@ import (
 // Claim implements Store.
 func (d *DB) Claim(ctx context.Context, slot int, ref JobRef) (job *Job, err error) {
 	durable := false
-	err = d.view(func(t *txn) error {
-		to, err := t.destByName(ref.Dest)
-		if err != nil {
+	for {
+		err = d.peek(func(t *txn) error {
+			to, err := t.destByName(ref.Dest)
+			if err != nil {
+				return err
+			}
+			if durable = to.AppendOnly; durable {
+				return nil
+			}
+			job, _, err = t.take(to, &ref)
 			return err
+		})
+		if !errors.Is(err, errBehind) {
+			break
 		}
-		if durable = to.AppendOnly; durable {
-			return nil
+		if err := d.workIn(); err != nil {
+			return nil, err
 		}
-		job, err = t.claim(slot, &ref)
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	if durable {
-		err = d.queue.do(ctx, func(t *txn) (err error) {
+	if err == nil && durable {
+		err = d.queue.do(ctx, func(t *txn, e *entry) (err error) {
+			to, err := t.destByName(ref.Dest)
+			if err != nil {
+				return err
+			}
+			e.dest, e.slot = to.id, slot
+			job, e.claim, err = t.take(to, &ref)
+			return err
+		}, func(t *txn) (err error) {
 			job, err = t.claim(slot, &ref)
 			return err
 		})
@@ -43,33 +56,51 @@ func (t *txn) claim(slot int, ref *JobRef) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	job, key, err := t.take(d, ref)
+	if err != nil || key == nil {
+		return job, err
+	}
+	return job, t.put(bucketClaims, claimKey(d.id, slot), key)
+}
+
+// take reads a job for an attempt. key is what an append-only destination keeps of it before the attempt may begin.
+func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 	j, err := t.findJob(d, ref, true)
 	if err != nil || j == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	job := &Job{
+	if t.ahead.hasCall(d.id, j.lane, j.id) {
+		return nil, nil, errBehind
+	}
+	job = &Job{
 		JobRef: j.ref(d.Name), Body: j.body, Refs: j.refs, First: j.first(), Changed: j.changed,
 		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError,
 	}
 	receipt, err := t.receipt(j.seen, j.id, j.dest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if receipt != nil {
 		job.Refs = mergeRefs(receipt.refs, j.refs)
 	}
 	s, _, err := t.laneState(j.dest, j.lane)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if s != nil {
-		job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
-		job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
+	if s == nil {
+		s = &laneState{}
 	}
+	if t.ahead != nil {
+		if l := t.ahead.lanes[laneAt{d.id, j.lane}]; l != nil {
+			s.merge(&l.laneState)
+		}
+	}
+	job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
+	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
 	if d.AppendOnly {
-		return job, t.put(bucketClaims, claimKey(d.id, slot), j.bytes())
+		key = j.bytes()
 	}
-	return job, nil
+	return job, key, nil
 }
 
 // claimed tells whether a worker of an append-only destination has the job.
@@ -117,17 +148,24 @@ func (t *txn) reclaim() error {
 
 // SaveRefs implements Store.
 func (d *DB) SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error {
-	return d.queue.do(ctx, func(t *txn) error {
+	return d.queue.do(ctx, func(t *txn, e *entry) error {
+		e.part = true
+		return t.jotOutcome(e, &Outcome{Job: ref, Refs: refs})
+	}, func(t *txn) error {
 		to, err := t.destByName(ref.Dest)
 		if err != nil {
 			return err
 		}
-		j, err := t.findJob(to, &ref, !to.AppendOnly)
-		if err != nil || j == nil {
-			return err
-		}
-		return t.addRefs(j, refs)
+		return t.saveRefs(to, &ref, refs)
 	})
+}
+
+func (t *txn) saveRefs(d *destRec, ref *JobRef, refs map[string]string) error {
+	j, err := t.findJob(d, ref, !d.AppendOnly)
+	if err != nil || j == nil {
+		return err
+	}
+	return t.addRefs(j, refs)
 }
 
 // addRefs keeps refs with a job, if they are new.
@@ -143,7 +181,10 @@ func (t *txn) addRefs(j *jobRec, refs map[string]string) error {
 // Settle implements Store.
 func (d *DB) Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error) {
 	var s Settled
-	err := d.queue.do(ctx, func(t *txn) error {
+	err := d.queue.do(ctx, func(t *txn, e *entry) error {
+		s = Settled{}
+		return t.jotSettle(e, slot, &o, claim, &s)
+	}, func(t *txn) error {
 		var err error
 		s = Settled{}
 		if s.Halted, err = t.settle(slot, &o); err != nil {

@@ -159,6 +159,7 @@ func (e *Engine) awaitBackfill(ctx context.Context, p BackfillProgress, progress
 	defer tick.Stop()
 	last := time.Time{}
 	for {
+		quiet := e.quiet() // before the look: what ends between the two would seem to wait
 		b, err := e.o.Store.Backfill(p.ID)
 		if err != nil {
 			return p, err
@@ -171,7 +172,7 @@ func (e *Engine) awaitBackfill(ctx context.Context, p BackfillProgress, progress
 			progress(p)
 			return p, err
 		}
-		if e.quiet() {
+		if quiet {
 			p.Waiting = e.whyWaiting()
 			progress(p)
 			return p, nil
