@@ -108,6 +108,9 @@ func (r *running) stop() string {
 func (w *world) status() (s struct {
 	Pending     int    `json:"pending"`
 	ConfigError string `json:"config_error"`
+	LastRun     struct {
+		Error string `json:"error"`
+	} `json:"last_run"`
 	Destination []struct {
 		Name      string `json:"name"`
 		State     string `json:"state"`

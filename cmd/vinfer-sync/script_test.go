@@ -25,9 +25,10 @@ import (
 //	[!] stdout REGEXP   what the last run printed; likewise stderr
 //	keys [PATH] KEY…    the keys of the JSON that it printed, all of them
 //	sim CALLS [KEY]     another API, with that many calls of the last day, which lets KEY in
-//	add ID PHONE DISPOSITION | raw JSON | fault LIST | clear    changes the API
+//	add ID PHONE DISPOSITION [AGO] | raw JSON | fault LIST | clear    changes the API
 //	hook STATUS TEXT    what the webhook's handler answers
 //	signed SECRET N     N requests arrived at it, each as documented
+//	late ID…            of all that arrived at it these calls' events, and no others, were told as late
 //	save | same         keeps what the last run printed; it printed that again
 //	count FILE N | cut FILE SIZE | remove FILE | exists FILE
 //	holds FILE TEXT     the file has that in it, or with ! has not
@@ -137,7 +138,11 @@ func (s *script) line(line string) {
 		}
 		s.serve(o)
 	case "add":
-		s.sim.Add(simulator.Call{ID: args[0], Phone: args[1], Name: "Asha Rao", Disposition: args[2], Duration: time.Minute, End: time.Now().Add(-time.Minute)})
+		ago := time.Minute
+		if len(args) > 3 {
+			ago = s.duration(args[3])
+		}
+		s.sim.Add(simulator.Call{ID: args[0], Phone: args[1], Name: "Asha Rao", Disposition: args[2], Duration: time.Minute, End: time.Now().Add(-ago)})
 	case "raw":
 		s.sim.Add(simulator.Call{Raw: rest, Duration: time.Minute, End: time.Now().Add(-time.Minute)})
 	case "fault":
@@ -154,6 +159,8 @@ func (s *script) line(line string) {
 		s.hook.answers(s.number(args[0]), strings.Join(args[1:], " "))
 	case "signed":
 		s.signed(args[0], s.number(args[1]))
+	case "late":
+		s.late(args)
 	case "daemon":
 		s.stop = s.daemon()
 	case "stop":
@@ -214,6 +221,29 @@ func (s *script) keys(want []string) {
 	}
 	if got := slices.Sorted(maps.Keys(v.(map[string]any))); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		s.fail("keys %v", got)
+	}
+}
+
+func (s *script) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.fail("%v", err)
+	}
+	return d
+}
+
+// late compares which calls' events came with the header.
+func (s *script) late(want []string) {
+	for _, a := range s.hook.arrivals() {
+		told := a.header.Get("X-VInfer-Sync-Late")
+		if late := slices.Contains(want, a.CallID); late && told != "true" || !late && told != "" {
+			s.fail("%s of %s: X-VInfer-Sync-Late %q", a.Event, a.CallID, told)
+		}
+	}
+	for _, id := range want {
+		if !slices.ContainsFunc(s.hook.arrivals(), func(a arrival) bool { return a.CallID == id }) {
+			s.fail("%s did not arrive", id)
+		}
 	}
 }
 
