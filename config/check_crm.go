@@ -31,6 +31,7 @@ type kind struct {
 var kinds = []kind{
 	{name: "sqlite", path: func(d *Destination) string { return d.SQLite.Path }},
 	{name: "postgres"},
+	{name: "mysql"},
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
@@ -142,6 +143,9 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 		h := k.http(dest)
 		d.checkHTTP(*h, at)
 		*h = h.Or(dest.HTTP)
+	}
+	if m := dest.MySQL; m != nil {
+		d.checkHTTP(httpx.Config{CAFile: m.CAFile, ClientCert: m.ClientCert, ClientKey: m.ClientKey}, at) // the same files for TLS
 	}
 	if w := dest.Webhook; w != nil {
 		if w.Timeout == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
@@ -117,6 +118,7 @@ type Destination struct {
 
 	SQLite   *sqlite.Config   `yaml:"sqlite"`
 	Postgres *postgres.Config `yaml:"postgres"`
+	MySQL    *mysql.Config    `yaml:"mysql"`
 	Webhook  *webhook.Config  `yaml:"webhook"`
 	JSONL    *jsonl.Config    `yaml:"jsonl"`
 	Odoo     *odoo.Config     `yaml:"odoo"`

@@ -59,7 +59,7 @@ func TestExampleAlternatives(t *testing.T) {
 	}
 	text = head + "\ncrm:\n" + regexp.MustCompile(`(?m)^#(  .*)$`).ReplaceAllString(rest, "$1")
 	cert, key := certificate(t)
-	files := map[string][]byte{"postgres_dsn": []byte("postgres://u:p@db.example/crm"), "ca.pem": cert, "client.pem": cert, "client.key": key}
+	files := map[string][]byte{"postgres_dsn": []byte("postgres://u:p@db.example/crm"), "mysql_dsn": []byte("u:p@tcp(db.example)/crm"), "ca.pem": cert, "client.pem": cert, "client.key": key}
 	for _, m := range regexp.MustCompile(`_file: (\w+)`).FindAllStringSubmatch(text, -1) {
 		if files[m[1]] == nil {
 			files[m[1]] = []byte("x") // a secret of any form

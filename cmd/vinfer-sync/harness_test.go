@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/dbtest"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run(os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(dbtest.Main{M: m})
 }
 
 // arrival is one request as the webhook's handler got it.

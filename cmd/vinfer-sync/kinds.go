@@ -7,6 +7,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
@@ -23,6 +24,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.Postgres != nil:
 		w, err = postgres.New(*c.Postgres, s.Workers)
 		return w, identityOf(c, c.Postgres.Schema), err
+	case c.MySQL != nil:
+		w, err = mysql.New(*c.MySQL, s.Workers)
+		return w, identityOf(c, "mysql"), err
 	case c.JSONL != nil:
 		w, err = jsonl.New(*c.JSONL)
 		return w, identityOf(c, c.JSONL.Path), err

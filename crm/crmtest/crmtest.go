@@ -105,8 +105,8 @@ func Run(t *testing.T, target Target) {
 	t.Run("texts survive", s.textsSurvive)
 	t.Run("resumes after every step", s.resumes)
 	t.Run("check writes nothing", s.checkWritesNothing)
-	d := target.New(t)
-	if _, ok := d.Open(t).(crm.AppendOnly); ok {
+	d, w := s.open(t)
+	if _, ok := w.(crm.AppendOnly); ok {
 		s.runAppendOnly(t)
 	} else {
 		s.runKeyed(t)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/crmtest"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 		crmtest.Child(func() (crm.Writer, error) { return postgres.New(postgres.Config{DSN: secret.New(dsn)}, 4) })
 		return
 	}
-	os.Exit(dbtest.Main(m))
+	goleak.VerifyTestMain(dbtest.Main{M: m})
 }
 
 func open(t testing.TB, dsn string) postgres.Writer {

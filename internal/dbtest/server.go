@@ -27,6 +27,7 @@ type Server struct {
 	command func(dir string, port int) []string
 	ping    func(ctx context.Context, port int) error
 	process *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
 	names   atomic.Int64
 }
 
@@ -47,19 +48,20 @@ func (o *one) get(t testing.TB, start func() (*Server, error)) *Server {
 	return o.server
 }
 
-// Main runs the tests and stops the servers that they started. It is for TestMain, and returns the exit code.
-func Main(m *testing.M) int {
-	defer stopAll()
-	return m.Run()
-}
+// Main is a testing.M, for TestMain.
+type Main struct{ *testing.M }
 
-func stopAll() {
-	for _, o := range []*one{&postgresServer, &mariadbServer} {
-		if o.server != nil {
-			o.server.Kill()
-			_ = os.RemoveAll(o.server.dir)
+// Run runs the tests and stops the servers that they started.
+func (m Main) Run() int {
+	defer func() {
+		for _, o := range []*one{&postgresServer, &mariadbServer} {
+			if o.server != nil {
+				o.server.Kill()
+				_ = os.RemoveAll(o.server.dir)
+			}
 		}
-	}
+	}()
+	return m.M.Run()
 }
 
 // begin makes a directory, fills it by install and starts the server in it.
@@ -127,9 +129,12 @@ func (s *Server) Start() error {
 	if err := s.process.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	p := s.process
-	go func() { ended <- p.Wait() }()
+	p, ended := s.process, make(chan struct{})
+	s.ended = ended
+	go func() {
+		_ = p.Wait()
+		close(ended)
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for {
@@ -150,7 +155,7 @@ func (s *Server) Start() error {
 
 // Kill kills the server and all of its processes at once, as a power cut does to them.
 func (s *Server) Kill() {
-	if s.process == nil || s.process.Process == nil {
+	if s.ended == nil {
 		return
 	}
 	pid := s.process.Process.Pid
@@ -165,11 +170,19 @@ func (s *Server) Kill() {
 	for _, p := range pids {
 		_ = syscall.Kill(p, syscall.SIGKILL)
 	}
+	<-s.ended
 	for _, p := range pids {
-		for n := 0; n < 500 && syscall.Kill(p, 0) == nil; n++ {
+		for n := 0; n < 500 && lives(p); n++ {
 			<-time.After(10 * time.Millisecond)
 		}
 	}
+}
+
+// lives tells whether there is such a process, and it has not ended. Who would bury it may never do so in a container.
+func lives(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return err == nil && !strings.HasPrefix(after, "Z")
 }
 
 // name returns a name for another database.
