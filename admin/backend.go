@@ -20,6 +20,8 @@ type Backend interface {
 	Once(ctx context.Context) (engine.Summary, error)
 	Backfill(ctx context.Context, r engine.BackfillRequest, progress func(engine.BackfillProgress)) (engine.BackfillProgress, error)
 	Pause(ctx context.Context, r PauseRequest) error
+	// Audit compares the last days with the ledger; 0: as configured.
+	Audit(ctx context.Context, days int) (engine.AuditReport, error)
 	Resume(ctx context.Context, dest string) error
 	Cursor(ctx context.Context) (time.Time, error)
 	SetCursor(ctx context.Context, t time.Time) error
@@ -48,11 +50,12 @@ type DeadQuery struct {
 
 // Local is the Backend of the process that holds the store. Engine may be nil: then Once and Backfill are not to be had.
 type Local struct {
-	Store   store.Store
-	Engine  *engine.Engine
-	Name    string // of the pipeline
-	Version string
-	Region  string // default one of phone numbers; needed where there is no Engine
+	Store    store.Store
+	Engine   *engine.Engine
+	Name     string // of the pipeline
+	Version  string
+	Lookback time.Duration
+	Region   string // default one of phone numbers; needed where there is no Engine
 	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
 	// has begun goes on with that. nil: there will be none.
 	Successor func(context.Context) (*Local, error)
@@ -77,6 +80,7 @@ func (l *Local) Status(context.Context) (engine.Status, error) {
 	}
 	s := engine.StatusOf(st, l.Name, l.Version)
 	s.CursorParam = engine.KnownParam(l.Store)
+	s.Advice = engine.AdviceOf(st.Lateness, l.Lookback)
 	return s, nil
 }
 
@@ -116,6 +120,21 @@ func (l *Local) Backfill(ctx context.Context, r engine.BackfillRequest, progress
 		return next.Backfill(ctx, r, progress)
 	}
 	return p, err
+}
+
+// Audit implements Backend.
+func (l *Local) Audit(ctx context.Context, days int) (engine.AuditReport, error) {
+	if l.Engine == nil {
+		return engine.AuditReport{}, errNoEngine
+	}
+	r, err := l.Engine.Audit(ctx, days)
+	if next, nerr := l.next(ctx, err); next != nil || nerr != nil {
+		if nerr != nil {
+			return r, nerr
+		}
+		return next.Audit(ctx, days)
+	}
+	return r, err
 }
 
 var errNoEngine = fmt.Errorf("this needs the whole pipeline, and only its store is open")

@@ -161,6 +161,12 @@ func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
 	return c.call(ctx, "pause", r, nil, nil)
 }
 
+// Audit implements Backend.
+func (c *Client) Audit(ctx context.Context, days int) (r engine.AuditReport, err error) {
+	err = c.call(ctx, "audit", days, &r, nil)
+	return r, err
+}
+
 // Resume implements Backend.
 func (c *Client) Resume(ctx context.Context, dest string) error {
 	return c.call(ctx, "resume", dest, nil, nil)

@@ -118,6 +118,7 @@ func handler(b Backend, storePath string) http.Handler {
 		return summary{s, s.NewDead}, err
 	})
 	answer(mux, "pause", func(ctx context.Context, r PauseRequest) (struct{}, error) { return struct{}{}, b.Pause(ctx, r) })
+	answer(mux, "audit", func(ctx context.Context, days int) (engine.AuditReport, error) { return b.Audit(ctx, days) })
 	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })
 	answer(mux, "cursor", func(ctx context.Context, _ struct{}) (time.Time, error) { return b.Cursor(ctx) })
 	answer(mux, "set-cursor", func(ctx context.Context, t time.Time) (struct{}, error) { return struct{}{}, b.SetCursor(ctx, t) })

@@ -82,7 +82,7 @@ func (in *intake) page() error {
 		}
 	}
 	if in.fill != nil {
-		in.fill.Fetched += int64(len(p.Rows))
+		in.fill.Fetched = p.Seen
 		if p.Checkpoint != nil {
 			in.fill.Checkpoint = bytes.Clone(p.Checkpoint)
 		}

@@ -13,7 +13,7 @@ func (d *DB) Stats() (s Stats, err error) {
 			return err
 		}
 		s = Stats{
-			First: m.first, Watermark: m.watermark(), Read: slices.Clone(m.read), LastRun: m.run, LastSuccess: m.lastSuccess,
+			First: m.first, Watermark: m.watermark(), Read: slices.Clone(m.read), Skipped: slices.Clone(m.skips), LastRun: m.run, LastSuccess: m.lastSuccess,
 			LateFound: m.late, Dead: m.broken, Transcripts: m.transcripts, Unfinished: m.unfinished,
 		}
 		late, err := t.lateCalls()

@@ -95,6 +95,8 @@ type Page struct {
 	// Reach is for streams that look for what the live poll missed: of what completed from here on nothing was missed, the next poll reads
 	// it again. Zero: no bound.
 	Reach time.Time
+	// Seen is how many calls the backfill has seen with this page, in all.
+	Seen int64
 	// Checkpoint is kept for the backfill together with the page; nil leaves the old one.
 	Checkpoint []byte
 	// Merge returns newer completed by the fields that only older has; both are bodies. nil: newer replaces older.
@@ -308,6 +310,7 @@ type Stats struct {
 	First                   time.Time // the first cursor: nothing but a backfill reads below it
 	Watermark               time.Time // everything up to here was read: the cursor
 	Read                    []Interval
+	Skipped                 []Interval // passed over by SetCursor
 	LastRun                 Run
 	LastSuccess             time.Time // last run without an error
 	LateFound               int64

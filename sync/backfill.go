@@ -51,6 +51,7 @@ type backfillSpec struct {
 // backfillMark is how far it was read.
 type backfillMark struct {
 	UpTo time.Time `json:"up_to"`
+	Rows int       `json:"rows"` // calls seen by then
 }
 
 // Backfill reads a past range into the outbox, after all live work, and returns when its calls are delivered or dead, or when nothing of
@@ -112,27 +113,28 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 	if bounds == nil {
 		return e.o.Store.EndRead(b.ID, time.Now().UTC()) // no call at all in the workspace
 	}
-	from := spec.Since
+	from, seen := spec.Since, 0
 	if b.Checkpoint != nil {
 		var m backfillMark
 		if err := json.Unmarshal(b.Checkpoint, &m); err != nil {
 			return fmt.Errorf("backfill %d: checkpoint: %w", b.ID, err)
 		}
-		from = m.UpTo
+		from, seen = m.UpTo, m.Rows
 	}
 	p.Reading, p.ReadUpTo = true, from
 	progress(*p)
 	r := readRange{
 		stream: store.BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
-		from: from, to: spec.Until, floor: spec.Since,
+		from: from, to: spec.Until, floor: spec.Since, goesOn: from.After(spec.Since), seen: seen,
 	}
-	r.checkpoint = func(upTo time.Time, fetched int) []byte {
+	r.checkpoint = func(upTo time.Time, rows int) []byte {
 		p.ReadUpTo = upTo
-		p.Fetched += int64(fetched)
+		m, _ := json.Marshal(backfillMark{UpTo: upTo, Rows: rows})
+		return m
+	}
+	r.page = func() {
 		e.fillProgress(p)
 		progress(*p)
-		m, _ := json.Marshal(backfillMark{UpTo: upTo})
-		return m
 	}
 	if _, err := e.read(ctx, bounds, r); err != nil {
 		return err
@@ -168,7 +170,7 @@ func (e *Engine) awaitBackfill(ctx context.Context, p BackfillProgress, progress
 		p.Done = b.Pending() == 0
 		if p.Done {
 			// Transcripts that are there already come along; others follow when they are ready.
-			err := e.settle(ctx)
+			err := e.settle(ctx, b.ID)
 			progress(p)
 			return p, err
 		}

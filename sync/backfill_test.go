@@ -128,7 +128,7 @@ func TestALiveCallGoesBeforeABackfill(t *testing.T) {
 			}
 		}
 		before := len(rec.entries())
-		if err := r.e.settle(t.Context()); err != nil {
+		if err := r.e.settle(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
 		if !sick {

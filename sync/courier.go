@@ -40,6 +40,7 @@ type courier struct {
 	scans   uint64 // scans begun
 	flight  int
 	aloft   map[store.Lane]struct{} // the lanes of those
+	urging  int // of these the live ones
 
 	halted    string
 	until     time.Time // throttled
@@ -175,6 +176,9 @@ func earliest(a, b time.Time) time.Time {
 func (c *courier) launch(ref store.JobRef) store.JobRef {
 	c.flight++
 	c.aloft[ref.Lane] = struct{}{}
+	if isLive(ref) {
+		c.urging++
+	}
 	return ref
 }
 
@@ -303,13 +307,16 @@ func (c *courier) begun() uint64 {
 	return c.scans
 }
 
-// landed takes a lane out of flight: ahead is the lane's next job as it was when scans had begun so many times, nil if it had none.
-func (c *courier) landed(lane store.Lane, ahead *store.JobRef, scans uint64) {
+// landed takes a job out of flight: ahead is the lane's next job as it was when scans had begun so many times, nil if it had none.
+func (c *courier) landed(ref store.JobRef, ahead *store.JobRef, scans uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flight--
-	delete(c.aloft, lane)
-	delete(c.lanes, lane)
+	delete(c.aloft, ref.Lane)
+	if isLive(ref) {
+		c.urging--
+	}
+	delete(c.lanes, ref.Lane)
 	switch {
 	case ahead == nil:
 		// A job of this lane may have been stored since, and a scan have passed over it because the lane was taken.
@@ -319,7 +326,7 @@ func (c *courier) landed(lane store.Lane, ahead *store.JobRef, scans uint64) {
 	case ahead.Due.After(time.Now()):
 		c.park(*ahead)
 	default:
-		c.lanes[lane] = struct{}{}
+		c.lanes[ref.Lane] = struct{}{}
 		at := 0
 		if !isLive(*ahead) {
 			for at < len(c.buffer) && isLive(c.buffer[at]) {
@@ -434,6 +441,21 @@ func (c *courier) quiet(horizon time.Time) bool {
 		return false
 	}
 	return (len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)) && (len(c.laggard) == 0 || c.laggard[0].Due.After(horizon))
+}
+
+// rested is quiet but for what is left of backfills.
+func (c *courier) rested(horizon time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.urging > 0:
+		return false
+	case c.halted != "" || c.until.After(horizon) || c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon):
+		return true
+	case c.urgent, len(c.buffer) > 0 && isLive(c.buffer[0]), len(c.buffer) == 0 && (!c.done || c.stale):
+		return false
+	}
+	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
 }
 
 // excused tells whether there is a reason why jobs of the destination wait.

@@ -46,11 +46,11 @@ func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.
 	if err != nil {
 		c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
 		ref.Due = time.Now().Add(c.e.backoff(5))
-		c.landed(ref.Lane, &ref, 0)
+		c.landed(ref, &ref, 0)
 		return nil
 	}
 	if job == nil {
-		c.landed(ref.Lane, nil, 0)
+		c.landed(ref, nil, 0)
 		c.refresh()
 		return nil
 	}
@@ -198,12 +198,12 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 	if o.Verdict == store.Release && ctx.Err() == nil && o.Due.IsZero() && c.isHalted() {
 		ahead = nil // found again by the scan after resume
 	}
-	c.landed(o.Job.Lane, ahead, scans)
+	c.landed(o.Job, ahead, scans)
 	if claim == nil {
 		return nil
 	}
 	if s.Claimed == nil {
-		c.landed(claim.Lane, nil, scans)
+		c.landed(*claim, nil, scans)
 		c.refresh()
 		return nil
 	}

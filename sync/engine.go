@@ -1,7 +1,7 @@
 // Package sync is the engine: it reads VInfer's calls into the store, delivers them from there to the destinations, and
 // watches for what comes later. It is the only package that joins the client, the store and the writers.
 //
-//	VInfer → poll, backfill (read.go) → ingest → store → deliver → crm.Writer
+//	VInfer → poll, sweep, audit, backfill (read.go) → ingest → store → deliver → crm.Writer
 //	                                       ↑                └→ watch: transcripts, calls in progress
 package sync
 
@@ -36,7 +36,10 @@ type Options struct {
 	Start       time.Time // the first cursor of an empty store; zero: now, by the server's clock
 	Lookback    time.Duration
 	MaxCall     time.Duration
-	Schedule    string // a robfig/cron expression; needed by Run only
+	Schedule    string        // a robfig/cron expression; needed by Run only
+	Settle      time.Duration // the sweep reads again what completed this long ago; 0: no sweep
+	AuditDays   int           // the completeness check looks so far back; 0: 3, and none by itself
+	AuditAt     string        // when Run audits, a robfig/cron expression; empty: never
 
 	FetchTranscripts bool
 	GiveUpAfter      time.Duration // for transcripts, from the first ask
@@ -89,14 +92,17 @@ type Engine struct {
 	observer Observer                         // nil: nobody
 	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
 
-	watcher *watcher
-	life    context.Context         // ends when the engine does
-	end     context.CancelCauseFunc // of life
-	work    sync.WaitGroup
-	cancel  context.CancelFunc // ends taking new work
-	abort   context.CancelFunc // ends writes in flight
-	writes  context.Context
-	busy    activities
+	watcher  *watcher
+	sweeper  *sweeper
+	auditing sync.Mutex // held by the one audit
+
+	life   context.Context         // ends when the engine does
+	end    context.CancelCauseFunc // of life
+	work   sync.WaitGroup
+	cancel context.CancelFunc // ends taking new work
+	abort  context.CancelFunc // ends writes in flight
+	writes context.Context
+	busy   activities
 
 	backfills sync.Map // ids of the ones that run now
 }
@@ -156,7 +162,7 @@ func New(o Options) (*Engine, error) {
 				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)
 		}
 	}
-	e.watcher = newWatcher(e)
+	e.watcher, e.sweeper = newWatcher(e), newSweeper(e)
 	return e, nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
-// readRange is a range of completion times to be read by one of the callers (poll, backfill).
+// readRange is a range of completion times to be read by one of the callers: poll, sweep, audit, backfill.
 type readRange struct {
 	stream   string
 	prio     vinfer.Priority
@@ -22,14 +22,35 @@ type readRange struct {
 	from     time.Time // everything that completed after this …
 	to       time.Time // … and not after this; zero: up to now, whatever that becomes while reading
 	floor    time.Time // no row that completed before this is wanted; the server need not be asked for it
-	// closed is called after a slice was read to its end and stored: the checkpoint of a backfill goes into the same transaction.
-	checkpoint func(upTo time.Time, fetched int) []byte
+	goesOn   bool      // the same reader has read what lies before from
+	overlap  time.Duration
+	reach    time.Time // see store.Page
+	// closed is called when a slice was read to its end and stored, with the rows of the range that all slices brought so far.
+	closed func(upTo time.Time, rows int) error
+	// checkpoint makes what a backfill keeps in the transaction that closes a slice, page what it counts with each page.
+	checkpoint func(upTo time.Time, rows int) []byte
+	page       func() // called when a page was stored
+	seen       int    // rows that the same reader has brought before
 }
 
 // readResult counts.
 type readResult struct {
-	fetched int
+	fetched  int // distinct calls of the listings
+	rows     int // of them finished ones of the range
+	requests int
+	deep     bool // what a start-filtered server lists by its start was read max_call further back
 	store.Ingested
+}
+
+func (s *readResult) add(n readResult) {
+	s.fetched += n.fetched
+	s.rows += n.rows
+	s.requests += n.requests
+	s.deep = s.deep || n.deep
+	s.New += n.New
+	s.Changed += n.Changed
+	s.Queued += n.Queued
+	s.Late += n.Late
 }
 
 const (
@@ -66,93 +87,121 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 		if b.To && limit.Sub(lo) > width+width/8 { // a short rest would read the overlap for next to nothing
 			hi, end = lo.Add(width).Truncate(time.Second), false
 		}
-		n, got, err := e.readSlice(ctx, b, r, lo, hi, end && r.to.IsZero(), b.To && limit.Sub(lo) > sliceMin)
-		sum.fetched += n
-		sum.New += got.New
-		sum.Changed += got.Changed
-		sum.Queued += got.Queued
-		sum.Late += got.Late
+		sl := &slice{
+			e: e, b: b, r: r, lo: lo, hi: hi, before: r.seen + sum.rows, seen: idSet{},
+			first: lo.Equal(r.from) && !r.goesOn, open: end && r.to.IsZero(), divisible: b.To && limit.Sub(lo) > sliceMin,
+		}
+		err := sl.read(ctx)
+		sum.add(sl.got)
 		switch {
 		case errors.Is(err, errTooWide):
 			width = max(min(width, limit.Sub(lo))/2, sliceMin)
 			continue
 		case err != nil:
 			return sum, err
-		case end:
+		}
+		if r.closed != nil {
+			if err := r.closed(sl.hi, r.seen+sum.rows); err != nil {
+				return sum, err
+			}
+		}
+		if end {
 			return sum, nil
 		}
-		if n < sliceRows/4 {
+		if sl.got.fetched < sliceRows/4 {
 			width = min(width*2, sliceMax)
 		}
 		lo = hi
 	}
 }
 
-// readSlice reads (lo, hi]; open: hi is the server's clock at the first page. It may answer errTooWide before anything is stored, if divisible.
-func (e *Engine) readSlice(ctx context.Context, b *vinfer.Bounds, r readRange, lo, hi time.Time, open, divisible bool) (int, store.Ingested, error) {
-	var sum store.Ingested
-	bound := boundOf(b)
-	since := lo.Add(-e.o.Lookback)
-	if since.Before(r.floor) {
-		since = r.floor
-	}
-	if bound == vinfer.From {
-		// Filtered by start: what ended in the range may have started long before.
-		if r.backfill != 0 || e.extend() {
-			since = since.Add(-e.o.MaxCall)
+// slice is the reading of (lo, hi]; open: hi is the server's clock at the first page.
+type slice struct {
+	e         *Engine
+	b         *vinfer.Bounds
+	r         readRange
+	lo, hi    time.Time
+	first     bool // nothing before it was read by this reader
+	open      bool
+	divisible bool  // it may be refused with errTooWide, before anything is stored
+	before    int   // rows of the slices before
+	seen      idSet // rows of the range
+	got       readResult
+}
+
+func (s *slice) read(ctx context.Context) error {
+	e, bound := s.e, boundOf(s.b)
+	since := s.lo
+	if s.first || s.r.stream == store.LiveStream {
+		if since = since.Add(-s.r.overlap); since.Before(s.r.floor) {
+			since = s.r.floor
+		}
+		if bound == vinfer.From && (s.r.stream != store.LiveStream || e.extend()) {
+			since = since.Add(-e.o.MaxCall) // filtered by start: what ended in the range may have started long before
+			s.got.deep = s.first
 		}
 	}
 	// One second more settles whether the bound is inclusive.
-	q := vinfer.Query{Bound: bound, Since: since.Add(-time.Second), Limit: e.o.PageSize}
-	if bound == vinfer.From { // the guide does not have the parameter; rows are filtered here in any case
-		q.Campaign = r.campaign
-		if q.Campaign == "" && len(e.o.Campaigns) == 1 {
-			q.Campaign = e.o.Campaigns[0]
-		}
+	q := vinfer.Query{Bound: bound, Since: since.Add(-time.Second), Limit: e.o.PageSize, Campaign: e.campaign(bound, s.r.campaign)}
+	if !s.open && s.b.To {
+		q.To = s.hi
 	}
-	if !open && b.To {
-		q.To = hi
-	}
-	count := 0
-	l := &listing{e: e, q: q, prio: r.prio, anyTotal: b.AnyTotal}
-	l.first = func(p vinfer.Page) error {
-		date := p.Date.UTC().Truncate(time.Second)
-		if open {
-			hi = date
-			if hi.Before(lo) { // the server's clock went back: nothing can be said of the time since
-				hi = lo
-			}
-		}
-		if divisible && p.Total > sliceRows && (hi.Sub(lo) > 2*sliceMin) {
-			return errTooWide
-		}
-		return nil
-	}
-	l.page = func(p vinfer.Page, last bool) error {
-		page := e.page(r, p, hi, open)
-		if last {
-			page.Close = &store.Interval{From: lo, To: hi}
-			if r.checkpoint != nil {
-				page.Checkpoint = r.checkpoint(hi, len(l.all))
-			}
-		}
-		if len(page.Rows)+len(page.Unfinished)+len(page.Broken) == 0 && !last {
-			return nil
-		}
-		got, err := e.ingest(page)
-		sum.New += got.New
-		sum.Changed += got.Changed
-		sum.Queued += got.Queued
-		sum.Late += got.Late
-		return err
-	}
-	count, err := l.read(ctx)
-	if bound == vinfer.From && r.backfill == 0 && err == nil {
+	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take}
+	n, err := l.read(ctx) // take adds what it stores to got
+	s.got.fetched, s.got.rows, s.got.requests = n, len(s.seen), l.pages
+	if bound == vinfer.From && s.r.stream == store.LiveStream && err == nil {
 		e.extended.Lock()
 		e.extended.pages = max(l.pages, 1)
 		e.extended.Unlock()
 	}
-	return count, sum, err
+	return err
+}
+
+// campaign is the one to ask the server for. The guide does not have the parameter; rows are filtered here in any case.
+func (e *Engine) campaign(bound vinfer.Bound, only string) string {
+	switch {
+	case bound != vinfer.From:
+		return ""
+	case only == "" && len(e.o.Campaigns) == 1:
+		return e.o.Campaigns[0]
+	}
+	return only
+}
+
+// begin looks at the first page.
+func (s *slice) begin(p vinfer.Page) error {
+	if s.open {
+		s.hi = p.Date.UTC().Truncate(time.Second)
+		if s.hi.Before(s.lo) { // the server's clock went back: nothing can be said of the time since
+			s.hi = s.lo
+		}
+	}
+	if s.divisible && p.Total > sliceRows && s.hi.Sub(s.lo) > 2*sliceMin {
+		return errTooWide
+	}
+	return nil
+}
+
+// take stores a page; with the last one the slice is closed.
+func (s *slice) take(p vinfer.Page, last bool) error {
+	page := s.page(p)
+	rows := s.before + len(s.seen)
+	page.Seen = int64(rows)
+	if last {
+		page.Close = &store.Interval{From: s.lo, To: s.hi}
+		if s.r.checkpoint != nil {
+			page.Checkpoint = s.r.checkpoint(s.hi, rows)
+		}
+	}
+	if len(page.Rows)+len(page.Unfinished)+len(page.Broken) == 0 && !last {
+		return nil
+	}
+	got, err := s.e.ingest(page)
+	s.got.add(readResult{Ingested: got})
+	if s.r.page != nil && err == nil {
+		s.r.page()
+	}
+	return err
 }
 
 // extend tells whether this poll of a start-filtered server reads the length of the longest call further back, and notes that it does.
@@ -167,8 +216,9 @@ func (e *Engine) extend() bool {
 }
 
 // page makes of a page what the store ingests.
-func (e *Engine) page(r readRange, p vinfer.Page, hi time.Time, open bool) store.Page {
-	out := store.Page{Stream: r.stream, Backfill: r.backfill}
+func (s *slice) page(p vinfer.Page) store.Page {
+	e, r := s.e, s.r
+	out := store.Page{Stream: r.stream, Backfill: r.backfill, Reach: r.reach}
 	for _, c := range p.Calls {
 		if !e.wanted(c) || r.campaign != "" && c.CampaignID != r.campaign {
 			continue
@@ -180,16 +230,19 @@ func (e *Engine) page(r readRange, p vinfer.Page, hi time.Time, open bool) store
 			continue
 		}
 		row := e.row(c, p.Date, r.only)
-		if r.backfill != 0 && (row.When.Before(r.floor) || !r.to.IsZero() && row.When.After(r.to)) {
+		if !r.to.IsZero() && row.When.After(r.to) || r.backfill != 0 && row.When.Before(r.floor) {
 			continue
 		}
-		if open {
+		if s.open {
 			// A call that ended while the listing was read: an earlier one of the same contact may have been missed, the next window
 			// will show it. One dated beyond the server's clock is no such thing, it is wrong.
 			at := c.Completed()
-			row.Hold = !at.Before(hi.Add(time.Second)) && at.Before(p.Date.Add(time.Second))
+			row.Hold = !at.Before(s.hi.Add(time.Second)) && at.Before(p.Date.Add(time.Second))
 		} else {
-			row.Hold = row.When.After(hi) // it began in this slice and ended in the next, which may hold an earlier one
+			row.Hold = row.When.After(s.hi) // it began in this slice and ended in the next, which may hold an earlier one
+		}
+		if !row.When.Before(r.from) && (s.first || listedAt(c, boundOf(s.b)).After(s.lo)) {
+			s.seen.add(c.ID) // the others were counted with the slice before
 		}
 		out.Rows = append(out.Rows, row)
 	}

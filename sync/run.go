@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -31,7 +32,13 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if err != nil {
 		return readResult{}, err
 	}
-	return e.read(ctx, b, readRange{stream: store.LiveStream, prio: vinfer.Live, from: st.Watermark, floor: st.First})
+	r := readRange{stream: store.LiveStream, prio: vinfer.Live, from: st.Watermark, floor: st.First, overlap: e.o.Lookback}
+	began := e.serverNow()
+	got, err := e.read(ctx, b, r)
+	if err == nil {
+		err = e.sweeper.polled(b, r, got, began)
+	}
+	return got, err
 }
 
 // confirmStart corrects the first cursor, taken from the local clock, to the server's, once that is known.
@@ -112,7 +119,12 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	}
 	delivered, dead := e.counts()
 	got, _, err := e.pollAndRecord(ctx, delivered)
-	if werr := e.settle(ctx); err == nil {
+	if err == nil {
+		var more readResult
+		more, err = e.sweeper.afterPoll(ctx)
+		got.New += more.New
+	}
+	if werr := e.settle(ctx, 0); err == nil {
 		err = werr
 	}
 	// A call that ended while the listing was read waits for the next window; nobody may come to read that for an hour.
@@ -120,7 +132,7 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 		var more readResult
 		more, _, err = e.pollAndRecord(ctx, delivered)
 		got.New += more.New
-		if werr := e.settle(ctx); err == nil {
+		if werr := e.settle(ctx, 0); err == nil {
 			err = werr
 		}
 	}
@@ -150,12 +162,12 @@ func unreadable(st store.Stats) int {
 	return n
 }
 
-// settle waits until nothing is due.
-func (e *Engine) settle(ctx context.Context) error {
+// settle waits until nothing is due; while backfills other than own run, nothing but their work.
+func (e *Engine) settle(ctx context.Context, own uint64) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for calm := 0; calm < 2; {
-		if e.quiet() {
+		if e.quiet() || e.backfilling(own) && e.rested() {
 			calm++ // twice: one part may just have handed over to another
 		} else {
 			calm = 0
@@ -183,6 +195,20 @@ func (e *Engine) held() bool {
 	return false
 }
 
+// backfilling tells whether a backfill runs, besides own.
+func (e *Engine) backfilling(own uint64) (is bool) {
+	e.backfills.Range(func(id, _ any) bool {
+		is = is || id != own
+		return !is
+	})
+	return is
+}
+
+func (e *Engine) rested() bool {
+	horizon := time.Now().Add(retryHorizon)
+	return !slices.ContainsFunc(e.order, func(c *courier) bool { return !c.rested(horizon) })
+}
+
 func (e *Engine) quiet() bool {
 	horizon := time.Now().Add(retryHorizon)
 	for _, c := range e.order {
@@ -204,12 +230,18 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("schedule %q: %w", e.o.Schedule, err)
 	}
+	if e.o.AuditAt != "" && e.o.AuditDays > 0 {
+		if _, err := schedule.AddFunc(e.o.AuditAt, func() { e.scheduledAudit(ctx) }); err != nil {
+			return fmt.Errorf("audit %q: %w", e.o.AuditAt, err)
+		}
+	}
 	if _, err := schedule.AddFunc("@every 1h", func() { e.prune(ctx) }); err != nil {
 		return err
 	}
 	if err := e.Start(); err != nil {
 		return err
 	}
+	e.work.Go(func() { e.sweeper.run(ctx) })
 	if ready != nil {
 		ready()
 	}
@@ -266,6 +298,13 @@ func (e *Engine) scheduled(ctx context.Context, was runState) runState {
 		}
 	}
 	return now
+}
+
+// scheduledAudit is the daily one. What keeps it from its end does not end it: it goes on after the next poll.
+func (e *Engine) scheduledAudit(ctx context.Context) {
+	if _, err := e.audit(ctx, 0); err != nil && ctx.Err() == nil {
+		e.log.Error("audit failed; it goes on where it stopped", keyError, err)
+	}
 }
 
 // prune forgets what is old, a little at a time.

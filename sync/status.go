@@ -34,6 +34,8 @@ type Status struct {
 	Transcripts  int              `json:"transcripts_waiting"`
 	Unfinished   int              `json:"calls_in_progress"`
 	LateFound    int64            `json:"late_found"`
+	Lateness     []LateStatus     `json:"late_by"` // of late_found, by who found them
+	Advice       string           `json:"lookback_advice"`
 	AuditedUntil string           `json:"audited_until"` // RFC 3339, empty before the first audit
 	Destinations []DestStatus     `json:"destinations"`
 	Backfills    []BackfillStatus `json:"backfills"`
@@ -51,6 +53,14 @@ type Alert struct {
 	Message     string    `json:"message"`
 	Remedy      string    `json:"remedy"`
 	Since       time.Time `json:"since"`
+}
+
+// LateStatus sums up the late calls that polls (which look back), the settled sweep (sweep) or audits (audit) found.
+type LateStatus struct {
+	By          string `json:"by"` // lookback, sweep or audit
+	Found       int64  `json:"found"`
+	MostSeconds int64  `json:"most_seconds"` // from a call's end until it was found, at most
+	Last        string `json:"last"`         // RFC 3339
 }
 
 // LastRun is the last poll.
@@ -112,6 +122,7 @@ func (e *Engine) Status() (Status, error) {
 		s.NextRun = rfc3339((*next)())
 	}
 	s.ClockSkew = e.o.API.Skew().Seconds()
+	s.Advice = AdviceOf(st.Lateness, e.o.Lookback)
 	for i := range s.Destinations {
 		if c := e.dests[s.Destinations[i].Name]; c != nil && s.Destinations[i].State == "ok" {
 			if why := c.waitingFor(); why != "" {
@@ -133,10 +144,17 @@ func StatusOf(st store.Stats, name, version string) Status {
 			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error,
 		},
 		LastSuccess:  rfc3339(st.LastSuccess),
-		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{},
+		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{}, Lateness: []LateStatus{},
 	}
 	if !st.Watermark.IsZero() {
 		s.LagSeconds = max(0, int64(time.Since(st.Watermark).Seconds()))
+	}
+	for _, l := range st.Lateness {
+		by := l.By
+		if by == store.LiveStream {
+			by = "lookback"
+		}
+		s.Lateness = append(s.Lateness, LateStatus{By: by, Found: l.Found, MostSeconds: int64(l.Most.Seconds()), Last: rfc3339(l.Last)})
 	}
 	for _, d := range st.Dests {
 		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: "ok", Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError}

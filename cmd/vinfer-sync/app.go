@@ -93,7 +93,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	if err != nil {
 		return err
 	}
-	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Region: cfg.Region})
+	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region})
 	return errors.Join(err, st.Close())
 }
 

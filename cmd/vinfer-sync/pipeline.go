@@ -74,6 +74,7 @@ func assemble(cfg *config.Config, st store.Store, log *slog.Logger) (*pipeline, 
 		Name: cfg.Name, Version: version, API: p.api, Store: p.store, Destinations: p.dests,
 		CursorParam: cfg.VInfer.CursorParam, Campaigns: cfg.VInfer.Campaigns, PageSize: cfg.VInfer.PageSize,
 		Start: startOf(cfg), Lookback: cfg.Lookback, MaxCall: cfg.MaxCall, Schedule: cfg.Schedule,
+		Settle: cfg.Settle, AuditDays: cfg.Audit.Days, AuditAt: cfg.Audit.At,
 		FetchTranscripts: cfg.Transcripts.Fetch, GiveUpAfter: cfg.Transcripts.GiveUpAfter,
 		Retention: cfg.Retention, Ledger: cfg.Ledger, Region: cfg.Region, Zone: cfg.Location(), Logger: log,
 	})

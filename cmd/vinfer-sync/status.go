@@ -79,7 +79,7 @@ func printStatus(out io.Writer, s engine.Status) error {
 	if s.ConfigError != "" {
 		row("configuration", "NOT TAKEN UP, the one before is in use: %s", strings.ReplaceAll(s.ConfigError, "\n", "\n\t"))
 	}
-	row("found late", "%d", s.LateFound)
+	printLate(row, s)
 	for _, b := range s.Backfills {
 		row(fmt.Sprintf("backfill %d", b.ID), "%s: %d seen, %d queued, %d delivered, %d dead", b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
 	}
@@ -108,6 +108,23 @@ func printStatus(out io.Writer, s engine.Status) error {
 		}
 	}
 	return nil
+}
+
+// printLate shows what is known of the completeness.
+func printLate(row func(k, format string, args ...any), s engine.Status) {
+	if s.AuditedUntil == "" {
+		row("audited until", "never yet: vinfer-sync audit")
+	} else {
+		row("audited until", "%s", s.AuditedUntil)
+	}
+	row("found late", "%d", s.LateFound)
+	for _, l := range s.Lateness {
+		at, _ := time.Parse(time.RFC3339, l.Last)
+		row("", "%d by the %s, up to %s after their end, the last %s", l.Found, l.By, span(time.Duration(l.MostSeconds)*time.Second), ago(at))
+	}
+	if s.Advice != "" {
+		row("", "lookback: %s would have found those of the sweep at the next poll", s.Advice)
+	}
 }
 
 func or(s, other string) string {
