@@ -27,6 +27,7 @@ type sweeper struct {
 	loaded bool
 	swept  time.Time // everything that completed from the first cursor up to here was read Settle after its completion, or later
 	kept   time.Time // of that what the store knows
+	ahead  Range     // what a poll read late enough, beyond a part that is still to be swept
 }
 
 func newSweeper(e *Engine) *sweeper { return &sweeper{e: e, kick: make(chan struct{}, 1)} }
@@ -50,6 +51,9 @@ func (s *sweeper) load(first time.Time) error {
 
 // advance notes that all up to t was swept. The caller holds mu.
 func (s *sweeper) advance(t time.Time, atLeast time.Duration) error {
+	if !t.Before(s.ahead.From) && t.Before(s.ahead.To) {
+		t = s.ahead.To
+	}
 	if !t.After(s.swept) {
 		return nil
 	}
@@ -76,8 +80,13 @@ func (s *sweeper) polled(b *vinfer.Bounds, r readRange, got readResult, began ti
 	if since.Before(r.floor) {
 		since = r.floor
 	}
-	if (boundOf(b) == vinfer.After || got.deep) && !s.swept.Before(since) {
-		if err := s.advance(began.Add(-s.e.o.Settle).Truncate(time.Second), sweptKept); err != nil {
+	settled := began.Add(-s.e.o.Settle).Truncate(time.Second)
+	switch {
+	case boundOf(b) == vinfer.From && !got.deep, !since.Before(settled):
+	case since.After(s.swept):
+		s.ahead = Range{since, settled}
+	default:
+		if err := s.advance(settled, sweptKept); err != nil {
 			return err
 		}
 	}
@@ -96,6 +105,9 @@ func (s *sweeper) due(st store.Stats) (from, to time.Time, ok bool, err error) {
 		return from, to, false, err
 	}
 	to = st.Watermark.Add(-s.e.o.Settle)
+	if s.ahead.From.After(s.swept) && s.ahead.From.Before(to) {
+		to = s.ahead.From
+	}
 	step := min(max(s.e.o.Settle/4, time.Second), sweepStepMax)
 	return s.swept, to, s.e.o.Settle > 0 && to.Sub(s.swept) >= step, nil
 }

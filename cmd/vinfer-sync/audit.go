@@ -54,7 +54,7 @@ func printAudit(out io.Writer, r engine.AuditReport) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
 	row("audited", "%s to %s, as far as the polls have read", stamp(r.From), stamp(r.To))
-	row("compared", "%s with the ledger, in %d requests and %s", calls(int64(r.Compared)), r.Requests, (time.Duration(r.TookMS) * time.Millisecond).Round(time.Millisecond))
+	row("compared", "%s with the ledger, in %s and %s", calls(int64(r.Compared)), count(r.Requests, "request"), (time.Duration(r.TookMS) * time.Millisecond).Round(time.Millisecond))
 	if r.Late == 0 {
 		row("missed", "none")
 	} else {
@@ -88,11 +88,14 @@ func printAudit(out io.Writer, r engine.AuditReport) error {
 }
 
 // calls says a number of calls.
-func calls(n int64) string {
-	if n == 1 {
-		return "1 call"
+func calls(n int64) string { return count(int(n), "call") }
+
+// count says a number of things.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
 	}
-	return grouped(n) + " calls"
+	return grouped(int64(n)) + " " + what
 }
 
 // grouped writes a number with a comma between thousands.

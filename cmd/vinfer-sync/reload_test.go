@@ -106,9 +106,11 @@ func (r *running) stop() string {
 
 // status is what status --json says, as far as these tests look.
 func (w *world) status() (s struct {
-	Pending     int    `json:"pending"`
-	ConfigError string `json:"config_error"`
-	LastRun     struct {
+	Pending      int    `json:"pending"`
+	LateFound    int    `json:"late_found"`
+	AuditedUntil string `json:"audited_until"`
+	ConfigError  string `json:"config_error"`
+	LastRun      struct {
 		Error string `json:"error"`
 	} `json:"last_run"`
 	Destination []struct {
