@@ -40,7 +40,7 @@ type courier struct {
 	scans   uint64 // scans begun
 	flight  int
 	aloft   map[store.Lane]struct{} // the lanes of those
-	urging  int // of these the live ones
+	urging  int                     // of these the live ones
 
 	halted    string
 	until     time.Time // throttled
