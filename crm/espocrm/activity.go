@@ -187,9 +187,10 @@ func (j *job) createCall(ctx context.Context, known object) (string, error) {
 	return id, err
 }
 
-// optionals are the attributes that a Call can do without: those that the configuration names. Their values stand in the description too.
+// optionals are the attributes that a Call can do without: those that the configuration names, and the direction, whose options a
+// site may have changed. Their values stand in the description too.
 func (j *job) optionals() []string {
-	var out []string
+	out := []string{"direction"}
 	for name := range j.extras() {
 		if f := j.w.s.Field(name, ""); f != "" {
 			out = append(out, f)
@@ -239,7 +240,7 @@ func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if id == "" && named != "" {
+	if id == "" && named != "" && j.w.first("user "+named) {
 		j.p.Warn("there is no user %q: the contact's owner or the API user gets what is made", named)
 	}
 	if id == "" && len(j.contacts) > 0 {
@@ -278,7 +279,12 @@ func (j *job) task(ctx context.Context) error {
 			if len(j.contacts) > 0 {
 				o["parentType"], o["parentId"], _ = strings.Cut(j.contacts[0].ID, "/")
 			}
-			return j.w.api.create(ctx, "Task", o, nil)
+			var id string
+			err = j.w.optional.Send(j.p, "Task", o, []string{"priority"}, nil, func(fields map[string]any) error {
+				id, err = j.w.api.create(ctx, "Task", fields, nil)
+				return err
+			})
+			return id, err
 		},
 		Update: func(ctx context.Context, id string) error {
 			held, err := j.w.api.read(ctx, "Task", id, "status", "dateEnd")

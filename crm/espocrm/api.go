@@ -196,8 +196,11 @@ func (a *api) create(ctx context.Context, entity string, o object, header http.H
 	return made.text("id"), nil
 }
 
+// anyway has EspoCRM write although another record looks alike.
+var anyway = http.Header{"X-Skip-Duplicate-Check": {"true"}}
+
 func (a *api) update(ctx context.Context, entity, id string, o object) error {
-	return a.call(ctx, http.MethodPut, entity+"/"+id, nil, o, nil, nil)
+	return a.call(ctx, http.MethodPut, entity+"/"+id, nil, o, anyway, nil)
 }
 
 // metadata returns a part of the site's definitions; nil: there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
 
@@ -116,7 +118,10 @@ func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (pe
 		if same, ok := d.same(err, n); ok {
 			return same, nil
 		}
-		id, err = d.w.api.create(ctx, lead, o, http.Header{"X-Skip-Duplicate-Check": {"true"}})
+		id, err = d.w.api.create(ctx, lead, o, anyway)
+	}
+	if statusOf(err) == http.StatusBadRequest && step.InText(err, "phoneNumber") {
+		return people.Record{}, fmt.Errorf("%w: %w", people.ErrNumber, err)
 	}
 	r.ID = lead + "/" + id
 	return r, d.w.explain(ctx, err)

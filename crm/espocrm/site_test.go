@@ -260,6 +260,20 @@ func TestOwners(t *testing.T) {
 	}
 }
 
+// What a site has changed and a call can do without is left out; a number that it takes for none makes no contact.
+func TestWhatTheSiteRefuses(t *testing.T) {
+	s := newSite()
+	s.fields["Call.direction"]["options"], s.fields["Task.priority"]["options"] = []string{"Out"}, []string{"Medium"}
+	_, w := start(t, s, nil)
+	if p := send(t, w, crmtest.Full(1), nil); len(p.Warnings) != 2 || len(s.records["Task"]) != 1 {
+		t.Errorf("%q %v", p.Warnings, s.records["Task"])
+	}
+	s.refuse = "phoneNumber"
+	if p := send(t, w, crmtest.Full(2), nil); len(p.Warnings) != 1 || len(s.records["Call"]) != 2 || len(s.records["Lead"]) != 1 {
+		t.Errorf("%q %+v", p.Warnings, s.state())
+	}
+}
+
 // People's words in a call's description, and the name that they gave it, stay.
 func TestPeoplesWords(t *testing.T) {
 	s := newSite()
@@ -341,6 +355,7 @@ func TestCheck(t *testing.T) {
 		"an unknown status":    {nil, nil, "lead statuses", `["Paid"]`, crm.Retry},
 		"a lacking field":      {func(s *site) { delete(s.fields, "Task.cVinferCallId") }, nil, "field Task.cVinferCallId", "not there", crm.Retry},
 		"a mistyped field":     {nil, func(_ *espocrm.Config, s *crm.Settings) { s.Fields = map[string]string{"summary": "cSumary"} }, "field Call.cSumary", "not there", crm.Retry},
+		"a lost option":        {func(s *site) { s.fields["Call.status"]["options"] = []string{"Done"} }, nil, "status of Call", `["Held" "Not Held"]`, crm.Retry},
 		"an unknown owner":     {nil, func(_ *espocrm.Config, s *crm.Settings) { s.Owner = "nobody" }, "owner", "no such user", crm.Retry},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,8 @@ type Writer struct {
 	mu     sync.Mutex
 	self   string            // the API user's id
 	there  map[string]bool   // custom fields that are known to be there, as "Call.cVinferCallId"
-	owners map[string]string // user names to ids
+	owners map[string]string // user names to ids; empty: there is no such user
+	told   map[string]bool   // what has been warned of
 }
 
 var (
@@ -53,7 +54,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		api: &api{client, base, byKey(cfg.APIKey.Reveal())}, s: s, hmac: !cfg.SecretKey.Empty(),
 		// EspoCRM searches its database: what was made is found at once.
-		people: people.NewBook(s, 0), there: map[string]bool{}, owners: map[string]string{},
+		people: people.NewBook(s, 0), there: map[string]bool{}, owners: map[string]string{}, told: map[string]bool{},
 	}
 	if w.hmac {
 		w.api.sign = byHMAC(cfg.APIKey.Reveal(), cfg.SecretKey.Reveal())
@@ -221,4 +222,13 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	defer w.mu.Unlock()
 	w.owners[owner] = id
 	return id, nil
+}
+
+// first tells whether something is to be warned of: once in the process's life.
+func (w *Writer) first(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.told[what]
+	w.told[what] = true
+	return !before
 }

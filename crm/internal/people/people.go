@@ -8,6 +8,7 @@ package people
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,6 +42,9 @@ type Record struct {
 	// contact is made, but it is taken only where nothing else has the number, and its status is left alone.
 	Superseded bool
 }
+
+// ErrNumber is what Create returns, wrapped, for a number that the CRM takes for none: the call is then written without a contact.
+var ErrNumber = errors.New("the CRM does not take the number")
 
 // Directory is what a kind of CRM does with contacts. Its errors are those of a Write.
 type Directory interface {
@@ -226,6 +230,11 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 	if err == nil {
 		b.made.put(n.String(), r.ID)
 		return []Record{r}, nil
+	}
+	if errors.Is(err, ErrNumber) {
+		delete(p.Refs, tried)
+		p.Warn("no contact was made: %v", err)
+		return nil, nil
 	}
 	if v := crm.VerdictOf(err); ctx.Err() != nil || v == crm.Halt || v == crm.Throttle {
 		return nil, err

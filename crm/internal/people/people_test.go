@@ -210,6 +210,15 @@ func TestFailedCreates(t *testing.T) {
 	}
 }
 
+// A number that the CRM takes for none loses no call.
+func TestNumberThatTheCRMDoesNotTake(t *testing.T) {
+	d := &directory{refused: fmt.Errorf("%w: phoneNumber, type: valid", people.ErrNumber)}
+	got, p, err := resolve(t, people.NewBook(crm.Settings{}, time.Minute), d, crmtest.Completed(1), nil)
+	if got != "" || err != nil || len(p.Warnings) != 1 || len(p.Refs) != 0 {
+		t.Errorf("%q %v %q %q", got, err, p.Warnings, p.Refs)
+	}
+}
+
 func TestKnownContact(t *testing.T) {
 	one := crmtest.Completed(1).Call.Contact
 	b := people.NewBook(crm.Settings{OnMany: crm.ManyAll}, 0)
