@@ -27,6 +27,8 @@ type Target struct {
 	DropsNUL    bool // it cannot hold the character NUL and loses it, and nothing else
 	NoAnonymous bool // it cannot hold a call without a contact: one without a number is skipped
 
+	Renews bool // its access tokens are short-lived: one that is refused is replaced, and the request sent again
+
 	// Name and Text are what its fields for a name, and for a summary or a transcript, make of what they are given; nil: they
 	// hold it as it is.
 	Name, Text func(string) string

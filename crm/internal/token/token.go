@@ -1,0 +1,74 @@
+// Package token keeps the access token of a CRM that hands out short-lived ones: fetched when it is needed, by one caller
+// for all, and fetched anew before it ends or when the CRM refuses it.
+package token
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// early is how long before its end a token is not used any more: a request takes its time, and clocks differ.
+const early = time.Minute
+
+// Source hands out a token. It is safe for concurrent use.
+type Source struct {
+	// Fetch asks for a new token and returns it and how long it lasts (0: unknown). Its errors are those of a Write.
+	Fetch func(ctx context.Context) (token string, lasts time.Duration, err error)
+
+	turn  chan struct{} // held by the caller who fetches
+	mu    sync.Mutex
+	token string
+	until time.Time // zero: until it is refused
+}
+
+// New returns a Source.
+func New(fetch func(ctx context.Context) (string, time.Duration, error)) *Source {
+	return &Source{Fetch: fetch, turn: make(chan struct{}, 1)}
+}
+
+// Token returns a token that is good for a minute at least, as far as is known. A caller whose ctx ends does not wait for
+// another's fetch.
+func (s *Source) Token(ctx context.Context) (string, error) {
+	if t := s.current(); t != "" {
+		return t, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if t := s.current(); t != "" {
+		return t, nil // somebody else has fetched it meanwhile
+	}
+	t, lasts, err := s.Fetch(ctx)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token, s.until = t, time.Time{}
+	if lasts > 0 {
+		s.until = time.Now().Add(max(lasts-early, lasts/2))
+	}
+	return t, nil
+}
+
+// Refused says that the CRM did not take the token: the next caller fetches another, unless somebody has already.
+func (s *Source) Refused(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == token {
+		s.token = ""
+	}
+}
+
+func (s *Source) current() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == "" || !s.until.IsZero() && !time.Now().Before(s.until) {
+		return ""
+	}
+	return s.token
+}

@@ -1,0 +1,74 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
+)
+
+func TestSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetched := 0
+		lasts := time.Hour
+		s := token.New(func(context.Context) (string, time.Duration, error) {
+			time.Sleep(time.Second)
+			fetched++
+			return strconv.Itoa(fetched), lasts, nil
+		})
+		get := func(want string) {
+			t.Helper()
+			if got, err := s.Token(t.Context()); got != want || err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		}
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() { get("1") })
+		}
+		group.Wait()
+		time.Sleep(58 * time.Minute)
+		get("1")
+		time.Sleep(2 * time.Minute)
+		get("2")
+		s.Refused("1") // an old one, told late
+		get("2")
+		s.Refused("2")
+		lasts = 0
+		get("3")
+		time.Sleep(1000 * time.Hour)
+		get("3")
+	})
+}
+
+func TestNoToken(t *testing.T) {
+	s := token.New(func(context.Context) (string, time.Duration, error) { return "", 0, io.ErrClosedPipe })
+	if _, err := s.Token(t.Context()); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v", err)
+	}
+	begun := make(chan struct{})
+	s = token.New(func(ctx context.Context) (string, time.Duration, error) {
+		close(begun)
+		<-ctx.Done()
+		return "", 0, ctx.Err()
+	})
+	first, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, err := s.Token(first); done <- err }()
+	<-begun
+	second, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	if _, err := s.Token(second); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting for another's fetch: %v", err)
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,95 @@
+package suitecrm
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+// Check looks whether the client works, may read the modules, and which custom fields there are. SuiteCRM tells nobody the values of
+// a drop-down and takes any: it can only be looked which statuses no lead has yet.
+func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
+	host := w.suite.client.Base().Host
+	if _, err := w.suite.tokens.Token(ctx); err != nil {
+		return []crm.Finding{{Subject: "connection", Err: err, Detail: host}}
+	}
+	found := []crm.Finding{{Subject: "connection", Detail: "V8 API at " + host}}
+	if w.suite.client.Base().Scheme == "http" {
+		found = append(found, crm.Finding{Subject: "encryption", Detail: "SuiteCRM is reached without TLS: the secret, names and numbers cross the network readably"})
+	}
+	for _, module := range []string{"Leads", "Contacts", "Calls", "Tasks", "Notes"} {
+		if _, err := w.suite.find(ctx, module, url.Values{}, []string{"date_modified"}, 1); err != nil {
+			found = append(found, crm.Finding{Subject: "module " + module, Err: err, Detail: "the client's user needs the right to list, view, edit and create in it"})
+		}
+	}
+	var unused []string
+	for _, status := range statuses {
+		leads, err := w.suite.find(ctx, "Leads", url.Values{"filter[status][eq]": {status}}, []string{"status"}, 1)
+		if err != nil {
+			found = append(found, crm.Finding{Subject: "lead statuses", Err: err})
+			break
+		}
+		if len(leads) == 0 {
+			unused = append(unused, status)
+		}
+	}
+	if len(unused) > 0 {
+		found = append(found, crm.Finding{
+			Subject: "lead statuses",
+			Detail:  "no lead has " + strings.Join(unused, ", ") + " yet, and SuiteCRM takes any value: see that each is an item name of lead_status_dom (Admin > Dropdown Editor)",
+		})
+	}
+	if w.s.Owner != "" {
+		_, err := w.user(ctx, w.s.Owner)
+		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
+	}
+	return append(found, w.checkFields(ctx))
+}
+
+func (w *Writer) checkFields(ctx context.Context) crm.Finding {
+	lacking, err := w.lacking(ctx)
+	f := crm.Finding{Subject: "custom fields of Calls", Err: err, Detail: "all there"}
+	if len(lacking) > 0 {
+		f.Detail = "not there, so what belongs into them stands in the description only: " + strings.Join(lacking, ", ")
+	}
+	return f
+}
+
+// lacking lists the custom fields that nobody has made.
+func (w *Writer) lacking(ctx context.Context) (names []string, err error) {
+	w.suite.forget()
+	has, err := w.suite.has(ctx, "Calls")
+	if err != nil {
+		return nil, err
+	}
+	for _, ours := range fieldOrder {
+		if theirs := w.s.Field(ours, Fields[ours]); !has[theirs] {
+			names = append(names, theirs)
+		}
+	}
+	return names, nil
+}
+
+// fieldOrder lists the names of Fields for people.
+var fieldOrder = []string{"call_id", "disposition", "duration", "language", "campaign", "sentiment", "qa_score", "transcript_url"}
+
+// Find tells which lead or contact a call would be written to.
+func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
+	return w.book.Find(ctx, contacts{w}, c)
+}
+
+// Provision says how to make the custom fields: SuiteCRM's API makes none.
+func (w *Writer) Provision(ctx context.Context, _ bool) ([]crm.Change, error) {
+	lacking, err := w.lacking(ctx)
+	var changes []crm.Change
+	for _, name := range lacking {
+		changes = append(changes, crm.Change{
+			Subject: "field Calls." + name,
+			Detail: "make it by hand if you want it: Admin > Studio > Calls > Fields > Add Field: type TextField, name " + strings.TrimSuffix(name, "_c") +
+				" (SuiteCRM appends _c), size 255. Without it the value stands in the description",
+		})
+	}
+	return changes, err
+}

@@ -1,0 +1,115 @@
+package suitecrm
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+// Writer writes to one SuiteCRM.
+type Writer struct {
+	s        crm.Settings
+	suite    *api
+	book     *people.Book
+	users    users
+	optional step.Optional
+}
+
+var (
+	_ crm.Writer      = (*Writer)(nil)
+	_ crm.Checker     = (*Writer)(nil)
+	_ crm.Finder      = (*Writer)(nil)
+	_ crm.Provisioner = (*Writer)(nil)
+)
+
+// New returns a Writer. It sends nothing yet.
+func New(cfg Config, s crm.Settings) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	suite, err := newAPI(cfg, s.Workers)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{s: s, suite: suite, book: people.NewBook(s, 0), users: users{ids: map[string]string{}}}, nil
+}
+
+// Close closes the idle connections.
+func (w *Writer) Close() error { return w.suite.client.Close() }
+
+// Write finds or makes the lead, gives it its status, and makes the call, the task and the transcript's note.
+func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.Call.ID == "" {
+		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
+	}
+	e.Call.Summary = text.CutBytes(text.Clean(e.Call.Summary), longText)
+	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
+	}
+	for i, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r}
+		at.module, at.id, _ = strings.Cut(r.ID, "/")
+		if i > 0 {
+			at.suffix = "@" + r.ID
+		}
+		if err := at.write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is one contact to which an entry is written, or none.
+type place struct {
+	w          *Writer
+	e          *crm.Entry
+	p          *crm.Progress
+	contact    people.Record
+	module, id string
+	suffix     string // of the refs, where there are several contacts
+}
+
+func (at *place) write(ctx context.Context) error {
+	if at.e.Event != crm.TranscriptReady && at.id != "" {
+		if err := at.w.touch(ctx, at.e, at.contact, at.p); err != nil {
+			return err
+		}
+	}
+	if !at.e.NoActivity {
+		if err := at.activity(ctx); err != nil {
+			return err
+		}
+	}
+	if at.e.Task != nil {
+		if err := at.task(ctx); err != nil {
+			return err
+		}
+	}
+	return at.note(ctx)
+}
+
+// namespace is that of the ids that are made of a call's id.
+var namespace = uuid.MustParse("6d0b7f4e-3c52-4d0f-9c64-5b1d3f0a2c11")
+
+// ourID returns the id of a record by what it is and whose it is.
+func ourID(parts ...string) string {
+	return uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\n"))).String()
+}
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
