@@ -14,6 +14,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
@@ -35,6 +36,7 @@ var kinds = []kind{
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
+	{name: "suitecrm", http: func(d *Destination) *httpx.Config { return &d.SuiteCRM.Config }, fields: suitecrm.Fields},
 	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
@@ -122,6 +123,7 @@ type Destination struct {
 	Webhook  *webhook.Config  `yaml:"webhook"`
 	JSONL    *jsonl.Config    `yaml:"jsonl"`
 	Odoo     *odoo.Config     `yaml:"odoo"`
+	SuiteCRM *suitecrm.Config `yaml:"suitecrm"`
 
 	EspoCRM *espocrm.Config `yaml:"espocrm"`
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
+	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 )
 
@@ -37,6 +38,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.Odoo != nil:
 		w, err = odoo.New(*c.Odoo, s)
 		return w, identityOf(c, c.Odoo.URL), err
+	case c.SuiteCRM != nil:
+		w, err = suitecrm.New(*c.SuiteCRM, s)
+		return w, identityOf(c, c.SuiteCRM.URL+" "+c.SuiteCRM.ClientID), err
 	case c.EspoCRM != nil:
 		w, err = espocrm.New(*c.EspoCRM, s)
 		return w, identityOf(c, c.EspoCRM.URL), err

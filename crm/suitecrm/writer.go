@@ -72,6 +72,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 			return err
 		}
 	}
+	people.Wrote(&e, p)
 	return nil
 }
 
