@@ -81,6 +81,7 @@ func (l *Local) Status(context.Context) (engine.Status, error) {
 	s := engine.StatusOf(st, l.Name, l.Version)
 	s.CursorParam = engine.KnownParam(l.Store)
 	s.Advice = engine.AdviceOf(st.Lateness, l.Lookback)
+	engine.ShowWaits(&s, l.Store)
 	return s, nil
 }
 
@@ -153,7 +154,7 @@ func (l *Local) Resume(_ context.Context, dest string) error {
 	if l.Engine != nil {
 		return l.Engine.Resume(dest)
 	}
-	return l.Store.Resume(dest)
+	return engine.Resume(l.Store, dest)
 }
 
 // Cursor implements Backend.

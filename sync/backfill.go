@@ -199,7 +199,7 @@ func (e *Engine) whyWaiting() string {
 		if halted != "" {
 			return c.d.Name + " is halted: " + halted
 		}
-		if why := c.waitingFor(); why != "" {
+		if why, _ := c.waitingFor(); why != "" {
 			return c.d.Name + " " + why
 		}
 	}

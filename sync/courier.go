@@ -409,19 +409,19 @@ func (c *courier) halt(reason string) bool {
 }
 
 // waitingFor says why the destination is not being delivered to though it has jobs; empty: it is.
-func (c *courier) waitingFor() string {
+func (c *courier) waitingFor() (reason, lastError string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	switch {
 	case now.Before(c.until):
-		return "asked to wait until " + rfc3339(c.until) + ": " + c.why
+		return waitReason(c.until, c.why), c.why
 	case c.streak >= breakerAfter && len(c.struck) > 1:
-		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why
+		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why, c.why
 	case len(c.waiting)+len(c.laggard) > 0 && c.streak > 0:
-		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why
+		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why, c.why
 	}
-	return ""
+	return "", ""
 }
 
 // quiet tells whether nothing is in flight or due before horizon.

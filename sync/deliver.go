@@ -117,6 +117,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Throttle:
 		o.Verdict = store.Release
 		o.Due = c.throttled(crm.Wait(err), err, now)
+		c.keepWait(o.Due, err.Error())
 	case crm.Retry:
 		o.Verdict = store.Retry
 		o.Due, o.CountFail = c.failed(job.JobRef, err, now)

@@ -116,9 +116,15 @@ func TestSickDestinationIsProbedNotHammered(t *testing.T) {
 	if n := attempts.Load(); n > breakerAfter+4 {
 		t.Errorf("%d attempts at a destination that answers nothing", n)
 	}
+	if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "waiting" || d.Reason == "" || d.LastError == "" {
+		t.Errorf("by the store alone: %+v", d)
+	}
 	sick.Store(false)
 	r.e.dests["crm"].resume()
 	r.once()
+	if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "ok" || d.Reason != "" {
+		t.Errorf("by the store alone, when it works again: %+v", d)
+	}
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
 }
 
@@ -166,6 +172,47 @@ func TestThrottledForEver(t *testing.T) {
 		if n, most := len(rec.entries()), r.o.Destinations[0].Workers+limitedMax+1; n > most {
 			t.Errorf("%d writes, at most %d", n, most)
 		}
+	}
+}
+
+// A long wait outlives the process: under cron the next one comes a minute later. Another URL or credential has not asked for it.
+func TestThrottledForLongOutlivesTheProcess(t *testing.T) {
+	var asked atomic.Int32
+	rec := &recorder{answer: func(crm.Entry, int) error {
+		asked.Add(1)
+		return crm.Throttled(errors.New("429 slow down"), 5*time.Minute)
+	}}
+	r := newRig(t, newAPI(t, true, past(20)...), rec, nil)
+	r.once()
+	n := asked.Load()
+	r.restart(nil)
+	r.once()
+	if got := asked.Load(); got != n {
+		t.Errorf("%d writes while the destination asked to be let alone", got-n)
+	}
+	for _, st := range []func() (Status, error){r.e.Status, func() (Status, error) {
+		s := StatusOf(r.stats(), "", "")
+		ShowWaits(&s, r.store)
+		return s, nil
+	}} {
+		s, err := st()
+		if err != nil || s.Destinations[0].State != "waiting" || !strings.Contains(s.Destinations[0].Reason, "asked to wait until") || s.Destinations[0].LastError != "429 slow down" {
+			t.Errorf("%+v %v", s.Destinations, err)
+		}
+	}
+	r.restart(func(o *Options) { o.Destinations[0].Identity = "another token" })
+	r.once()
+	if got := asked.Load(); got == n {
+		t.Error("the wait held for another credential")
+	}
+	if err := r.e.Resume("crm"); err != nil {
+		t.Fatal(err)
+	}
+	n = asked.Load()
+	r.restart(nil)
+	r.once()
+	if got := asked.Load(); got == n {
+		t.Error("the wait held after resume")
 	}
 }
 

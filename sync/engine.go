@@ -123,7 +123,7 @@ func New(o Options) (*Engine, error) {
 			return nil, fmt.Errorf("destination %s: %w", d.Name, err)
 		}
 		_, appendOnly := d.Writer.(crm.AppendOnly)
-		specs = append(specs, store.DestSpec{Name: d.Name, Kind: d.Kind, Fingerprint: e.keyed(d.Kind + "\x00" + d.Identity), AppendOnly: appendOnly})
+		specs = append(specs, store.DestSpec{Name: d.Name, Kind: d.Kind, Fingerprint: e.fingerprint(d), AppendOnly: appendOnly})
 	}
 	if err := e.recallClock(); err != nil {
 		return nil, err
@@ -145,6 +145,7 @@ func New(o Options) (*Engine, error) {
 		c := newCourier(e, &o.Destinations[i])
 		e.dests[c.d.Name] = c
 		e.order = append(e.order, c)
+		c.takeWait(e.began)
 	}
 	for _, s := range states {
 		c := e.dests[s.Name]
@@ -198,6 +199,9 @@ func setDefaults(o *Options) {
 		o.Logger = slog.Default()
 	}
 }
+
+// fingerprint tells a destination's access from another one.
+func (e *Engine) fingerprint(d *Destination) string { return e.keyed(d.Kind + "\x00" + d.Identity) }
 
 // keyed returns a hash of s that tells nothing to who has only the state file's hashes, and differs between stores.
 func (e *Engine) keyed(s string) string {

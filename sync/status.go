@@ -124,14 +124,20 @@ func (e *Engine) Status() (Status, error) {
 	s.ClockSkew = e.o.API.Skew().Seconds()
 	s.Advice = AdviceOf(st.Lateness, e.o.Lookback)
 	for i := range s.Destinations {
-		if c := e.dests[s.Destinations[i].Name]; c != nil && s.Destinations[i].State == "ok" {
-			if why := c.waitingFor(); why != "" {
-				s.Destinations[i].State, s.Destinations[i].Reason = "waiting", why
+		if c := e.dests[s.Destinations[i].Name]; c != nil && (s.Destinations[i].State == stateOK || s.Destinations[i].State == stateWaiting) {
+			if why, last := c.waitingFor(); why != "" {
+				s.Destinations[i].State, s.Destinations[i].Reason, s.Destinations[i].LastError = stateWaiting, why, last
 			}
 		}
 	}
 	return s, nil
 }
+
+// States of a destination that is neither halted nor orphaned.
+const (
+	stateOK      = "ok"
+	stateWaiting = "waiting"
+)
 
 // StatusOf tells how a pipeline is from its store alone, for when no engine runs.
 func StatusOf(st store.Stats, name, version string) Status {
@@ -157,13 +163,15 @@ func StatusOf(st store.Stats, name, version string) Status {
 		s.Lateness = append(s.Lateness, LateStatus{By: by, Found: l.Found, MostSeconds: int64(l.Most.Seconds()), Last: rfc3339(l.Last)})
 	}
 	for _, d := range st.Dests {
-		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: "ok", Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError}
+		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: stateOK, Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError}
 		switch {
 		case d.Orphaned:
 			ds.State, ds.Reason = "orphaned", "no longer in the configuration"
 		case d.Held() != "":
 			ds.State, ds.Reason, ds.Paused = "halted", d.Held(), d.Paused != ""
-			ds.LastError = cmp.Or(ds.LastError, d.Halted)
+			ds.LastError = cmp.Or(d.Halted, ds.LastError)
+		case d.Pending > 0 && d.LastErrorAt.After(d.LastSuccess):
+			ds.State, ds.Reason = stateWaiting, d.LastError
 		}
 		s.Destinations = append(s.Destinations, ds)
 	}
@@ -206,7 +214,7 @@ func PauseReason(why string, at time.Time) string {
 
 // Resume lifts the halt of a destination.
 func (e *Engine) Resume(dest string) error {
-	if err := e.o.Store.Resume(dest); err != nil {
+	if err := Resume(e.o.Store, dest); err != nil {
 		return err
 	}
 	if c := e.dests[dest]; c != nil {
