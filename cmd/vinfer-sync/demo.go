@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -21,7 +22,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
-const demoConfig = `# Made by vinfer-sync demo. The calls come from a simulated VInfer API.
+const demoMark = "# Made by vinfer-sync demo."
+
+const demoConfig = demoMark + ` The calls come from a simulated VInfer API.
 name: demo
 vinfer:
   base_url: %s
@@ -52,6 +55,12 @@ func demoCommand(a *app) *cobra.Command {
 		Long: "Runs a simulated VInfer API, the daemon and three destinations in one process, on this machine only, and prints what arrived.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if calls < 0 {
+				return usageError("--calls %d: a number from 0 up", calls)
+			}
+			if _, ok := levels[strings.ToLower(a.logLevel)]; a.logLevel != "" && !ok {
+				return usageError("--log-level %q: write debug, info, warn or error", a.logLevel)
+			}
 			if dir == "" {
 				d, err := os.MkdirTemp("", "vinfer-sync-demo-")
 				if err != nil {
@@ -74,6 +83,14 @@ func demoCommand(a *app) *cobra.Command {
 	return c
 }
 
+// self is how to call this program: by its name where it is found by that, else by the path that it was called by.
+func self() string {
+	if !strings.Contains(os.Args[0], "/") {
+		return "vinfer-sync"
+	}
+	return os.Args[0]
+}
+
 // receiver is the demo's webhook handler: it counts.
 type receiver struct{ events, bad atomic.Int64 }
 
@@ -89,7 +106,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, once bool) error {
 	sim := simulator.New(simulator.Options{
 		Seed: 7, Dialect: simulator.Reference, Calls: calls, Span: 6 * time.Hour, Rate: 40,
-		InProgress: min(3, calls), LateDispositions: 0.05, TranscriptDelay: 20 * time.Second,
+		InProgress: min(3, calls/10), LateDispositions: 0.05, TranscriptDelay: 20 * time.Second,
 	})
 	base, stop, err := sim.Listen("127.0.0.1:0")
 	if err != nil {
@@ -107,21 +124,24 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 
 	path := filepath.Join(dir, "config.yaml")
 	text := fmt.Sprintf(demoConfig, base, ln.Addr(), filepath.Join(dir, "admin.sock"))
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return err
+	if old, err := os.ReadFile(path); err == nil && !strings.HasPrefix(string(old), demoMark) {
+		return usageError("--dir %s: there is a configuration in it already that is not the demo's; name another directory", dir)
 	}
-	cfg, err := config.Load(path)
+	cfg, err := config.Parse(path, []byte(text), os.LookupEnv)
 	if err != nil {
 		return err
 	}
 	level := slog.LevelWarn
 	if a.logLevel != "" {
-		level = levels[a.logLevel]
+		level = levels[strings.ToLower(a.logLevel)]
 	}
 	log := newLogger("auto", level)
-	p, err := openPipeline(cfg, log)
+	p, err := openPipeline(cfg, log) // before the file is written: another demo may run here
 	if err != nil {
 		return err
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return errors.Join(err, p.close())
 	}
 	fmt.Fprintf(out, "A simulated VInfer API with %d made-up calls is at %s.\nThe daemon polls it every 2 seconds and writes to three destinations.\n\n", calls, base)
 	runCtx, cancel := context.WithCancel(ctx)
@@ -131,7 +151,7 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 	if once {
 		err = demoUntilQuiet(runCtx, out, p, sim, 12*time.Second)
 	} else {
-		fmt.Fprintf(out, "In another terminal: vinfer-sync status -c %s\nEnd with ctrl-C.\n", path)
+		fmt.Fprintf(out, "In another terminal: %s status -c %s\nEnd with ctrl-C.\n", self(), path)
 		<-ctx.Done()
 	}
 	cancel()
@@ -191,8 +211,8 @@ func demoSummary(ctx context.Context, out io.Writer, p *pipeline, sim *simulator
 		return err
 	}
 	fmt.Fprintf(out, "\nDelivered counts calls, later changes of them, and transcripts. Look further:\n"+
-		"  vinfer-sync status -c %s\n  vinfer-sync calls list -c %s\n  sqlite3 %s 'select * from contact_timeline limit 10'\n  tail -n 1 %s\n",
-		filepath.Join(dir, "config.yaml"), filepath.Join(dir, "config.yaml"), filepath.Join(dir, "crm.db"), filepath.Join(dir, "calls.jsonl"))
+		"  %s status -c %s\n  %s calls list -c %s\n  sqlite3 %s 'select * from contact_timeline limit 10'\n  tail -n 1 %s\n",
+		self(), filepath.Join(dir, "config.yaml"), self(), filepath.Join(dir, "config.yaml"), filepath.Join(dir, "crm.db"), filepath.Join(dir, "calls.jsonl"))
 	return nil
 }
 
@@ -203,6 +223,14 @@ func demoOutcomes(ctx context.Context, out io.Writer, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var contacts, calls, notes, tasks int
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE name = 'calls'").Scan(&tables); err != nil {
+		return err
+	}
+	if tables == 0 {
+		_, err := fmt.Fprintln(out, "\nNothing was delivered yet, so the database is empty.")
+		return err
+	}
 	row := db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM calls), (SELECT count(*) FROM notes), (SELECT count(*) FROM tasks)")
 	if err := row.Scan(&contacts, &calls, &notes, &tasks); err != nil {
 		return err
