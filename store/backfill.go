@@ -23,7 +23,7 @@ func (d *DB) OpenBackfill(key string, spec []byte, at time.Time) (b Backfill, re
 			if err != nil {
 				return err
 			}
-			if old != nil && (old.ReadDone.IsZero() || old.Pending() > 0) {
+			if old != nil && old.Cancelled.IsZero() && (old.ReadDone.IsZero() || old.Pending() > 0) {
 				b, resumed = *old, true
 				return nil
 			}
@@ -63,6 +63,21 @@ func (d *DB) Backfill(id uint64) (b Backfill, err error) {
 	return b, err
 }
 
+// SetBackfillSpec implements Store.
+func (d *DB) SetBackfillSpec(id uint64, spec []byte) error {
+	return d.update(func(t *txn) error {
+		b, err := t.backfill(id)
+		if err == nil && b == nil {
+			err = fmt.Errorf("backfill %d: %w", id, ErrUnknown)
+		}
+		if err != nil {
+			return err
+		}
+		b.Spec = slices.Clone(spec)
+		return nil
+	})
+}
+
 // EndRead implements Store.
 func (d *DB) EndRead(id uint64, at time.Time) error {
 	return d.update(func(t *txn) error {
@@ -73,18 +88,23 @@ func (d *DB) EndRead(id uint64, at time.Time) error {
 		if b == nil {
 			return fmt.Errorf("backfill %d: %w", id, ErrUnknown)
 		}
-		if b.ReadDone.IsZero() {
-			b.ReadDone = round(at)
-		}
-		m, err := t.state()
-		if err != nil {
-			return err
-		}
-		name := BackfillStream(id)
-		if i := slices.IndexFunc(m.streams, func(s stream) bool { return s.name == name }); i >= 0 {
-			m.streams = slices.Delete(m.streams, i, i+1)
-			t.metaDirty, t.open = true, nil
-		}
-		return nil
+		return t.endRead(b, at)
 	})
+}
+
+func (t *txn) endRead(b *Backfill, at time.Time) error {
+	t.changed = true
+	if b.ReadDone.IsZero() {
+		b.ReadDone = round(at)
+	}
+	m, err := t.state()
+	if err != nil {
+		return err
+	}
+	name := BackfillStream(b.ID)
+	if i := slices.IndexFunc(m.streams, func(s stream) bool { return s.name == name }); i >= 0 {
+		m.streams = slices.Delete(m.streams, i, i+1)
+		t.metaDirty, t.open = true, nil
+	}
+	return nil
 }

@@ -49,7 +49,7 @@ func codecs() []codec {
 		codecOf("events", []Event{{at, "seen"}}, events, decodeEvents),
 		codecOf("watch", watchRec{since: at, attempts: 1, due: at, note: []byte{}, body: []byte("b"), when: at, seen: at, dests: []watchDest{{1, Lane{1}, 2}}}, (*watchRec).encode, decodeWatch),
 		codecOf("dest", destRec{id: 1, Dest: Dest{DestSpec: DestSpec{"n", "k", "f", true}, Since: at, Orphaned: true, Halted: "h", HaltedAt: at, Pending: 1, Dead: 2, Delivered: 3, LastError: "e", LastErrorAt: at, LastSuccess: at}, signature: "s", streak: []rejection{{1, Lane{2}}}}, (*destRec).encode, decodeDest),
-		codecOf("backfill", Backfill{ID: 1, Key: "k", Spec: []byte("s"), Checkpoint: []byte{}, CreatedAt: at, ReadDone: at, Fetched: 1, Queued: 2, Delivered: 3, Dead: 4}, (*Backfill).encode, decodeBackfill),
+		codecOf("backfill", Backfill{ID: 1, Key: "k", Spec: []byte("s"), Checkpoint: []byte{}, CreatedAt: at, ReadDone: at, Fetched: 1, Queued: 2, Delivered: 3, Dead: 4, TasksLeft: 5, Cancelled: at}, (*Backfill).encode, decodeBackfill),
 	}
 }
 

@@ -45,6 +45,9 @@ func (d *DB) Ingest(p Page) (Ingested, error) {
 			if in.fill == nil {
 				return fmt.Errorf("backfill %d: %w", p.Backfill, ErrUnknown)
 			}
+			if !in.fill.Cancelled.IsZero() {
+				return fmt.Errorf("backfill %d: %w", p.Backfill, ErrCancelled)
+			}
 		}
 		if err := in.page(); err != nil {
 			return err
@@ -82,7 +85,7 @@ func (in *intake) page() error {
 		}
 	}
 	if in.fill != nil {
-		in.fill.Fetched = p.Seen
+		in.fill.Fetched = max(in.fill.Fetched, p.Seen)
 		if p.Checkpoint != nil {
 			in.fill.Checkpoint = bytes.Clone(p.Checkpoint)
 		}

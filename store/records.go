@@ -360,11 +360,14 @@ func (b *Backfill) encode(key []byte) []byte {
 	e.int64(b.Queued)
 	e.int64(b.Delivered)
 	e.int64(b.Dead)
+	e.int64(b.TasksLeft)
+	e.time(b.Cancelled)
 	return e.seal(key)
 }
 
 func decodeBackfill(v []byte) (b Backfill, ok bool) {
 	d := &dec{b: v}
 	b = Backfill{ID: d.uint(), Key: d.str(), Spec: d.opt(), Checkpoint: d.opt(), CreatedAt: d.time(), ReadDone: d.time(), Fetched: d.int64(), Queued: d.int64(), Delivered: d.int64(), Dead: d.int64()}
+	b.TasksLeft, b.Cancelled = d.int64(), d.time()
 	return b, d.done()
 }

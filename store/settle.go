@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Claim implements Store.
@@ -277,7 +278,10 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *Outcome, replaced bool) error 
 			r.warnings = append(r.warnings, o.Warnings...)
 			return
 		}
-		r.state, r.rev, r.attempts, r.note, r.warnings = stateDelivered, o.Job.Revision, j.attempts+1, "", o.Warnings
+		r.state, r.rev, r.attempts, r.note, r.warnings = stateDelivered, o.Job.Revision, j.attempts+1, "", slices.Clone(o.Warnings)
+		if o.TaskLeft {
+			r.warnings = append(r.warnings, "its follow-up task was overdue and is left out")
+		}
 		ask = o.Transcript && !r.transcript
 		r.transcript = r.transcript || ask
 	})
@@ -300,6 +304,11 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *Outcome, replaced bool) error 
 	d.LastSuccess = round(o.At)
 	d.signature, d.streak = "", nil
 	t.touch(d)
+	if o.TaskLeft {
+		if err := t.count(j, func(b *Backfill) { b.TasksLeft++ }); err != nil {
+			return err
+		}
+	}
 	if !replaced {
 		if err := t.count(j, func(b *Backfill) { b.Delivered++ }); err != nil {
 			return err

@@ -29,6 +29,8 @@ var (
 	ErrKind = errors.New("a destination changed its kind")
 	// ErrUnknown: there is no such call, job, destination or backfill.
 	ErrUnknown = errors.New("unknown")
+	// ErrCancelled: the backfill was cancelled.
+	ErrCancelled = errors.New("it was cancelled")
 )
 
 // Lane identifies a contact: a salted hash of the phone number (see Salt), or of the call id where there is none.
@@ -175,6 +177,7 @@ type Outcome struct {
 	Due       time.Time         // for Retry
 	CountFail bool              // for Retry: count it in Fails
 	SetStatus bool              // for Delivered: it set the contact's status
+	TaskLeft  bool              // for Delivered: a follow-up task was left out because it was overdue
 	Warnings  []string
 	// Transcript asks, for Delivered, that the transcript be watched for from now on, for this destination.
 	Transcript bool
@@ -264,6 +267,8 @@ type Backfill struct {
 	Queued     int64     // jobs made
 	Delivered  int64
 	Dead       int64
+	TasksLeft  int64     // follow-up tasks that were overdue and are left out
+	Cancelled  time.Time // zero: it was not
 }
 
 // Pending returns how many jobs of the backfill are neither delivered nor dead.
@@ -443,6 +448,13 @@ type Store interface {
 	// OpenBackfill returns the unfinished backfill with this key, or makes one; the bool tells whether it was there.
 	OpenBackfill(key string, spec []byte, at time.Time) (Backfill, bool, error)
 	Backfill(id uint64) (Backfill, error)
+	// SetBackfillSpec replaces what is kept of the request.
+	SetBackfillSpec(id uint64, spec []byte) error
+	// CancelBackfill takes the backfill's calls out of the outbox, but those in flight at an append-only destination, and returns how many
+	// jobs that were. They count as not seen, where no destination has them. What is not the backfill's alone becomes live work, and is
+	// counted by the second number: calls behind the cursor, changes of calls that were delivered before. Cancelled again, it takes out what a
+	// kill has left.
+	CancelBackfill(id uint64, at time.Time) (removed, live int, err error)
 	// EndRead marks the range as read to its end and releases what its stream still holds.
 	EndRead(id uint64, at time.Time) error
 

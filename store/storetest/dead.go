@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -155,6 +156,76 @@ var backfillTests = []test{
 		e.must(err)
 		equal(e, "retried", b.Pending(), int64(2))
 	}},
+	{"follow-up tasks that a backfill leaves out are counted, and noted with the call", func(e *env) {
+		b := e.filled(2)
+		e.deliver(e.heads(crm)[0], func(o *store.Outcome) { o.TaskLeft = true })
+		e.deliver(e.heads(crm)[0])
+		b, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "left out", b.TasksLeft, int64(1))
+		equal(e, "noted", len(e.way("old0", crm).Warnings), 1)
+		equal(e, "not with the other", len(e.way("old1", crm).Warnings), 0)
+	}},
+	{"a cancelled backfill takes its calls along, as if they had not been seen", func(e *env) {
+		b := e.filled(4)
+		e.ingest(backfillPage(b.ID, 3, rowTo("open", -2, "o", nil, crm))) // of a window that was not read to its end
+		e.deliver(e.heads(crm)[0])
+		removed, live, err := e.s().CancelBackfill(b.ID, at(9))
+		e.must(err)
+		equal(e, "removed", removed, 4)
+		equal(e, "live", live, 0)
+		equal(e, "pending", e.stats().Pending, 0)
+		same(e, "heads", e.headIDs(crm), nil)
+		if _, err := e.s().Life("old1"); !errors.Is(err, store.ErrUnknown) {
+			e.Fatalf("old1 is known: %v", err)
+		}
+		_, err = e.s().Ingest(backfillPage(b.ID, 9, rowTo("more", -3, "o", nil, crm)))
+		wantErr(e, err, store.ErrCancelled)
+		again, err := e.s().Backfill(b.ID)
+		e.must(err)
+		equal(e, "nothing waits", again.Pending(), int64(0))
+		sameTime(e, "when", again.Cancelled, at(9))
+		b, there, err := e.s().OpenBackfill("k", nil, at(10))
+		e.must(err)
+		equal(e, "resumed", there, false)
+		got := e.ingest(backfillPage(b.ID, 10, rowTo("old0", -60, "0", fields{"name": "A"}, crm), rowTo("old1", -59, "1", fields{"name": "A"}, crm)))
+		equal(e, "new", got.New, 1)
+		equal(e, "queued", got.Queued, 1)
+	}},
+	{"a cancelled backfill leaves what is not its own", func(e *env) {
+		e.live(0, 10, row("known", 5, "k", fields{"name": "A"}))
+		for _, d := range []string{crm, crm2, hook} {
+			e.deliver(e.head(d))
+		}
+		b, _, err := e.s().OpenBackfill("k", nil, at(1))
+		e.must(err)
+		e.ingest(backfillPage(b.ID, 20, row("known", 5, "k", fields{"name": "B"}), row("new", 15, "n", nil), row("late", 6, "l", nil)))
+		e.must(e.s().EndRead(b.ID, at(20)))
+		removed, live, err := e.s().CancelBackfill(b.ID, at(21))
+		e.must(err)
+		equal(e, "removed", removed, 3)
+		equal(e, "live", live, 6)
+		same(e, "a change, and a call that the polls are still to read", e.headIDs(crm), []string{"known", "new"})
+		equal(e, "live work", e.heads(crm)[0].Backfill, uint64(0))
+		got := e.live(10, 20, row("new", 15, "n", nil), row("late", 6, "l", nil))
+		equal(e, "by the polls", got.Queued, 3)
+		equal(e, "found late", got.Late, 1)
+	}},
+	{"a cancelled backfill leaves to a destination what it has got", func(e *env) {
+		b, _, err := e.s().OpenBackfill("k", nil, at(1))
+		e.must(err)
+		e.ingest(backfillPage(b.ID, 20, row("a", -5, "a", nil)))
+		e.must(e.s().EndRead(b.ID, at(20)))
+		e.deliver(e.head(crm))
+		removed, _, err := e.s().CancelBackfill(b.ID, at(21))
+		e.must(err)
+		equal(e, "removed", removed, 2)
+		equal(e, "state", e.way("a", crm).State, "delivered")
+		equal(e, "why", e.way("a", crm2).Error, "backfill 1 was cancelled")
+		other, _, err := e.s().OpenBackfill("other", nil, at(30))
+		e.must(err)
+		equal(e, "by another backfill", e.ingest(backfillPage(other.ID, 30, row("a", -5, "a", nil))).Queued, 2)
+	}},
 	{"a page without a checkpoint leaves the old one", func(e *env) {
 		b := e.filled(1)
 		e.ingest(backfillPage(b.ID, 3))
@@ -256,7 +327,7 @@ func (e *env) filled(n int) store.Backfill {
 		rows = append(rows, rowTo(fmt.Sprint("old", i), i-60, fmt.Sprint(i), fields{"name": "A"}, crm))
 	}
 	p := backfillPage(b.ID, 2, rows...)
-	p.Close, p.Checkpoint = &store.Interval{}, []byte("half")
+	p.Close, p.Checkpoint, p.Seen = &store.Interval{}, []byte("half"), int64(n)
 	e.ingest(p)
 	b, err = e.s().Backfill(b.ID)
 	e.must(err)
