@@ -354,6 +354,20 @@ func TestBrokenRowIsKeptAndThePageGoesOn(t *testing.T) {
 	}
 }
 
+func TestBrokenRowThatDiffersEachTimeIsKeptOnce(t *testing.T) {
+	a := newAPI(t, true, append(past(3), row{})...)
+	r := newRig(t, a, &recorder{}, nil)
+	for i := range 3 {
+		a.set(func() {
+			a.rows[3] = row{raw: fmt.Sprintf(`{"call_id":"x","timestamp":"soon","recording_url":"https://cdn.invalid/x?sig=%d"}`, i), started: time.Now().Add(-time.Minute)}
+		})
+		r.once()
+	}
+	if n := r.stats().Dead; n != 1 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
 func TestNothingBelowTheFirstCursor(t *testing.T) {
 	both(t, func(t *testing.T, after bool) {
 		rows := past(10)

@@ -252,7 +252,12 @@ func (s *slice) page(p vinfer.Page) store.Page {
 	return out
 }
 
+// brokenKey recognises a row that could not be understood when it comes again: by its id where it has one, for what else is in it may differ
+// each time (a signed link), and at every poll there would be one more dead letter.
 func brokenKey(b vinfer.Broken) string {
 	sum := sha256.Sum256(b.Raw)
+	if b.ID != "" {
+		sum = sha256.Sum256([]byte("id:" + b.ID))
+	}
 	return "row-" + hex.EncodeToString(sum[:12])
 }
