@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -150,6 +153,9 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 		return
 	}
 	for _, f := range checker.Check(ctx, statuses(d)) {
+		if dir := madeAtStart(cfg, c); dir != "" && errors.Is(f.Err, fs.ErrNotExist) {
+			f.Err, f.Detail = nil, dir+" is made at the first start"
+		}
 		t.row(c.Name, f.Subject, f.Err, f.Detail)
 		if f.Err == nil {
 			continue
@@ -161,6 +167,23 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 			t.worse(exitUnreachable)
 		}
 	}
+}
+
+// madeAtStart returns the directory of a destination's file if it is the state file's and not there yet: opening the store, or systemd, makes
+// it. A new installation is checked before that.
+func madeAtStart(cfg *config.Config, c *config.Destination) string {
+	var path string
+	switch {
+	case c.SQLite != nil:
+		path = c.SQLite.Path
+	case c.JSONL != nil:
+		path = c.JSONL.Path
+	}
+	dir := filepath.Dir(cfg.Store.Bolt.Path)
+	if _, err := os.Stat(dir); filepath.Dir(path) != dir || !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return dir
 }
 
 func setupCommand(a *app) *cobra.Command {
