@@ -35,6 +35,7 @@ type Backend interface {
 	Survey(ctx context.Context) (store.Survey, error)
 	Backup(ctx context.Context, w io.Writer) error
 	Forget(ctx context.Context, r engine.ForgetRequest) (engine.Forgotten, error)
+	Plan(ctx context.Context, r engine.PlanRequest) (engine.Plan, error)
 }
 
 // PauseRequest names a destination to hold, and why.
@@ -199,6 +200,14 @@ func (l *Local) Survey(context.Context) (store.Survey, error) { return l.Store.S
 func (l *Local) Backup(ctx context.Context, w io.Writer) error {
 	_, err := l.Store.WriteTo(&cancelled{ctx, w})
 	return err
+}
+
+// Plan implements Backend.
+func (l *Local) Plan(ctx context.Context, r engine.PlanRequest) (engine.Plan, error) {
+	if l.Engine == nil {
+		return engine.Plan{}, errNoEngine
+	}
+	return l.Engine.Plan(ctx, r)
 }
 
 // Forget implements Backend.

@@ -213,6 +213,12 @@ func (c *Client) DropDead(ctx context.Context, nums []uint64) (n int, err error)
 	return n, err
 }
 
+// Plan implements Backend.
+func (c *Client) Plan(ctx context.Context, r engine.PlanRequest) (p engine.Plan, err error) {
+	err = c.call(ctx, "plan", r, &p, nil)
+	return p, err
+}
+
 // Forget implements Backend.
 func (c *Client) Forget(ctx context.Context, r engine.ForgetRequest) (f engine.Forgotten, err error) {
 	err = c.call(ctx, "forget", r, &f, nil)

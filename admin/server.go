@@ -127,6 +127,7 @@ func handler(b Backend, storePath string) http.Handler {
 	answer(mux, "dead", func(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error) { return b.Dead(ctx, q) })
 	answer(mux, "retry-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) })
 	answer(mux, "drop-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.DropDead(ctx, nums) })
+	answer(mux, "plan", func(ctx context.Context, r engine.PlanRequest) (engine.Plan, error) { return b.Plan(ctx, r) })
 	answer(mux, "forget", func(ctx context.Context, r engine.ForgetRequest) (engine.Forgotten, error) { return b.Forget(ctx, r) })
 	answer(mux, "survey", func(ctx context.Context, _ struct{}) (store.Survey, error) { return b.Survey(ctx) })
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {

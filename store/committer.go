@@ -37,6 +37,9 @@ func (c *committer) do(ctx context.Context, jot func(t *txn, e *entry) error, ap
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if c == nil {
+		return errRehearsing
+	}
 	o := &op{jot: jot, apply: apply, ack: make(chan struct{})}
 	c.mu.Lock()
 	if c.quit {

@@ -135,11 +135,14 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w DestLife, body []
 	return w, body, nil
 }
 
+// WaitsForListing is what a job waits for whose window is open.
+const WaitsForListing = "the listing that showed it has not been read to its end"
+
 // waits tells what keeps a job from being taken; empty: nothing but its turn.
 func (t *txn) waits(j *jobRec) (string, error) {
 	released, err := t.released(j.window)
 	if err != nil || !released {
-		return "the listing that showed it has not been read to its end", err
+		return WaitsForListing, err
 	}
 	head, err := t.headOf(j.dest, j.lane)
 	if err != nil || head == nil || bytes.Equal(head, j.bytes()) {

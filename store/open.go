@@ -24,14 +24,15 @@ type Options struct {
 
 // DB is the embedded store.
 type DB struct {
-	path   string
-	salt   []byte
-	bolt   *bbolt.DB
-	file   *os.File
-	size   atomic.Int64 // of the file as last seen: it never shrinks
-	broken atomic.Pointer[error]
-	queue  *committer
-	swap   sync.RWMutex // held for writing while another file takes the place of this one
+	path      string
+	salt      []byte
+	bolt      *bbolt.DB
+	file      *os.File
+	size      atomic.Int64 // of the file as last seen: it never shrinks
+	broken    atomic.Pointer[error]
+	queue     *committer
+	rehearsal *rehearsal   // nil: changes are committed
+	swap      sync.RWMutex // held for writing while another file takes the place of this one
 
 	gate    sync.Mutex // held by what changes the buckets otherwise than by working the journal in, and by what writes the journal
 	journal *journal   // whoever holds gate uses it
@@ -263,16 +264,22 @@ func openFile(path string, f *os.File) (d *DB, err error) {
 	if err := f.Chmod(0o600); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	d.bolt, err = bbolt.Open(path, 0o600, boltOptions(f, mapSize))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, path, err)
+	if err := d.openBolt(f); err != nil {
+		return nil, err
 	}
-	d.bolt.AllocSize = allocSize
 	if err := d.prepare(); err != nil {
 		_ = d.bolt.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+func (d *DB) openBolt(f *os.File) (err error) {
+	if d.bolt, err = bbolt.Open(d.path, 0o600, boltOptions(f, mapSize)); err != nil {
+		return fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, d.path, err)
+	}
+	d.bolt.AllocSize = allocSize
+	return nil
 }
 
 // allocSize is by how much the file grows.
@@ -310,22 +317,24 @@ func (d *DB) prepare() error {
 	if err := d.migrate(); err != nil {
 		return err
 	}
-	err = d.update(func(t *txn) error {
-		for _, name := range allBuckets {
-			if t.tx.Bucket([]byte(name)) != nil {
-				continue
-			}
-			t.changed = true
-			if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
-				return fmt.Errorf("making bucket %s: %w", name, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := d.update((*txn).makeBuckets); err != nil {
 		return err
 	}
 	return d.replay(string(install))
+}
+
+// makeBuckets makes those that an older program did not know.
+func (t *txn) makeBuckets() error {
+	for _, name := range allBuckets {
+		if t.tx.Bucket([]byte(name)) != nil {
+			continue
+		}
+		t.changed = true
+		if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("making bucket %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // layout is the version of the layout.
@@ -367,18 +376,26 @@ func (d *DB) migrate() error {
 	if from == schema {
 		return nil
 	}
-	return d.bolt.Update(func(tx *bbolt.Tx) error {
-		for v := from; v < schema; v++ {
-			step := migrations[v]
-			if step == nil {
-				return fmt.Errorf("%w: %s has version %d of the layout, from which this program cannot go on", ErrDamaged, d.path, v)
-			}
-			if err := step(tx); err != nil {
-				return fmt.Errorf("bringing %s from version %d of the layout to %d: %w", d.path, v, v+1, err)
-			}
+	return d.bolt.Update(d.bringUp)
+}
+
+// bringUp takes the steps from the layout that is there.
+func (d *DB) bringUp(tx *bbolt.Tx) error {
+	m := tx.Bucket([]byte(bucketMeta))
+	from, _ := strconv.Atoi(string(m.Get(keySchema)))
+	for v := from; v < schema; v++ {
+		step := migrations[v]
+		if step == nil {
+			return fmt.Errorf("%w: %s has version %d of the layout, from which this program cannot go on", ErrDamaged, d.path, v)
 		}
-		return tx.Bucket([]byte(bucketMeta)).Put(keySchema, []byte(strconv.Itoa(schema)))
-	})
+		if err := step(tx); err != nil {
+			return fmt.Errorf("bringing %s from version %d of the layout to %d: %w", d.path, v, v+1, err)
+		}
+	}
+	if from == schema {
+		return nil
+	}
+	return m.Put(keySchema, []byte(strconv.Itoa(schema)))
 }
 
 // Salt implements Store.
@@ -386,6 +403,9 @@ func (d *DB) Salt() []byte { return append([]byte(nil), d.salt...) }
 
 // Close waits for what is being committed, works the journal in and lets go of the file.
 func (d *DB) Close() error {
+	if d.rehearsal != nil {
+		return d.rehearsal.close()
+	}
 	d.queue.close()
 	d.soon.end()
 	err := d.workIn()

@@ -73,20 +73,31 @@ func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 	if t.ahead.hasCall(d.id, j.lane, j.id) {
 		return nil, nil, errBehind
 	}
-	job = &Job{
+	if job, err = t.asJob(d, j); err != nil {
+		return nil, nil, err
+	}
+	if d.AppendOnly {
+		key = j.bytes()
+	}
+	return job, key, nil
+}
+
+// asJob is a job with all that its delivery needs.
+func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
+	job := &Job{
 		JobRef: j.ref(d.Name), Body: j.body, Refs: j.refs, First: j.first(), Changed: j.changed,
 		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError,
 	}
 	receipt, err := t.receipt(j.seen, j.id, j.dest)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if receipt != nil {
 		job.Refs = mergeRefs(receipt.refs, j.refs)
 	}
 	s, _, err := t.laneState(j.dest, j.lane)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if s == nil {
 		s = &laneState{}
@@ -98,10 +109,7 @@ func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 	}
 	job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
 	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
-	if d.AppendOnly {
-		key = j.bytes()
-	}
-	return job, key, nil
+	return job, nil
 }
 
 // claimed tells whether a worker of an append-only destination has the job.

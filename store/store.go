@@ -475,6 +475,12 @@ type Store interface {
 	// Forget erases all that is kept of some calls, and what the file still held of it, and keeps salted hashes, so that whoever shows
 	// them again does not bring them back. It reads all that is stored, and nothing else gets at it meanwhile.
 	Forget(f Forgetting) (Forgotten, error)
+	// Jobs returns up to n jobs of a destination in the order of the outbox, whether they may go or not, from where from stands (empty: the
+	// beginning); next is where to go on, empty at the end. Nothing is claimed.
+	Jobs(dest string, from []byte, n int) (jobs []Queued, next []byte, err error)
+	// Rehearse calls fn with a store that is this one, and takes back all that fn did with it. Nothing else gets at this store meanwhile; fn
+	// must use s alone, and be quick.
+	Rehearse(fn func(s Store) error) error
 	// WriteTo writes a copy of the store as it is now, while work goes on.
 	WriteTo(w io.Writer) (int64, error)
 

@@ -103,6 +103,9 @@ func (d *DB) write(entries []*entry, fn func(t *txn) error) error {
 }
 
 func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) {
+	if d.rehearsal != nil {
+		return d.rehearsal.access(fn)
+	}
 	d.swap.RLock()
 	defer d.swap.RUnlock()
 	if err := d.usable(); err != nil {

@@ -21,8 +21,27 @@ func (e *Engine) bounds(ctx context.Context) (*vinfer.Bounds, error) {
 	return e.probe(ctx)
 }
 
-// probe asks the server again.
+// probe asks the server again, and remembers.
 func (e *Engine) probe(ctx context.Context) (*vinfer.Bounds, error) {
+	b, err := e.askBounds(ctx)
+	if errors.Is(err, ErrUnbounded) {
+		e.probed.Store(nil)
+	}
+	if b == nil || err != nil {
+		return nil, err
+	}
+	if old := e.probed.Swap(b); old == nil || *old != *b {
+		e.log.Info("lower bound of listings found out", "cursor_param", e.param(), "upper_bound", b.To, "totals", !b.AnyTotal)
+	}
+	v, err := json.Marshal(b)
+	if err != nil {
+		return b, nil //nolint:nilerr // it is only remembered
+	}
+	return b, e.o.Store.PutSetting(settingBounds, v)
+}
+
+// askBounds asks the server which bounds it honours of those that the configuration allows; nil where it shows no call at all.
+func (e *Engine) askBounds(ctx context.Context) (*vinfer.Bounds, error) {
 	b, err := e.o.API.Probe(ctx)
 	if err != nil {
 		return nil, err
@@ -37,17 +56,7 @@ func (e *Engine) probe(ctx context.Context) (*vinfer.Bounds, error) {
 		b.After = false
 	}
 	if !b.After && !b.From {
-		e.probed.Store(nil)
 		return nil, e.unbounded()
-	}
-	if old := e.probed.Swap(&b); old == nil || *old != b {
-		e.log.Info("lower bound of listings found out", "cursor_param", e.param(), "upper_bound", b.To, "totals", !b.AnyTotal)
-	}
-	if v, err := json.Marshal(b); err == nil {
-		err = e.o.Store.PutSetting(settingBounds, v)
-		if err != nil {
-			return nil, err
-		}
 	}
 	return &b, nil
 }
@@ -115,10 +124,15 @@ func tooOld(c vinfer.Call, q vinfer.Query) bool {
 }
 
 // guard looks at a page for rows below the bound. They may be calls that changed since, or show that the server ignores the bound: then it is an error.
-func (e *Engine) guard(ctx context.Context, p vinfer.Page, q vinfer.Query) error {
+// look: nothing is remembered.
+func (e *Engine) guard(ctx context.Context, p vinfer.Page, q vinfer.Query, look bool) error {
 	for _, c := range p.Calls {
 		if !tooOld(c, q) {
 			continue
+		}
+		if look {
+			_, err := e.askBounds(ctx)
+			return err
 		}
 		e.probed.Store(nil)
 		_, err := e.probe(ctx)

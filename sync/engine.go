@@ -67,6 +67,8 @@ type Destination struct {
 	Mapping  Mapping
 	Off      Steps  // steps switched off
 	Owner    string // of tasks whose rule names none
+	// OnMissing is what the writer does with a call whose contact it does not find: create (default), skip or dead. Only Plan needs it.
+	OnMissing string
 }
 
 // Steps names the parts of writing a call that a destination can do without.

@@ -48,6 +48,8 @@ type listing struct {
 	page func(p vinfer.Page, last bool) error
 	// anyTotal: the server's totals do not count the listing.
 	anyTotal bool
+	// look: only to see, nothing is remembered of it.
+	look bool
 	// first may refuse the first page, before anything is stored, by an error.
 	first func(p vinfer.Page) error
 
@@ -174,7 +176,7 @@ func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) 
 			return p, err
 		}
 	}
-	if err := l.e.guard(ctx, p, q); err != nil {
+	if err := l.e.guard(ctx, p, q, l.look); err != nil {
 		return p, err
 	}
 	if l.pages == firstDoubt || l.pages%laterDoubts == 0 {

@@ -31,6 +31,9 @@ type readRange struct {
 	checkpoint func(upTo time.Time, rows int) []byte
 	page       func() // called when a page was stored
 	seen       int    // rows that the same reader has brought before
+	left       *int   // if not nil, counts the calls of campaigns that are not wanted
+	// take gets the pages instead of the store: nothing is written or remembered; nil: the store does.
+	take func(store.Page) error
 }
 
 // readResult counts.
@@ -136,7 +139,7 @@ func (s *slice) read(ctx context.Context) error {
 		if since = since.Add(-s.r.overlap); since.Before(s.r.floor) {
 			since = s.r.floor
 		}
-		if bound == vinfer.From && (s.r.stream != store.LiveStream || e.extend()) {
+		if bound == vinfer.From && (s.r.stream != store.LiveStream || s.r.take != nil || e.extend()) {
 			since = since.Add(-e.o.MaxCall) // filtered by start: what ended in the range may have started long before
 			s.got.deep = s.first
 		}
@@ -146,10 +149,10 @@ func (s *slice) read(ctx context.Context) error {
 	if !s.open && s.b.To {
 		q.To = s.hi
 	}
-	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take}
+	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take, look: s.r.take != nil}
 	n, err := l.read(ctx) // take adds what it stores to got
 	s.got.fetched, s.got.rows, s.got.requests = n, len(s.seen), l.pages
-	if bound == vinfer.From && s.r.stream == store.LiveStream && err == nil {
+	if bound == vinfer.From && s.r.stream == store.LiveStream && s.r.take == nil && err == nil {
 		e.extended.Lock()
 		e.extended.pages = max(l.pages, 1)
 		e.extended.Unlock()
@@ -196,6 +199,9 @@ func (s *slice) take(p vinfer.Page, last bool) error {
 	if len(page.Rows)+len(page.Unfinished)+len(page.Broken) == 0 && !last {
 		return nil
 	}
+	if s.r.take != nil {
+		return s.r.take(page)
+	}
 	got, err := s.e.ingest(page)
 	s.got.add(readResult{Ingested: got})
 	if s.r.page != nil && err == nil {
@@ -221,6 +227,9 @@ func (s *slice) page(p vinfer.Page) store.Page {
 	out := store.Page{Stream: r.stream, Backfill: r.backfill, Reach: r.reach}
 	for _, c := range p.Calls {
 		if !e.wanted(c) || r.campaign != "" && c.CampaignID != r.campaign {
+			if r.left != nil {
+				*r.left++
+			}
 			continue
 		}
 		if c.Unfinished() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,9 +56,9 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	return cfg, nil
 }
 
-// with runs f against the daemon, if one runs, and else against the store, opened for it; full: with the whole pipeline.
-func (a *app) with(ctx context.Context, full bool, f func(context.Context, backend) error) error {
-	// Whoever asks the daemon, or only the state file, need not have the service's secrets.
+// reach reads the configuration and returns the daemon that runs with it; nil if none does. Whoever asks the daemon, or only the state
+// file, need not have the service's secrets.
+func (a *app) reach() (*config.Config, *admin.Client, error) {
 	cfg, err := a.read(config.LoadForOperator)
 	var client *admin.Client
 	if err == nil {
@@ -68,6 +69,12 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 			client, err = c, nil
 		}
 	}
+	return cfg, client, err
+}
+
+// with runs f against the daemon, if one runs, and else against the store, opened for it; full: with the whole pipeline.
+func (a *app) with(ctx context.Context, full bool, f func(context.Context, backend) error) error {
+	cfg, client, err := a.reach()
 	if err != nil {
 		return err
 	}
@@ -103,6 +110,32 @@ func unreached(cfg *config.Config, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
+}
+
+// rehearse runs f against the daemon, if one runs, and else against a pipeline that is not started and over a store that forgets what is
+// done with it.
+func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) error) error {
+	cfg, client, err := a.reach()
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		defer client.Close()
+		return f(ctx, client)
+	}
+	if cfg, err = a.load(); err != nil {
+		return err
+	}
+	st, err := store.OpenRehearsal(cfg.Store.Bolt.Path, store.Options{})
+	if err != nil {
+		return unreached(cfg, err)
+	}
+	p, err := assemble(cfg, st, newLogger(cfg.Log.Format, slog.LevelError))
+	if err != nil {
+		return errors.Join(err, st.Close())
+	}
+	err = f(ctx, p.local)
+	return errors.Join(err, p.close())
 }
 
 // openStore opens the store, which has to be there.

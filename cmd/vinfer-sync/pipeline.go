@@ -118,7 +118,7 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 		mapping.Dispositions[name] = rule
 	}
 	return engine.Destination{
-		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner,
+		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
 		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
 		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
 	}, nil

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,10 +28,12 @@ import (
 //	sim CALLS [KEY]     another API, with that many calls of the last day, which lets KEY in
 //	add ID PHONE DISPOSITION [AGO] | raw JSON | fault LIST | clear    changes the API
 //	hook STATUS TEXT    what the webhook's handler answers
+//	arrived N           N requests arrived at it
 //	signed SECRET N     N requests arrived at it, each as documented
 //	late ID…            of all that arrived at it these calls' events, and no others, were told as late
 //	save | same         keeps what the last run printed; it printed that again
 //	count FILE N | cut FILE SIZE | remove FILE | exists FILE
+//	keep FILE | kept FILE   looks at its content; that is still the same, and nobody but readers came to the API since
 //	holds FILE TEXT     the file has that in it, or with ! has not
 //	daemon | stop       starts run; stops it, which has to go well
 //
@@ -83,6 +86,16 @@ type script struct {
 	last  result
 	saved string
 	stop  func() (int, string)
+	kept  []byte
+	asked int
+}
+
+func (s *script) content(name string) []byte {
+	b, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		s.fail("%v", err)
+	}
+	return b
 }
 
 var fileMark = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
@@ -178,12 +191,23 @@ func (s *script) line(line string) {
 		if n := len(s.lines(args[0])); n != s.number(args[1]) {
 			s.fail("%d lines", n)
 		}
-	case "holds":
-		b, err := os.ReadFile(filepath.Join(s.dir, args[0]))
-		if err != nil {
-			s.fail("%v", err)
+	case "keep":
+		s.kept, s.asked = s.content(args[0]), len(s.sim.Requests())
+	case "kept":
+		if !bytes.Equal(s.content(args[0]), s.kept) {
+			s.fail("it changed")
 		}
-		if bytes.Contains(b, []byte(strings.Join(args[1:], " "))) == not {
+		for _, r := range s.sim.Requests()[s.asked:] {
+			if r.Method != http.MethodGet {
+				s.fail("%s %s", r.Method, r.Path)
+			}
+		}
+	case "arrived":
+		if n := len(s.hook.arrivals()); n != s.number(args[0]) {
+			s.fail("%d requests arrived", n)
+		}
+	case "holds":
+		if bytes.Contains(s.content(args[0]), []byte(strings.Join(args[1:], " "))) == not {
 			s.fail("it does not hold so")
 		}
 	case "cut":

@@ -2,12 +2,72 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 var outboxTests = []test{
+	{"all jobs of a destination are listed, those that may not go yet as well", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm), rowTo("2", 2, "a", nil, crm), rowTo("x", 2, "a", nil, crm2))
+		e.ingest(page(10, rowTo("3", 10, "b", nil, crm)))
+		var got, waits []string
+		var from []byte
+		for {
+			jobs, next, err := e.s().Jobs(crm, from, 2)
+			e.must(err)
+			for _, j := range jobs {
+				got, waits = append(got, j.ID), append(waits, j.Waits)
+			}
+			if from = next; len(next) == 0 {
+				break
+			}
+		}
+		same(e, "jobs", got, []string{"1", "2", "3"})
+		same(e, "what they wait for", waits, []string{"", "call 1 of the same contact goes first", store.WaitsForListing})
+		jobs, _, err := e.s().Jobs(crm, nil, 1)
+		e.must(err)
+		equal(e, "first", jobs[0].First, true)
+		equal(e, "body", string(jobs[0].Body), `{"name":"A"}`)
+		_, _, err = e.s().Jobs("nobody", nil, 1)
+		wantErr(e, err, store.ErrUnknown)
+	}},
+	{"what is rehearsed can be seen meanwhile and is taken back", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", nil, crm))
+		before := e.stats()
+		mine := errors.New("mine")
+		for _, end := range []error{nil, mine} {
+			err := e.s().Rehearse(func(s store.Store) error {
+				_, err := s.Ingest(closed(9, 20, rowTo("2", 12, "b", fields{"name": "A"}, crm, crm2)))
+				e.must(err)
+				_, err = s.Ingest(closed(20, 21, rowTo("2", 12, "b", fields{"name": "B"}, crm, crm2)))
+				e.must(err)
+				e.must(s.PutSetting("k", []byte("v")))
+				st, err := s.Stats()
+				e.must(err)
+				equal(e, "pending", st.Pending, 3)
+				sameTime(e, "watermark", st.Watermark, at(21))
+				l, err := s.Life("2")
+				e.must(err)
+				equal(e, "revision", l.Revision, 2)
+				e.must(s.Rehearse(func(s store.Store) error { return s.PutSetting("k", nil) }))
+				return end
+			})
+			if !errors.Is(err, end) {
+				e.Fatalf("%v, want %v", err, end)
+			}
+		}
+		st := e.stats()
+		equal(e, "pending", st.Pending, before.Pending)
+		sameTime(e, "watermark", st.Watermark, before.Watermark)
+		_, err := e.s().Life("2")
+		wantErr(e, err, store.ErrUnknown)
+		v, err := e.s().Setting("k")
+		e.must(err)
+		equal(e, "setting", len(v), 0)
+		equal(e, "it goes on", e.live(9, 30, rowTo("2", 12, "b", nil, crm)).New, 1)
+	}},
 	{"a lane shows its first job only", func(e *env) {
 		e.live(0, 9, row("3", 3, "a", nil), row("1", 1, "a", nil), row("2", 2, "b", nil), row("4", 4, "b", nil))
 		same(e, "heads", e.headIDs(crm), []string{"1", "2"})

@@ -1,0 +1,389 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+const (
+	planRows    = 50_000 // calls that a plan holds in memory
+	planJobs    = 10_000 // calls that it shows of a destination
+	planLookups = 500    // contacts that it looks up at a destination
+)
+
+// PlanRequest asks what a run would send now.
+type PlanRequest struct {
+	Since time.Time `json:"since"` // as if a backfill from here on came with it; zero: the run alone
+}
+
+// Plan is what a run would send where.
+type Plan struct {
+	Since        string     `json:"since"` // RFC 3339: from where the API was read
+	Fetched      int        `json:"fetched"`
+	New          int        `json:"new"`                 // of them never seen before
+	LeftOut      int        `json:"left_out"`            // of campaigns that are not configured
+	Unreadable   int        `json:"unreadable"`          // rows that would become dead letters
+	Transcripts  int        `json:"transcripts_waiting"` // that the run may also find and attach
+	Destinations []PlanDest `json:"destinations"`
+}
+
+// PlanDest is what one destination would get.
+type PlanDest struct {
+	Name    string     `json:"name"`
+	Kind    string     `json:"kind"`
+	State   string     `json:"state"`  // as in Status
+	Reason  string     `json:"reason"` // why it is halted or waiting
+	Send    int        `json:"send"`
+	Skip    int        `json:"skip"`
+	Dead    int        `json:"dead"`
+	Wait    int        `json:"wait"`
+	Calls   []PlanCall `json:"calls"`
+	Omitted int        `json:"omitted"` // calls that are counted and not listed
+}
+
+// PlanCall is what would become of one call at a destination.
+type PlanCall struct {
+	CallID      string       `json:"call_id"`
+	Action      string       `json:"action"` // send, skip, dead (by the mapping), wait
+	Reason      string       `json:"reason"` // for all but send
+	Origin      string       `json:"origin"` // new, changed, waiting (in the outbox already)
+	Event       crm.Event    `json:"event"`
+	EndedAt     string       `json:"ended_at"`
+	Phone       string       `json:"phone"` // masked
+	Disposition string       `json:"disposition"`
+	Status      string       `json:"status"`     // lead status
+	SetsStatus  bool         `json:"set_status"` // false: a newer call has set it, or the step is off
+	Task        *PlanTask    `json:"task"`
+	Late        bool         `json:"late"`
+	Contact     *PlanContact `json:"contact"` // nil: the destination has no contacts, or nothing is sent
+}
+
+// PlanTask is the follow-up that would be made.
+type PlanTask struct {
+	Title string `json:"title"`
+	Due   string `json:"due"`
+}
+
+// PlanContact is whom the call would be written to.
+type PlanContact struct {
+	Action string `json:"action"` // match, create, skip, dead, none (the call has no usable number), unknown (it was not looked up)
+	ID     string `json:"id"`
+	Label  string `json:"label"`
+	Count  int    `json:"count"` // of contacts that match
+	Error  string `json:"error"`
+}
+
+var errPlanTooBig = errors.New("too many calls for a plan")
+
+// Plan tells what a run would send to each destination now, and to which contact. Nothing is written, neither to the store nor to a
+// destination, and VInfer and the destinations are only asked. The engine need not have been started.
+func (e *Engine) Plan(ctx context.Context, r PlanRequest) (Plan, error) {
+	defer e.busy.begin("plan")()
+	st, err := e.o.Store.Stats()
+	if err != nil {
+		return Plan{}, err
+	}
+	p := &planner{e: e, at: time.Now().UTC().Truncate(time.Microsecond), since: r.Since.UTC().Truncate(time.Second), known: map[string]bool{}}
+	p.out = Plan{Since: rfc3339(st.Watermark), Transcripts: st.Transcripts}
+	if err := p.look(ctx, st); err != nil {
+		return Plan{}, err
+	}
+	if err := e.o.Store.Rehearse(p.rehearse); err != nil {
+		return Plan{}, err
+	}
+	for _, c := range e.order {
+		p.out.Destinations = append(p.out.Destinations, p.destination(ctx, c))
+	}
+	return p.out, ctx.Err()
+}
+
+// planner makes one plan.
+type planner struct {
+	e     *Engine
+	at    time.Time
+	since time.Time
+	pages []store.Page
+	rows  int
+	known map[string]bool // jobs that waited before, see jobName
+	jobs  map[string][]store.Queued
+	more  map[string]int
+	skips map[string][]planSkip
+	state []DestStatus
+	out   Plan
+}
+
+type planSkip struct {
+	row    *store.Row
+	reason string
+}
+
+// planBackfill stands for the backfill of a plan until there is one.
+const planBackfill = 1
+
+// look reads what a run would read.
+func (p *planner) look(ctx context.Context, st store.Stats) error {
+	b := p.e.probed.Load()
+	if b == nil {
+		var err error
+		if b, err = p.e.askBounds(ctx); b == nil || err != nil {
+			return err
+		}
+	}
+	live := readRange{stream: store.LiveStream, prio: vinfer.Audits, from: st.Watermark, floor: st.First, overlap: p.e.o.Lookback, take: p.take, left: &p.out.LeftOut}
+	got, err := p.e.read(ctx, b, live)
+	p.out.Fetched = got.fetched
+	if err != nil || p.since.IsZero() || !p.since.Before(st.Watermark) {
+		return err
+	}
+	p.out.Since = rfc3339(p.since)
+	past := readRange{
+		stream: store.BackfillStream(planBackfill), prio: vinfer.Backfills, backfill: planBackfill, from: p.since, to: st.Watermark, floor: p.since,
+		take: p.take, left: &p.out.LeftOut,
+	}
+	got, err = p.e.read(ctx, b, past)
+	p.out.Fetched += got.fetched
+	return err
+}
+
+func (p *planner) take(page store.Page) error {
+	if p.rows += len(page.Rows); p.rows > planRows {
+		return fmt.Errorf("%w: more than %d; take a later --since, or see how many they are with backfill --dry-run", errPlanTooBig, planRows)
+	}
+	page.At, page.Merge, page.FieldName = p.at, merge, FieldName
+	p.pages = append(p.pages, page)
+	p.out.Unreadable += len(page.Broken)
+	return nil
+}
+
+func jobName(dest string, r store.JobRef) string {
+	return fmt.Sprintf("%s\x00%s\x00%d\x00%d", dest, r.ID, r.Kind, r.Revision)
+}
+
+// rehearse stores the pages in a store that forgets it, and takes down what stands in the outbox then.
+func (p *planner) rehearse(s store.Store) error {
+	for _, c := range p.e.order {
+		jobs, _, err := s.Jobs(c.d.Name, nil, planJobs)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			p.known[jobName(c.d.Name, j.JobRef)] = true
+		}
+	}
+	raw, err := json.Marshal(backfillSpec{Since: p.since, Until: p.at})
+	if err != nil {
+		return err
+	}
+	fill, _, err := s.OpenBackfill("plan", raw, p.at)
+	if err != nil {
+		return err
+	}
+	p.out.New = 0
+	for _, page := range p.pages {
+		if page.Backfill != 0 {
+			page.Backfill, page.Stream = fill.ID, store.BackfillStream(fill.ID)
+		}
+		got, err := s.Ingest(page)
+		if err != nil {
+			return err
+		}
+		p.out.New += got.New
+	}
+	if err := s.EndRead(fill.ID, p.at); err != nil {
+		return err
+	}
+	p.jobs, p.more, p.skips = map[string][]store.Queued{}, map[string]int{}, map[string][]planSkip{}
+	st, err := s.Stats()
+	if err != nil {
+		return err
+	}
+	p.state = StatusOf(st, "", "").Destinations
+	for _, d := range st.Dests {
+		if p.e.dests[d.Name] == nil {
+			continue
+		}
+		if p.jobs[d.Name], _, err = s.Jobs(d.Name, nil, planJobs); err != nil {
+			return err
+		}
+		p.more[d.Name] = d.Pending - len(p.jobs[d.Name])
+	}
+	return p.findSkips(s)
+}
+
+// findSkips takes down for which destinations the run would leave a call out.
+func (p *planner) findSkips(s store.Store) error {
+	seen := map[string]bool{}
+	for i := range p.pages {
+		for k := range p.pages[i].Rows {
+			row := &p.pages[i].Rows[k]
+			if seen[row.ID] {
+				continue
+			}
+			seen[row.ID] = true
+			var life store.Life
+			for _, t := range row.Targets {
+				if t.Skip == "" {
+					continue
+				}
+				if life.ID == "" {
+					var err error
+					if life, err = s.Life(row.ID); errors.Is(err, store.ErrUnknown) {
+						break // it lies before the first cursor
+					} else if err != nil {
+						return err
+					}
+				}
+				for _, w := range life.Dests {
+					if w.Dest == t.Dest && w.State == "skipped" && w.At.Equal(p.at) {
+						p.skips[t.Dest] = append(p.skips[t.Dest], planSkip{row, w.Error})
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
+	out := PlanDest{Name: c.d.Name, Kind: c.d.Kind, Calls: []PlanCall{}, Omitted: p.more[c.d.Name]}
+	for _, s := range p.state {
+		if s.Name == c.d.Name {
+			out.State, out.Reason = s.State, s.Reason
+		}
+	}
+	if why, _ := c.waitingFor(); out.State == "ok" && why != "" {
+		out.State, out.Reason = "waiting", why
+	}
+	find := contactFinder{d: c.d, known: map[string]*PlanContact{}}
+	for i := range p.jobs[c.d.Name] {
+		call := p.call(ctx, c, &p.jobs[c.d.Name][i], &find)
+		switch {
+		case call.Action == "send" && out.State == "halted":
+			call.Action, call.Reason = "wait", "the destination is halted"
+		case call.Action == "send" && call.Contact != nil && (call.Contact.Action == "skip" || call.Contact.Action == "dead"):
+			call.Action, call.Reason = call.Contact.Action, "no contact has this number"
+		}
+		switch call.Action {
+		case "send":
+			out.Send++
+		case "skip":
+			out.Skip++
+		case "dead":
+			out.Dead++
+		default:
+			out.Wait++
+		}
+		out.Calls = append(out.Calls, call)
+	}
+	for _, s := range p.skips[c.d.Name] {
+		out.Skip++
+		out.Calls = append(out.Calls, p.skipped(s))
+	}
+	return out
+}
+
+func (p *planner) skipped(s planSkip) PlanCall {
+	call := PlanCall{CallID: s.row.ID, Action: "skip", Reason: s.reason, Origin: "new", Event: crm.CallCompleted, EndedAt: rfc3339(s.row.When)}
+	if body, err := decode(s.row.Body); err == nil {
+		call.Phone, call.Disposition = mask.Phones(body.Call.Phone), Disposition(body.Call.Disposition)
+	}
+	return call
+}
+
+// call tells what would become of a job.
+func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *contactFinder) PlanCall {
+	out := PlanCall{CallID: j.ID, Action: "send", Origin: "new", EndedAt: rfc3339(j.When)}
+	switch {
+	case p.known[jobName(c.d.Name, j.JobRef)]:
+		out.Origin = "waiting"
+	case !j.First:
+		out.Origin = "changed"
+	}
+	entry, refusal, err := p.e.entry(c.d, &j.Job)
+	if err != nil {
+		out.Action, out.Reason = "dead", err.Error()
+		return out
+	}
+	out.Event, out.Phone, out.Disposition = entry.Event, mask.Phones(entry.Call.Contact.Phone), entry.Call.Disposition
+	out.Status, out.SetsStatus, out.Late = entry.Status, entry.SetStatus, entry.Late
+	if entry.Task != nil {
+		out.Task = &PlanTask{Title: mask.Phones(entry.Task.Title), Due: rfc3339(entry.Task.Due)}
+	}
+	switch skip := c.d.skipsJob(&j.Job); {
+	case skip != "":
+		out.Action, out.Reason = "skip", skip
+		return out
+	case refusal != "":
+		out.Action, out.Reason = "dead", refusal
+		return out
+	case j.Waits != "":
+		out.Reason = j.Waits
+		if !p.goesLater(j) {
+			out.Reason = "" // an earlier call of the contact goes first, in the same run
+			break
+		}
+		out.Action = "wait"
+	case j.Due.After(p.at.Add(retryHorizon)):
+		out.Action, out.Reason = "wait", "it is tried again at "+rfc3339(j.Due)+": "+j.LastError
+	}
+	out.Contact = find.find(ctx, entry.Call.Contact)
+	return out
+}
+
+// goesLater tells whether what a job waits for keeps it out of this run.
+func (p *planner) goesLater(j *store.Queued) bool { return j.Waits == store.WaitsForListing }
+
+// contactFinder looks contacts up, each once.
+type contactFinder struct {
+	d     *Destination
+	known map[string]*PlanContact
+	asked int
+}
+
+func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
+	w, ok := f.d.Writer.(crm.Finder)
+	if !ok {
+		return nil
+	}
+	if c.Phone == "" {
+		return &PlanContact{Action: "none"}
+	}
+	key := c.Phone
+	if c.E164 != "" {
+		key = c.E164
+	}
+	if got := f.known[key]; got != nil {
+		return got
+	}
+	out := &PlanContact{Action: "unknown"}
+	f.known[key] = out
+	if f.asked++; f.asked > planLookups {
+		out.Error = fmt.Sprintf("only %d contacts are looked up", planLookups)
+		return out
+	}
+	m, err := w.Find(ctx, c)
+	if err != nil {
+		out.Error = err.Error()
+		return out
+	}
+	out.ID, out.Label, out.Count = m.ID, m.Label, m.Count
+	switch {
+	case m.ID != "":
+		out.Action = "match"
+	case m.Count > 0:
+		out.Action = "skip" // several match, and the configuration wants none of them
+	case f.d.OnMissing == "" || f.d.OnMissing == crm.MissingCreate:
+		out.Action = "create"
+	default:
+		out.Action = f.d.OnMissing
+	}
+	return out
+}
