@@ -89,3 +89,35 @@ func (p *Program) MustRun(t *testing.T, code int, texts []string, args ...string
 		}
 	}
 }
+
+// RunKilled runs "once" again and again. Each time one request to the server is done and its answer gets lost, a later one
+// each time, and then the program is killed. It returns how often that was, when the program has come to its end undisturbed.
+func (p *Program) RunKilled(t *testing.T, server *Server) (kills int) {
+	t.Helper()
+	for n := 2; ; n++ {
+		reached := make(chan struct{}, 64)
+		server.Misbehave(Fault{After: n, Times: 1, Lost: true}, Fault{After: n + 1, Stall: true, Reached: reached})
+		cmd := exec.Command(p.path, "once")
+		cmd.Dir = p.dir
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-reached:
+			kills++
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+		case <-ended:
+			if server.Count() > n {
+				continue // it gave up on the lost answer: once more
+			}
+			server.Misbehave()
+			p.MustRun(t, 0, nil, "once")
+			return kills
+		}
+	}
+}

@@ -65,3 +65,36 @@ func TestProgram(t *testing.T) {
 	}
 	t.Logf("%d calls, %d leads, %d notes, %d tasks by %d requests", len(got.Calls), len(got.Contacts), len(got.Notes), len(got.Tasks), len(server.Requests()))
 }
+
+// TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
+func TestProgramKilled(t *testing.T) {
+	s := newSite()
+	server := crmtest.NewServer(t, s)
+	p := crmtest.NewProgram(t, 12)
+	p.Configure(t, fmt.Sprintf("  - name: sales\n    espocrm: {url: %q, api_key: %s}", server.URL+"/crm", apiKey),
+		"mapping: {unknown: skip, dispositions: {not_interested: {status: Dead, task: {title: Sorry, due: 96h}}, not_reachable: {status: New}, interested: {status: In Process}, callback_requested: {}}}")
+	kills := p.RunKilled(t, server)
+	got := s.state()
+	seen := map[string]int{}
+	for _, c := range got.Contacts {
+		seen["contact "+c.Phone]++
+	}
+	for _, c := range got.Calls {
+		seen["call "+c.ID]++
+	}
+	for _, k := range got.Tasks {
+		seen["task "+k.Call]++
+	}
+	for _, n := range s.records["Note"] {
+		seen["note "+text(n["post"])]++
+	}
+	for what, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is there %d times", what, n)
+		}
+	}
+	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 || len(s.records["Note"]) < len(got.Calls) {
+		t.Errorf("%d kills; %d calls, %d tasks, %d notes", kills, len(got.Calls), len(got.Tasks), len(s.records["Note"]))
+	}
+	t.Logf("%d kills; %d calls of %d contacts, %d tasks, %d posts", kills, len(got.Calls), len(got.Contacts), len(got.Tasks), len(s.records["Note"]))
+}
