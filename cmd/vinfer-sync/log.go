@@ -37,12 +37,24 @@ func newLogger(format string, level slog.Leveler) *slog.Logger {
 	case format == "json":
 		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	case format != "text" && term.IsTerminal(int(os.Stderr.Fd())): //nolint:gosec // a file descriptor is small
-		return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
+		return slog.New(newTerminalHandler(os.Stderr, level))
 	case os.Getenv("JOURNAL_STREAM") != "":
 		return slog.New(newJournalHandler(os.Stderr, level))
 	default:
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	}
+}
+
+// newTerminalHandler writes for people: in colours, unless they do not want them (no-color.org) or the terminal has none.
+func newTerminalHandler(out io.Writer, level slog.Leveler) slog.Handler {
+	plain := os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
+	return tint.NewTextHandler(out, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: plain})
+}
+
+// isTerminal tells whether out is one: only there anything is written over.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small
 }
 
 // journalHandler writes lines for systemd's journal: key=value after the line's priority, as sd-daemon(3) describes it, and without a

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -23,5 +25,32 @@ func TestJournalLines(t *testing.T) {
 		"<3>level=ERROR msg=broke\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestColours(t *testing.T) {
+	for _, c := range []struct {
+		noColor, term string
+		coloured      bool
+	}{{"", "xterm", true}, {"1", "xterm", false}, {"", "dumb", false}} {
+		t.Setenv("NO_COLOR", c.noColor)
+		t.Setenv("TERM", c.term)
+		var b bytes.Buffer
+		slog.New(newTerminalHandler(&b, slog.LevelInfo)).Warn("hello", "dest", "crm")
+		if got := strings.Contains(b.String(), "\x1b["); got != c.coloured {
+			t.Errorf("%+v: %q", c, b.String())
+		}
+	}
+}
+
+// What is piped or kept in a file is not written over.
+func TestNoTerminal(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if isTerminal(&bytes.Buffer{}) || isTerminal(f) {
+		t.Error("taken for a terminal")
 	}
 }

@@ -25,7 +25,7 @@ func statusCommand(a *app) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					if watch && !asJSON {
+					if watch && !asJSON && isTerminal(c.OutOrStdout()) {
 						fmt.Fprint(c.OutOrStdout(), "\x1b[H\x1b[2J")
 					}
 					if asJSON {
