@@ -44,7 +44,9 @@ func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.
 	defer done()
 	job, err := c.e.o.Store.Claim(ctx, slot, ref)
 	if err != nil {
-		c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
+		if ctx.Err() == nil { // else the process ends
+			c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
+		}
 		ref.Due = time.Now().Add(c.e.backoff(5))
 		c.landed(ref, &ref, 0)
 		return nil

@@ -129,7 +129,11 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	}
 	skew := api.Skew()
 	if skew > maxSkew || skew < -maxSkew {
-		t.row("vinfer", "clock", fmt.Errorf("this machine's clock is %s off VInfer's", (-skew).Round(time.Second)), "set it, with chrony or systemd-timesyncd")
+		side := "behind"
+		if skew < 0 {
+			side = "ahead of"
+		}
+		t.row("vinfer", "clock", fmt.Errorf("this machine's clock is %s %s VInfer's", skew.Abs().Round(time.Second), side), "set it, with chrony or systemd-timesyncd")
 	} else {
 		t.row("vinfer", "clock", nil, fmt.Sprintf("%s off VInfer's", skew.Abs().Round(time.Second)))
 	}

@@ -188,7 +188,7 @@ func TestAStopInTheMiddleDoublesNothing(t *testing.T) {
 		some := w.hook.after(40)
 		stop := w.daemon()
 		<-some
-		if code, log := stop(); code != exitFine {
+		if code, log := stop(); code != exitFine || strings.Contains(log, "level=ERROR") {
 			t.Fatalf("exit code %d\n%s", code, log)
 		}
 	}
