@@ -12,7 +12,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
-const oneDatabase = `
+const databaseKind = `
 vinfer: {base_url: "${API}", api_key: any}
 start: -24h
 store: {bbolt: {path: state.db}}
@@ -27,7 +27,7 @@ func TestDatabases(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			name, dsn, db := fresh(t)
 			w := newWorld(t, simulator.Options{Seed: 4, Calls: 150, Contacts: 30, Span: 20 * time.Hour, LimitPerMinute: -1})
-			w.write("config.yaml", strings.Replace(oneDatabase, "KIND", kind, 1))
+			w.write("config.yaml", strings.Replace(databaseKind, "KIND", kind, 1))
 			w.write("dsn", dsn+"\n")
 			says := func(what string, r result, texts ...string) {
 				t.Helper()
