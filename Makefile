@@ -12,7 +12,7 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-external race lint fmt fuzz bench check-units check-rules install uninstall clean
+.PHONY: help build demo test test-external test-browser race lint fmt fuzz bench check-units check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: ## run the tests
 test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, and python3
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql
 	CGO_ENABLED=0 $(GO) test -tags external -run Databases ./cmd/vinfer-sync
+
+test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOTS=DIR keeps pictures
+	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin
 
 race: ## run the tests under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race ./...

@@ -28,6 +28,7 @@ type WebOptions struct {
 	Alive   func() error // what is stuck; nil: nothing
 	Ready   func() error // what an operator should know; nil: all is well
 	Metrics *Metrics
+	Page    Source
 	Log     *slog.Logger
 }
 
@@ -41,6 +42,23 @@ func ServeWeb(o WebOptions) (*Web, error) {
 	mux.Handle("GET /metrics", o.Metrics.handler(o.Log))
 	mux.Handle("GET /healthz", health(o.Alive))
 	mux.Handle("GET /readyz", health(o.Ready))
+	mux.Handle("GET /{$}", &dashboard{source: o.Page, log: o.Log})
+	for path, file := range map[string]struct{ name, kind string }{
+		"/style.css":  {"page/style.css", "text/css; charset=utf-8"},
+		"/refresh.js": {"page/refresh.js", "text/javascript; charset=utf-8"},
+		"/ok.svg":     {"page/ok.svg", "image/svg+xml"},
+		"/warn.svg":   {"page/warn.svg", "image/svg+xml"},
+		"/bad.svg":    {"page/bad.svg", "image/svg+xml"},
+	} {
+		text, err := pageFiles.ReadFile(file.name)
+		if err != nil { // it is built in
+			panic(err)
+		}
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", file.kind)
+			_, _ = w.Write(text)
+		})
+	}
 	addr := ln.Addr().String()
 	w := &Web{Addr: addr, http: &http.Server{
 		Handler: guarded(mux, o.Listen, addr), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,

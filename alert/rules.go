@@ -75,10 +75,10 @@ func (r Rules) look(f Facts) []found {
 		add(Runs, "", 1, "no run has succeeded since %s: %s", since(f), f.Stats.LastRun.Error)
 	}
 	if late := r.behind(f); late > 0 && !failing {
-		add(Lag, "", 1, "calls are read %s late: VInfer was last read up to %s", late.Round(time.Second), f.Stats.Watermark.UTC().Format(time.RFC3339))
+		add(Lag, "", 1, "calls are read %s late: VInfer was last read up to %s", words(late), f.Stats.Watermark.UTC().Format(time.RFC3339))
 	}
 	if skew := f.Skew.Abs(); skew > r.easier(Clock, "", maxSkew) {
-		add(Clock, "", 1, "this machine's clock is %s off VInfer's", skew.Round(time.Second))
+		add(Clock, "", 1, "this machine's clock is %s off VInfer's", words(skew))
 	}
 	refused := f.Stats.Dead
 	for _, d := range f.Stats.Dests {
@@ -98,7 +98,7 @@ func (r Rules) look(f Facts) []found {
 			continue
 		}
 		if age := f.Now.Sub(later(oldest, f.Started)); age > r.easier(Lag, d.Name, r.Lag) {
-			add(Lag, d.Name, 1, "the oldest call that %s lacks ended %s ago%s", d.Name, f.Now.Sub(oldest).Round(time.Second), because(d))
+			add(Lag, d.Name, 1, "the oldest call that %s lacks ended %s ago%s", d.Name, words(f.Now.Sub(oldest)), because(d))
 		}
 	}
 	if refused > 0 {
@@ -110,6 +110,18 @@ func (r Rules) look(f Facts) []found {
 		}
 	}
 	return all
+}
+
+// words shows a duration as people say it.
+func words(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	default:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
 }
 
 // because says what stands in a destination's way, if that is recent.

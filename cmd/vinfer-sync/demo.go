@@ -42,7 +42,7 @@ crm:
     jsonl: {path: calls.jsonl}
 admin:
   socket: %s
-  listen: ""
+  listen: 127.0.0.1:0
 log: {level: warn}
 `
 
@@ -147,7 +147,12 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 	runCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- newService(p, log).run(runCtx) }()
+	s := newService(p, log)
+	s.listen()
+	if s.web != nil {
+		fmt.Fprintf(out, "Dashboard: http://%s/\n\n", s.web.Addr)
+	}
+	go func() { ended <- s.run(runCtx) }()
 	if once {
 		err = demoUntilQuiet(runCtx, out, p, sim, 12*time.Second)
 	} else {

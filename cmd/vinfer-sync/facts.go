@@ -91,6 +91,9 @@ func (s *service) watchAlerts(ctx context.Context) {
 		} else {
 			s.alerts.Look(alert.Rules{Lag: cfg.Alerts.Lag, Next: nextOf(cfg.Schedule), Mend: mend}, f.Facts)
 		}
+		if err := s.tally.Save(time.Now(), false); err != nil {
+			s.log.Debug("cannot keep the dashboard's counts", "error", err)
+		}
 		every := alertsEvery
 		if lag := cfg.Alerts.Lag; lag > 0 {
 			every = max(min(every, lag/4), time.Second)

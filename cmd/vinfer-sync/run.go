@@ -45,6 +45,7 @@ func runCommand(a *app) *cobra.Command {
 			s.hup = hup
 			s.load = func() (*config.Config, error) { return config.Load(cfg.File) }
 			s.took = func(cfg *config.Config) { level.Set(a.levelOf(cfg)) }
+			s.listen()
 			return errors.Join(s.run(c.Context()), s.close())
 		},
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/store"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -41,6 +42,7 @@ type service struct {
 
 	began   time.Time
 	metrics *admin.Metrics
+	tally   *admin.Tally
 	alerts  *alert.Watch
 	program *alert.Program
 }
@@ -50,13 +52,14 @@ func newService(p *pipeline, log *slog.Logger) *service {
 	s.program = alert.NewProgram(log)
 	s.alerts = alert.NewWatch(p.cfg.Name, p.store, log, s.program.Send)
 	s.metrics = admin.NewMetrics(p.cfg.Name, version, s.facts)
+	s.tally = admin.NewTally(p.store, s.zone)
 	s.adopt(p)
 	return s
 }
 
 // adopt lets a pipeline know of the service that it runs in.
 func (s *service) adopt(p *pipeline) {
-	p.engine.Observe(s.metrics)
+	p.engine.Observe(admin.Observers{s.metrics, s.tally})
 	s.metrics.Configured(names(p.cfg))
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
@@ -91,30 +94,53 @@ func (s *service) current() *pipeline {
 
 func (s *service) close() error { return s.current().close() }
 
-// run serves and runs until ctx ends.
-func (s *service) run(ctx context.Context) error {
-	defer close(s.ended)
+// listen begins to answer on the socket and over HTTP. What cannot be had is said in the log: the calls come first.
+func (s *service) listen() {
 	p := s.current()
 	cfg := p.cfg
 	if cfg.Admin.Socket != "" {
 		socket, err := admin.Serve(cfg.Admin.Socket, cfg.Store.Bolt.Path, p.local, s.log)
 		if err != nil {
 			s.log.Warn("commands cannot reach this daemon", "error", err)
-		} else {
-			s.socket = socket
-			defer func() { _ = socket.Close() }()
 		}
+		s.socket = socket
 	}
 	if cfg.Admin.Listen != "" {
-		alive := func() error { return s.current().engine.Stuck() }
-		web, err := admin.ServeWeb(admin.WebOptions{Listen: cfg.Admin.Listen, Alive: alive, Ready: s.notReady, Metrics: s.metrics, Log: s.log})
+		web, err := admin.ServeWeb(admin.WebOptions{
+			Listen: cfg.Admin.Listen, Alive: func() error { return s.current().engine.Stuck() }, Ready: s.notReady, Metrics: s.metrics, Log: s.log,
+			Page: admin.Source{
+				Facts: s.facts, Tally: s.tally, Zone: s.zone,
+				Calls: func(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error) {
+					return s.current().local.Calls(ctx, q)
+				},
+				Dead: func(ctx context.Context, q admin.DeadQuery) ([]store.DeadLetter, error) {
+					return s.current().local.Dead(ctx, q)
+				},
+			},
+		})
 		if err != nil {
 			s.log.Warn("dashboard, metrics and health are not served", "error", err)
-		} else {
-			s.web = web
-			defer func() { _ = web.Close() }()
 		}
+		s.web = web
 	}
+}
+
+// zone is where the operator's clock is.
+func (s *service) zone() *time.Location { return s.current().cfg.Location() }
+
+// run runs until ctx ends.
+func (s *service) run(ctx context.Context) error {
+	defer close(s.ended)
+	defer func() {
+		if s.socket != nil {
+			_ = s.socket.Close()
+		}
+		if s.web != nil {
+			_ = s.web.Close()
+		}
+	}()
+	p := s.current()
+	cfg := p.cfg
 	s.log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.Store.Bolt.Path, "destinations", len(p.dests))
 	watchCtx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
@@ -125,6 +151,9 @@ func (s *service) run(ctx context.Context) error {
 	notify(daemon.SdNotifyStopping)
 	stop()
 	beside.Wait()
+	if terr := s.tally.Save(time.Now(), true); terr != nil {
+		s.log.Debug("cannot keep the dashboard's counts", "error", terr)
+	}
 	s.log.Info("stopped")
 	return err
 }
