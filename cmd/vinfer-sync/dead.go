@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -153,19 +154,14 @@ func (g *deadGroups) print(out io.Writer) error {
 func deadShowCommand(a *app) *cobra.Command {
 	var reveal bool
 	c := &cobra.Command{
-		Use: "show ID…", Short: "Show dead letters whole", Args: cobra.MinimumNArgs(1),
+		Use: "show ID…", Short: "Show dead letters whole, by their number or their call's id", Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			want, err := numbers(args)
-			if err != nil {
-				return err
-			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				found := 0
+				want := namedBy(args)
 				err := eachDead(ctx, b, "", func(d store.DeadLetter) error {
-					if !want[d.Num] {
+					if !want.has(&d) {
 						return nil
 					}
-					found++
 					body := string(d.Body)
 					if !reveal {
 						body = mask.Phones(body)
@@ -174,8 +170,8 @@ func deadShowCommand(a *app) *cobra.Command {
 						d.Num, or(d.Dest, "(a row that could not be understood)"), d.ID, stamp(d.At), d.Attempts, d.Error, or(d.Request, "-"), body)
 					return err
 				})
-				if err == nil && found == 0 {
-					return &exitError{exitLeft, errors.New("no such dead letter; vinfer-sync dead list shows them")}
+				if err == nil {
+					err = want.missing()
 				}
 				return err
 			})
@@ -185,16 +181,36 @@ func deadShowCommand(a *app) *cobra.Command {
 	return c
 }
 
-func numbers(args []string) (map[uint64]bool, error) {
-	out := map[uint64]bool{}
-	for _, s := range args {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			return nil, usageError("%q is no number of a dead letter; vinfer-sync dead list shows them", s)
-		}
-		out[n] = true
+// named are the dead letters that arguments name, each by its number or by the id of its call.
+type named map[string]bool // to whether one was found
+
+func namedBy(args []string) named {
+	n := named{}
+	for _, a := range args {
+		n[a] = false
 	}
-	return out, nil
+	return n
+}
+
+// has tells whether a letter is one of them, and notes that it was found.
+func (n named) has(d *store.DeadLetter) bool {
+	found := false
+	for _, name := range []string{strconv.FormatUint(d.Num, 10), d.ID} {
+		if _, ok := n[name]; ok {
+			n[name], found = true, true
+		}
+	}
+	return found
+}
+
+// missing returns an error for the first that was not found.
+func (n named) missing() error {
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		if !n[name] {
+			return &exitError{exitLeft, fmt.Errorf("there is no dead letter %s; nothing was changed (vinfer-sync dead list shows them)", name)}
+		}
+	}
+	return nil
 }
 
 func deadActCommand(a *app, name, short string, act func(context.Context, backend, []uint64) (int, error), done string) *cobra.Command {
@@ -202,6 +218,7 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 	var all bool
 	c := &cobra.Command{
 		Use: name + " [ID…|--all] [--dest NAME]", Short: short, Args: cobra.ArbitraryArgs,
+		Long: short + ". ID is the number that dead list shows, or the id of a call: then all of its dead letters are meant.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && !all && dest == "" {
 				return usageError("name the dead letters, or --all, or --dest NAME")
@@ -209,17 +226,13 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 			if len(args) > 0 && all {
 				return usageError("either name dead letters or say --all")
 			}
-			want, err := numbers(args)
-			if err != nil {
-				return err
-			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				want := namedBy(args)
 				var nums []uint64
 				dests := map[string]bool{}
 				err := eachDead(ctx, b, dest, func(d store.DeadLetter) error {
-					if len(args) == 0 && (name == "drop" || d.Dest != "") || want[d.Num] {
+					if len(args) == 0 && (name == "drop" || d.Dest != "") || want.has(&d) {
 						nums = append(nums, d.Num)
-						delete(want, d.Num)
 						dests[d.Dest] = true
 					}
 					return nil
@@ -227,8 +240,8 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 				if err != nil {
 					return unknownDest(dest, err)
 				}
-				for n := range want {
-					return &exitError{exitLeft, fmt.Errorf("there is no dead letter %d; nothing was changed", n)}
+				if err := want.missing(); err != nil {
+					return err
 				}
 				n, err := act(ctx, b, nums)
 				if err != nil {
