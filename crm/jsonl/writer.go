@@ -14,6 +14,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
 )
 
 // Config says where the file is.
@@ -71,7 +72,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if p.Refs[string(e.Event)] == e.Key {
 		return nil
 	}
-	b, err := encode(&e)
+	b, err := line.Encode(line.Of(&e))
 	if err != nil {
 		return crm.Rejected(fmt.Errorf("encode %s: %w", e.Event, err), "line "+string(e.Event))
 	}

@@ -1,4 +1,6 @@
-package jsonl
+// Package line is the one form of an entry as JSON, for destinations that keep every delivery apart: a line in a file, a
+// line to a program.
+package line
 
 import (
 	"bytes"
@@ -9,9 +11,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
-// line is one delivery. All keys are always there, so that tools that infer columns see the same ones in every line;
+// Line is one delivery. All keys are always there, so that tools that infer columns see the same ones in every line;
 // null is a value that the call does not have. The first two keys mark the file as ours.
-type line struct {
+type Line struct {
 	Event    crm.Event `json:"event"`
 	Key      string    `json:"key"` // readers drop a line whose key they have seen
 	Revision int       `json:"revision"`
@@ -69,10 +71,10 @@ type segment struct {
 	End     *float64 `json:"end"`
 }
 
-// encode returns e as one line, its end included.
-func encode(e *crm.Entry) ([]byte, error) {
+// Of returns e as a Line.
+func Of(e *crm.Entry) Line {
 	c := &e.Call
-	l := line{
+	l := Line{
 		Event: e.Event, Key: e.Key, Revision: e.Revision, Attempt: e.Attempt, Late: e.Late,
 		CallID: c.ID, Campaign: text(c.Campaign), Direction: text(c.Direction), CallStatus: text(c.Status),
 		Contact: contact{
@@ -96,10 +98,15 @@ func encode(e *crm.Entry) ([]byte, error) {
 			l.Transcript.Segments = append(l.Transcript.Segments, seg)
 		}
 	}
+	return l
+}
+
+// Encode returns v, a Line or something around one, as one line of JSON, its end included.
+func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(&l) // escapes line breaks and ends with one
+	err := enc.Encode(v) // escapes line breaks and ends with one
 	return b.Bytes(), err
 }
 
