@@ -27,7 +27,7 @@ test: ## run the tests
 	CGO_ENABLED=0 $(GO) test ./...
 
 test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, and python3
-	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql
+	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec
 	CGO_ENABLED=0 $(GO) test -tags external -run Databases ./cmd/vinfer-sync
 
 test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOTS=DIR keeps pictures

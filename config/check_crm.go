@@ -34,6 +34,7 @@ var kinds = []kind{
 	{name: "postgres"},
 	{name: "mysql"},
 	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
+	{name: "exec"},
 	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
 	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
 	{name: "suitecrm", http: func(d *Destination) *httpx.Config { return &d.SuiteCRM.Config }, fields: suitecrm.Fields},

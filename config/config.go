@@ -8,6 +8,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
+	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
@@ -122,6 +123,7 @@ type Destination struct {
 	MySQL    *mysql.Config    `yaml:"mysql"`
 	Webhook  *webhook.Config  `yaml:"webhook"`
 	JSONL    *jsonl.Config    `yaml:"jsonl"`
+	Exec     *exec.Config     `yaml:"exec"`
 	Odoo     *odoo.Config     `yaml:"odoo"`
 	SuiteCRM *suitecrm.Config `yaml:"suitecrm"`
 

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
+	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
@@ -28,6 +30,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.MySQL != nil:
 		w, err = mysql.New(*c.MySQL, s.Workers)
 		return w, identityOf(c, "mysql"), err
+	case c.Exec != nil:
+		w, err = exec.New(*c.Exec, s.Workers)
+		return w, identityOf(c, strings.Join(c.Exec.Command, "\x00")), err
 	case c.JSONL != nil:
 		w, err = jsonl.New(*c.JSONL)
 		return w, identityOf(c, c.JSONL.Path), err
