@@ -52,7 +52,7 @@ func TestExample(t *testing.T) {
 				for i := range 5 {
 					e := crmtest.Full(4*i + n)
 					for range 2 { // the second time as after a lost answer
-						for err := error(crm.Throttled(context.Canceled, 0)); crm.VerdictOf(err) == crm.Throttle; { // the file is locked by another process
+						for err := crm.Throttled(context.Canceled, 0); crm.VerdictOf(err) == crm.Throttle; { // the file is locked by another process
 							if _, err = write(w, e, nil); err != nil && crm.VerdictOf(err) != crm.Throttle {
 								t.Error(err)
 							}
