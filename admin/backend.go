@@ -20,6 +20,11 @@ type Backend interface {
 	Once(ctx context.Context) (engine.Summary, error)
 	Backfill(ctx context.Context, r engine.BackfillRequest, progress func(engine.BackfillProgress)) (engine.BackfillProgress, error)
 	Pause(ctx context.Context, r PauseRequest) error
+	// Estimate counts what a backfill would cost.
+	Estimate(ctx context.Context, r engine.BackfillRequest) (engine.Estimate, error)
+	// Backfills lists all of them, oldest first.
+	Backfills(ctx context.Context) ([]engine.BackfillStatus, error)
+	CancelBackfill(ctx context.Context, id uint64) (engine.Cancelled, error)
 	// Audit compares the last days with the ledger; 0: as configured.
 	Audit(ctx context.Context, days int) (engine.AuditReport, error)
 	Resume(ctx context.Context, dest string) error
@@ -122,6 +127,32 @@ func (l *Local) Backfill(ctx context.Context, r engine.BackfillRequest, progress
 		return next.Backfill(ctx, r, progress)
 	}
 	return p, err
+}
+
+// Estimate implements Backend.
+func (l *Local) Estimate(ctx context.Context, r engine.BackfillRequest) (engine.Estimate, error) {
+	if l.Engine == nil {
+		return engine.Estimate{}, errNoEngine
+	}
+	return l.Engine.Estimate(ctx, r)
+}
+
+// Backfills implements Backend.
+func (l *Local) Backfills(context.Context) ([]engine.BackfillStatus, error) {
+	if l.Engine != nil {
+		return l.Engine.Backfills()
+	}
+	st, err := l.Store.Stats()
+	return engine.BackfillsOf(st), err
+}
+
+// CancelBackfill implements Backend.
+func (l *Local) CancelBackfill(ctx context.Context, id uint64) (engine.Cancelled, error) {
+	if l.Engine != nil {
+		return l.Engine.CancelBackfill(ctx, id)
+	}
+	removed, live, err := l.Store.CancelBackfill(id, time.Now().UTC())
+	return engine.Cancelled{ID: id, Removed: removed, Live: live}, err
 }
 
 // Audit implements Backend.

@@ -128,6 +128,8 @@ func (l line) err() error {
 	switch l.Kind {
 	case "unknown":
 		e.is = store.ErrUnknown
+	case "cancelled":
+		e.is = store.ErrCancelled
 	case "refused":
 		e.is = vinfer.ErrRefused
 	case "damaged":
@@ -159,6 +161,24 @@ func (c *Client) Backfill(ctx context.Context, r engine.BackfillRequest, progres
 // Pause implements Backend.
 func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
 	return c.call(ctx, "pause", r, nil, nil)
+}
+
+// Estimate implements Backend.
+func (c *Client) Estimate(ctx context.Context, r engine.BackfillRequest) (e engine.Estimate, err error) {
+	err = c.call(ctx, "estimate", r, &e, nil)
+	return e, err
+}
+
+// Backfills implements Backend.
+func (c *Client) Backfills(ctx context.Context) (b []engine.BackfillStatus, err error) {
+	err = c.call(ctx, "backfills", struct{}{}, &b, nil)
+	return b, err
+}
+
+// CancelBackfill implements Backend.
+func (c *Client) CancelBackfill(ctx context.Context, id uint64) (x engine.Cancelled, err error) {
+	err = c.call(ctx, "cancel-backfill", id, &x, nil)
+	return x, err
 }
 
 // Audit implements Backend.

@@ -30,7 +30,7 @@ type line struct {
 	Progress *engine.BackfillProgress `json:"progress,omitempty"`
 	Result   json.RawMessage          `json:"result,omitempty"`
 	Error    string                   `json:"error,omitempty"`
-	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, refused, damaged
+	Kind     string                   `json:"kind,omitempty"` // of the error: unknown, cancelled, refused, damaged
 }
 
 // summary carries also what the printed summary leaves out: the exit code depends on it.
@@ -118,6 +118,11 @@ func handler(b Backend, storePath string) http.Handler {
 		return summary{s, s.NewDead}, err
 	})
 	answer(mux, "pause", func(ctx context.Context, r PauseRequest) (struct{}, error) { return struct{}{}, b.Pause(ctx, r) })
+	answer(mux, "estimate", func(ctx context.Context, r engine.BackfillRequest) (engine.Estimate, error) {
+		return b.Estimate(ctx, r)
+	})
+	answer(mux, "backfills", func(ctx context.Context, _ struct{}) ([]engine.BackfillStatus, error) { return b.Backfills(ctx) })
+	answer(mux, "cancel-backfill", func(ctx context.Context, id uint64) (engine.Cancelled, error) { return b.CancelBackfill(ctx, id) })
 	answer(mux, "audit", func(ctx context.Context, days int) (engine.AuditReport, error) { return b.Audit(ctx, days) })
 	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })
 	answer(mux, "cursor", func(ctx context.Context, _ struct{}) (time.Time, error) { return b.Cursor(ctx) })
@@ -197,6 +202,8 @@ func reply(enc *json.Encoder, out any, err error) {
 		switch {
 		case errors.Is(err, store.ErrUnknown):
 			l.Kind = "unknown"
+		case errors.Is(err, store.ErrCancelled):
+			l.Kind = "cancelled"
 		case engine.Refused(err):
 			l.Kind = "refused"
 		case errors.Is(err, store.ErrDamaged):

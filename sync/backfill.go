@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,40 +19,72 @@ type BackfillRequest struct {
 	Campaign  string
 	To        string // one destination; empty: all
 	WithTasks bool   // make follow-up tasks even where they are overdue
-	// Typed is the range as the operator typed it: the same words resume an interrupted backfill.
+	// NoTranscripts asks for no transcript of the calls that it delivers.
+	NoTranscripts bool
+	Rate          int // calls a minute to each destination, at most; 0: no limit
+	// Typed is the range as the operator typed it: the same words, campaign and destination resume an interrupted backfill, with the range as
+	// first resolved. What else is asked for may change then.
 	Typed string
 }
 
 // BackfillProgress is how far a backfill is.
 type BackfillProgress struct {
-	ID        uint64    `json:"id"`
-	Resumed   bool      `json:"resumed"`
-	Since     time.Time `json:"since"`
-	Until     time.Time `json:"until"`
-	ReadUpTo  time.Time `json:"read_up_to"`
-	Reading   bool      `json:"reading"`
-	Fetched   int64     `json:"fetched"`
-	Queued    int64     `json:"queued"`
-	Delivered int64     `json:"delivered"`
-	Dead      int64     `json:"dead"`
-	Waiting   string    `json:"waiting,omitempty"` // why nothing moves, if nothing does
-	Done      bool      `json:"done"`
-	Error     string    `json:"error,omitempty"`
+	ID        uint64       `json:"id"`
+	Resumed   bool         `json:"resumed"`
+	Since     time.Time    `json:"since"`
+	Until     time.Time    `json:"until"`
+	ReadUpTo  time.Time    `json:"read_up_to"`
+	Reading   bool         `json:"reading"`
+	Expected  int          `json:"expected"` // calls in the range as VInfer counts them; 0: not known
+	Dests     int          `json:"destinations"`
+	Fetched   int64        `json:"fetched"`
+	Queued    int64        `json:"queued"`
+	Delivered int64        `json:"delivered"`
+	Dead      int64        `json:"dead"`
+	TasksLeft int64        `json:"tasks_left"` // follow-up tasks left out because they were overdue
+	Budget    BudgetStatus `json:"budget"`
+	Waiting   string       `json:"waiting,omitempty"` // why nothing moves, if nothing does
+	Done      bool         `json:"done"`
 }
 
 // backfillSpec is what is kept of a request.
 type backfillSpec struct {
-	Since     time.Time `json:"since"`
-	Until     time.Time `json:"until"`
-	Campaign  string    `json:"campaign,omitempty"`
-	To        string    `json:"to,omitempty"`
-	WithTasks bool      `json:"with_tasks,omitempty"`
+	Since         time.Time `json:"since"`
+	Until         time.Time `json:"until"`
+	Campaign      string    `json:"campaign,omitempty"`
+	To            string    `json:"to,omitempty"`
+	WithTasks     bool      `json:"with_tasks,omitempty"`
+	NoTranscripts bool      `json:"no_transcripts,omitempty"`
+	Rate          int       `json:"rate,omitempty"`
+	Typed         string    `json:"typed,omitempty"`
 }
 
 // backfillMark is how far it was read.
 type backfillMark struct {
 	UpTo time.Time `json:"up_to"`
 	Rows int       `json:"rows"` // calls seen by then
+}
+
+// progressEvery is how often progress is told.
+const progressEvery = 250 * time.Millisecond
+
+// spec resolves the range of a request.
+func (e *Engine) spec(r BackfillRequest) (backfillSpec, error) {
+	if r.To != "" && e.dests[r.To] == nil {
+		return backfillSpec{}, fmt.Errorf("destination %q is not configured: %w", r.To, store.ErrUnknown)
+	}
+	now := e.serverNow().Truncate(time.Second)
+	s := backfillSpec{
+		Since: r.Since.UTC().Truncate(time.Second), Until: r.Until.UTC().Truncate(time.Second), Campaign: r.Campaign, To: r.To,
+		WithTasks: r.WithTasks, NoTranscripts: r.NoTranscripts, Rate: r.Rate, Typed: r.Typed,
+	}
+	if r.Until.IsZero() || s.Until.After(now) {
+		s.Until = now
+	}
+	if !s.Since.Before(s.Until) {
+		return s, fmt.Errorf("the range %s to %s is empty", rfc3339(s.Since), rfc3339(s.Until))
+	}
+	return s, nil
 }
 
 // Backfill reads a past range into the outbox, after all live work, and returns when its calls are delivered or dead, or when nothing of
@@ -65,46 +98,161 @@ func (e *Engine) Backfill(ctx context.Context, r BackfillRequest, progress func(
 }
 
 func (e *Engine) backfill(ctx context.Context, r BackfillRequest, progress func(BackfillProgress)) (BackfillProgress, error) {
-	if progress == nil {
-		progress = func(BackfillProgress) {}
-	}
-	if r.To != "" && e.dests[r.To] == nil {
-		return BackfillProgress{}, fmt.Errorf("destination %q is not configured: %w", r.To, store.ErrUnknown)
-	}
-	now := e.serverNow().Truncate(time.Second)
-	spec := backfillSpec{Since: r.Since.UTC().Truncate(time.Second), Until: r.Until.UTC().Truncate(time.Second), Campaign: r.Campaign, To: r.To, WithTasks: r.WithTasks}
-	if r.Until.IsZero() || spec.Until.After(now) {
-		spec.Until = now
-	}
-	if !spec.Since.Before(spec.Until) {
-		return BackfillProgress{}, fmt.Errorf("the range %s to %s is empty", rfc3339(spec.Since), rfc3339(spec.Until))
+	spec, err := e.spec(r)
+	if err != nil {
+		return BackfillProgress{}, err
 	}
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return BackfillProgress{}, err
 	}
-	key := strings.Join([]string{r.Typed, r.Campaign, r.To, fmt.Sprint(r.WithTasks)}, "\n")
-	b, resumed, err := e.o.Store.OpenBackfill(key, raw, time.Now().UTC())
+	b, resumed, err := e.o.Store.OpenBackfill(strings.Join([]string{r.Typed, r.Campaign, r.To}, "\n"), raw, time.Now().UTC())
 	if err != nil {
 		return BackfillProgress{}, err
 	}
-	if _, running := e.backfills.LoadOrStore(b.ID, true); running {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if _, running := e.backfills.LoadOrStore(b.ID, cancel); running {
 		return BackfillProgress{}, fmt.Errorf("this backfill (%d) is already running", b.ID)
 	}
 	defer e.backfills.Delete(b.ID)
-	if err := json.Unmarshal(b.Spec, &spec); err != nil {
-		return BackfillProgress{}, fmt.Errorf("backfill %d: %w", b.ID, err)
-	}
-	p := BackfillProgress{ID: b.ID, Resumed: resumed, Since: spec.Since, Until: spec.Until, ReadUpTo: spec.Since}
-	if b.ReadDone.IsZero() {
-		if err := e.readBackfill(ctx, b, spec, &p, progress); err != nil {
-			return p, err
+	if resumed {
+		if spec, err = e.respec(b, spec); err != nil {
+			return BackfillProgress{}, err
 		}
 	}
-	return e.awaitBackfill(ctx, p, progress)
+	e.applySpec(b.ID, spec)
+	w := &backfillRun{e: e, spec: spec, tell: progress, p: BackfillProgress{
+		ID: b.ID, Resumed: resumed, Since: spec.Since, Until: spec.Until, ReadUpTo: spec.Since, Dests: len(e.order),
+	}}
+	if spec.To != "" {
+		w.p.Dests = 1
+	}
+	if b.ReadDone.IsZero() {
+		err = w.read(ctx, b)
+	} else {
+		w.p.ReadUpTo = spec.Until
+	}
+	if err == nil {
+		err = w.await(ctx)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), store.ErrCancelled) {
+		err = fmt.Errorf("backfill %d: %w", b.ID, store.ErrCancelled)
+	}
+	return w.p, err
 }
 
-func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfillSpec, p *BackfillProgress, progress func(BackfillProgress)) error {
+// respec takes what was asked for first, but for what may change when a backfill goes on.
+func (e *Engine) respec(b store.Backfill, asked backfillSpec) (backfillSpec, error) {
+	var spec backfillSpec
+	if err := json.Unmarshal(b.Spec, &spec); err != nil {
+		return spec, fmt.Errorf("backfill %d: %w", b.ID, err)
+	}
+	spec.WithTasks, spec.NoTranscripts, spec.Rate = asked.WithTasks, asked.NoTranscripts, asked.Rate
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return spec, err
+	}
+	return spec, e.o.Store.SetBackfillSpec(b.ID, raw)
+}
+
+// applySpec lets deliveries know what was asked for.
+func (e *Engine) applySpec(id uint64, spec backfillSpec) {
+	e.specs.Store(id, spec)
+	for _, c := range e.order {
+		c.setPace(id, spec.Rate)
+	}
+}
+
+// specOf returns what was asked for with the backfill that a job belongs to.
+func (e *Engine) specOf(id uint64) (spec backfillSpec) {
+	if id == 0 {
+		return spec
+	}
+	if v, ok := e.specs.Load(id); ok {
+		return v.(backfillSpec) //nolint:errcheck // applySpec stores nothing else
+	}
+	b, err := e.o.Store.Backfill(id)
+	if err != nil || json.Unmarshal(b.Spec, &spec) != nil {
+		return spec
+	}
+	e.specs.Store(id, spec)
+	return spec
+}
+
+// recallBackfills takes up what an earlier process left: how fast its backfills may go, and one that was not cancelled to the end.
+func (e *Engine) recallBackfills(st store.Stats) error {
+	for _, b := range st.Backfills {
+		if b.Pending() == 0 {
+			continue
+		}
+		if !b.Cancelled.IsZero() {
+			if _, _, err := e.o.Store.CancelBackfill(b.ID, b.Cancelled); err != nil {
+				return err
+			}
+			continue
+		}
+		var spec backfillSpec
+		if json.Unmarshal(b.Spec, &spec) == nil {
+			e.applySpec(b.ID, spec)
+		}
+	}
+	return nil
+}
+
+// Cancelled tells what became of a backfill's calls that had not been delivered.
+type Cancelled struct {
+	ID      uint64 `json:"id"`
+	Removed int    `json:"removed"` // deliveries taken out of the outbox
+	Live    int    `json:"live"`    // deliveries that go on as live work: they are not the backfill's alone
+}
+
+// CancelBackfill ends a backfill and takes its calls that are not delivered out of the outbox.
+func (e *Engine) CancelBackfill(ctx context.Context, id uint64) (Cancelled, error) {
+	for {
+		v, running := e.backfills.Load(id)
+		if !running {
+			break
+		}
+		v.(context.CancelCauseFunc)(store.ErrCancelled) //nolint:errcheck // nothing else is stored
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return Cancelled{}, err
+		}
+	}
+	removed, live, err := e.o.Store.CancelBackfill(id, time.Now().UTC())
+	for _, c := range e.order {
+		c.setPace(id, 0)
+		c.hasten() // it forgets what it had looked up of backfills
+	}
+	return Cancelled{id, removed, live}, err
+}
+
+// backfillRun is one run of a backfill.
+type backfillRun struct {
+	e    *Engine
+	spec backfillSpec
+	tell func(BackfillProgress)
+	told time.Time
+	p    BackfillProgress
+}
+
+// progress tells how far it is, now and then or at once.
+func (w *backfillRun) progress(atOnce bool) {
+	if w.tell == nil || !atOnce && time.Since(w.told) < progressEvery {
+		return
+	}
+	w.told = time.Now()
+	w.p.Budget = w.e.budget()
+	w.tell(w.p)
+}
+
+func (w *backfillRun) count(b store.Backfill) {
+	w.p.Fetched, w.p.Queued, w.p.Delivered, w.p.Dead, w.p.TasksLeft = b.Fetched, b.Queued, b.Delivered, b.Dead, b.TasksLeft
+}
+
+// read reads what is left of the range into the outbox.
+func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
+	e, p := w.e, &w.p
 	defer e.busy.begin("backfill")()
 	bounds, err := e.bounds(ctx)
 	if err != nil {
@@ -113,7 +261,12 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 	if bounds == nil {
 		return e.o.Store.EndRead(b.ID, time.Now().UTC()) // no call at all in the workspace
 	}
-	from, seen := spec.Since, 0
+	if n, ok, err := e.countByTotal(ctx, bounds, w.spec); err != nil {
+		return err
+	} else if ok {
+		p.Expected = n
+	}
+	from, seen := w.spec.Since, 0
 	if b.Checkpoint != nil {
 		var m backfillMark
 		if err := json.Unmarshal(b.Checkpoint, &m); err != nil {
@@ -122,24 +275,29 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 		from, seen = m.UpTo, m.Rows
 	}
 	p.Reading, p.ReadUpTo = true, from
-	progress(*p)
-	r := readRange{
-		stream: store.BackfillStream(b.ID), prio: vinfer.Backfills, backfill: b.ID, only: spec.To, campaign: spec.Campaign,
-		from: from, to: spec.Until, floor: spec.Since, goesOn: from.After(spec.Since), seen: seen,
-	}
+	w.count(b)
+	w.progress(true)
+	r := w.spec.asRange()
+	r.stream, r.backfill, r.only = store.BackfillStream(b.ID), b.ID, w.spec.To
+	r.from, r.goesOn, r.seen = from, from.After(w.spec.Since), seen
 	r.checkpoint = func(upTo time.Time, rows int) []byte {
 		p.ReadUpTo = upTo
-		m, _ := json.Marshal(backfillMark{UpTo: upTo, Rows: rows})
+		m, _ := json.Marshal(backfillMark{UpTo: upTo, Rows: rows}) // nothing in it can fail
 		return m
 	}
 	r.page = func() {
-		e.fillProgress(p)
-		progress(*p)
+		if time.Since(w.told) < progressEvery {
+			return
+		}
+		if b, err := e.o.Store.Backfill(p.ID); err == nil {
+			w.count(b)
+		}
+		w.progress(false)
 	}
 	if _, err := e.read(ctx, bounds, r); err != nil {
 		return err
 	}
-	p.Reading = false
+	p.Reading, p.ReadUpTo = false, w.spec.Until
 	if err := e.o.Store.EndRead(b.ID, time.Now().UTC()); err != nil {
 		return err
 	}
@@ -149,43 +307,38 @@ func (e *Engine) readBackfill(ctx context.Context, b store.Backfill, spec backfi
 	return nil
 }
 
-func (e *Engine) fillProgress(p *BackfillProgress) {
-	if b, err := e.o.Store.Backfill(p.ID); err == nil {
-		p.Fetched, p.Queued, p.Delivered, p.Dead = b.Fetched, b.Queued, b.Delivered, b.Dead
-	}
+// asRange is what is read for it.
+func (s backfillSpec) asRange() readRange {
+	return readRange{prio: vinfer.Backfills, campaign: s.Campaign, from: s.Since, to: s.Until, floor: s.Since}
 }
 
-// awaitBackfill returns when the backfill's calls are delivered or dead, or when the rest waits for an operator or a far retry.
-func (e *Engine) awaitBackfill(ctx context.Context, p BackfillProgress, progress func(BackfillProgress)) (BackfillProgress, error) {
+// await returns when the backfill's calls are delivered or dead, or when the rest waits for an operator or a far retry.
+func (w *backfillRun) await(ctx context.Context) error {
+	e, p := w.e, &w.p
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	last := time.Time{}
 	for {
 		quiet := e.quiet() // before the look: what ends between the two would seem to wait
 		b, err := e.o.Store.Backfill(p.ID)
 		if err != nil {
-			return p, err
+			return err
 		}
-		p.Fetched, p.Queued, p.Delivered, p.Dead = b.Fetched, b.Queued, b.Delivered, b.Dead
-		p.Done = b.Pending() == 0
-		if p.Done {
+		w.count(b)
+		if p.Done = b.Pending() == 0; p.Done {
 			// Transcripts that are there already come along; others follow when they are ready.
 			err := e.settle(ctx, b.ID)
-			progress(p)
-			return p, err
+			w.progress(true)
+			return err
 		}
 		if quiet {
 			p.Waiting = e.whyWaiting()
-			progress(p)
-			return p, nil
+			w.progress(true)
+			return nil
 		}
-		if time.Since(last) > 250*time.Millisecond {
-			last = time.Now()
-			progress(p)
-		}
+		w.progress(false)
 		select {
 		case <-ctx.Done():
-			return p, ctx.Err()
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
@@ -204,26 +357,4 @@ func (e *Engine) whyWaiting() string {
 		}
 	}
 	return "the rest waits for a later try"
-}
-
-// tasksOf tells whether a job's backfill makes overdue tasks.
-func (e *Engine) tasksOf(id uint64) bool {
-	if id == 0 {
-		return false
-	}
-	b, err := e.o.Store.Backfill(id)
-	if err != nil {
-		return false
-	}
-	var spec backfillSpec
-	return json.Unmarshal(b.Spec, &spec) == nil && spec.WithTasks
-}
-
-// specRange shows a kept request's range.
-func specRange(raw []byte) string {
-	var s backfillSpec
-	if json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return rfc3339(s.Since) + "/" + rfc3339(s.Until)
 }

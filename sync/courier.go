@@ -32,6 +32,7 @@ type courier struct {
 	buffer  []store.JobRef          // to be launched, live work first
 	waiting waitHeap                // live work that waits for another try
 	laggard waitHeap                // backfills' work that does
+	paces   map[uint64]*pace        // of backfills that have one
 	urgent  bool                    // live work was released: it goes before what the buffer holds of backfills
 	pos     []byte
 	done    bool // the scan has come to the end
@@ -55,7 +56,7 @@ type courier struct {
 }
 
 func newCourier(e *Engine, d *Destination) *courier {
-	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
+	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, paces: map[uint64]*pace{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
 }
 
 // signal wakes all who wait; the caller holds mu.
@@ -151,12 +152,22 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	}
 	next := earliest(c.rescan, c.waiting.next())
 	if c.laggard.due(now) {
-		return c.launch(c.laggard.first()), time.Time{}, true, nil
+		at := c.mayGo(c.laggard[0], now)
+		if at.IsZero() {
+			return c.launch(c.laggard.first()), time.Time{}, true, nil
+		}
+		next = earliest(next, at)
+	} else {
+		next = earliest(next, c.laggard.next())
 	}
-	if len(c.buffer) > 0 {
-		return c.launch(c.unbuffer(0)), time.Time{}, true, nil
+	for i := range c.buffer {
+		at := c.mayGo(c.buffer[i], now)
+		if at.IsZero() {
+			return c.launch(c.unbuffer(i)), time.Time{}, true, nil
+		}
+		next = earliest(next, at)
 	}
-	return none, earliest(next, c.laggard.next()), false, nil
+	return none, next, false, nil
 }
 
 func (c *courier) unbuffer(i int) store.JobRef {
@@ -179,6 +190,7 @@ func (c *courier) launch(ref store.JobRef) store.JobRef {
 	if isLive(ref) {
 		c.urging++
 	}
+	c.pass(ref)
 	return ref
 }
 

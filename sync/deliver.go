@@ -65,7 +65,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	done := c.e.busy.begin("deliver to " + c.d.Name)
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
-	entry, refusal, err := c.e.entry(c.d, job)
+	entry, left, refusal, err := c.e.entry(c.d, job)
 	if err != nil {
 		o.Verdict, o.Error, o.At = store.Dead, err.Error(), time.Now().UTC()
 		o.Signature = "unusable entry"
@@ -97,7 +97,8 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.succeeded()
 		o.Verdict = store.Delivered
 		o.SetStatus = entry.SetStatus
-		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call)
+		o.TaskLeft = left
+		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call) && !c.e.specOf(job.Backfill).NoTranscripts
 	case crm.Reject:
 		c.answered()
 		o.Verdict, o.Request = store.Dead, crm.Request(err)
@@ -249,10 +250,11 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 }
 
 // entry makes of a job what the writer gets. refusal: why it must not be written at all.
-func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, refusal string, err error) {
+// left: its follow-up task is left out.
+func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bool, refusal string, err error) {
 	body, err := decode(job.Body)
 	if err != nil {
-		return entry, "", err
+		return entry, false, "", err
 	}
 	c := e.call(body.Call, job.When)
 	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Call: c, NoActivity: d.Off.Activity}
@@ -273,21 +275,21 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, refusal
 	}
 	rule, known := d.Mapping.rule(c.Disposition, c.RawDisposition)
 	if !known && d.Mapping.Unknown == UnknownDead {
-		return entry, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
+		return entry, false, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
 	}
 	entry.Status = rule.Status
 	entry.SetStatus = rule.Status != "" && !job.OlderStatus && !d.Off.Status && job.Kind == store.CallJob
 	entry.DoNotCall = c.Disposition == "dnc"
 	if !d.Off.Task && job.Kind == store.CallJob {
 		if entry.Task, err = d.Mapping.task(rule, c, d.Owner); err != nil {
-			return entry, "", err
+			return entry, false, "", err
 		}
 		// A follow-up that is long overdue helps nobody: after a long outage, or in a backfill, there would be thousands.
-		if entry.Task != nil && !e.tasksOf(job.Backfill) && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
-			entry.Task = nil
+		if entry.Task != nil && !e.specOf(job.Backfill).WithTasks && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
+			entry.Task, left = nil, true
 		}
 	}
-	return entry, "", nil
+	return entry, left, "", nil
 }
 
 // call makes of VInfer's call what writers get.

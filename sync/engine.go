@@ -106,7 +106,8 @@ type Engine struct {
 	writes context.Context
 	busy   activities
 
-	backfills sync.Map // ids of the ones that run now
+	backfills sync.Map // ids of the ones that run now → context.CancelCauseFunc
+	specs     sync.Map // id → backfillSpec, of those that there are jobs of
 }
 
 // New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.

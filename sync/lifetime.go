@@ -17,6 +17,9 @@ func (e *Engine) Start() error {
 	if err != nil {
 		return err
 	}
+	if err := e.recallBackfills(st); err != nil {
+		return err
+	}
 	for _, d := range st.Dests {
 		if c := e.dests[d.Name]; c != nil {
 			c.mu.Lock()

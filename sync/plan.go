@@ -307,7 +307,7 @@ func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *c
 	case !j.First:
 		out.Origin = "changed"
 	}
-	entry, refusal, err := p.e.entry(c.d, &j.Job)
+	entry, _, refusal, err := p.e.entry(c.d, &j.Job)
 	if err != nil {
 		out.Action, out.Reason = "dead", err.Error()
 		return out

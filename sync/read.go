@@ -239,7 +239,7 @@ func (s *slice) page(p vinfer.Page) store.Page {
 			continue
 		}
 		row := e.row(c, p.Date, r.only)
-		if !r.to.IsZero() && row.When.After(r.to) || r.backfill != 0 && row.When.Before(r.floor) {
+		if !r.to.IsZero() && row.When.After(r.to) || r.prio == vinfer.Backfills && row.When.Before(r.floor) {
 			continue
 		}
 		if s.open {

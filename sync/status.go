@@ -3,6 +3,7 @@ package sync
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -94,14 +95,20 @@ type DestStatus struct {
 	Paused    bool   `json:"paused"` // halted, and by an operator
 }
 
-// BackfillStatus is one backfill that is not finished.
+// BackfillStatus is one backfill: running, interrupted (its range is not read to its end: the same command goes on), delivering, done or
+// cancelled.
 type BackfillStatus struct {
 	ID        uint64 `json:"id"`
+	State     string `json:"state"`
 	Range     string `json:"range"`
+	Campaign  string `json:"campaign"`
+	To        string `json:"to"`
+	Begun     string `json:"begun"` // RFC 3339
 	Fetched   int64  `json:"fetched"`
 	Queued    int64  `json:"queued"`
 	Delivered int64  `json:"delivered"`
 	Dead      int64  `json:"dead"`
+	TasksLeft int64  `json:"tasks_left"`
 }
 
 // Status tells how the pipeline is.
@@ -111,10 +118,8 @@ func (e *Engine) Status() (Status, error) {
 		return Status{}, err
 	}
 	s := StatusOf(st, e.o.Name, e.o.Version)
-	b := e.o.API.Budget()
-	if b.Known {
-		s.Budget = BudgetStatus{Limit: b.Limit, Remaining: b.Remaining, Reset: rfc3339(b.Reset)}
-	}
+	s.Budget = e.budget()
+	e.markRunning(s.Backfills)
 	if p := e.param(); p != "" {
 		s.CursorParam = p
 	}
@@ -176,11 +181,76 @@ func StatusOf(st store.Stats, name, version string) Status {
 		s.Destinations = append(s.Destinations, ds)
 	}
 	for _, b := range st.Backfills {
-		if b.ReadDone.IsZero() || b.Pending() > 0 {
-			s.Backfills = append(s.Backfills, BackfillStatus{ID: b.ID, Range: specRange(b.Spec), Fetched: b.Fetched, Queued: b.Queued, Delivered: b.Delivered, Dead: b.Dead})
+		if x := backfillStatus(b); x.State == backfillInterrupted || x.State == backfillDelivering {
+			s.Backfills = append(s.Backfills, x)
 		}
 	}
 	return s
+}
+
+// budget is VInfer's request budget as last seen.
+func (e *Engine) budget() BudgetStatus {
+	b := e.o.API.Budget()
+	if !b.Known {
+		return BudgetStatus{}
+	}
+	return BudgetStatus{Limit: b.Limit, Remaining: b.Remaining, Reset: rfc3339(b.Reset)}
+}
+
+// States of a backfill.
+const (
+	backfillRunning     = "running"
+	backfillInterrupted = "interrupted"
+	backfillDelivering  = "delivering"
+	backfillDone        = "done"
+	backfillCancelled   = "cancelled"
+)
+
+func backfillStatus(b store.Backfill) BackfillStatus {
+	x := BackfillStatus{
+		ID: b.ID, State: backfillDone, Begun: rfc3339(b.CreatedAt), Fetched: b.Fetched, Queued: b.Queued, Delivered: b.Delivered, Dead: b.Dead, TasksLeft: b.TasksLeft,
+	}
+	var s backfillSpec
+	if json.Unmarshal(b.Spec, &s) == nil {
+		x.Range, x.Campaign, x.To = rfc3339(s.Since)+"/"+rfc3339(s.Until), s.Campaign, s.To
+	}
+	switch {
+	case !b.Cancelled.IsZero():
+		x.State = backfillCancelled
+	case b.ReadDone.IsZero():
+		x.State = backfillInterrupted
+	case b.Pending() > 0:
+		x.State = backfillDelivering
+	}
+	return x
+}
+
+// BackfillsOf lists all backfills of a store, for when no engine runs.
+func BackfillsOf(st store.Stats) []BackfillStatus {
+	out := []BackfillStatus{}
+	for _, b := range st.Backfills {
+		out = append(out, backfillStatus(b))
+	}
+	return out
+}
+
+// Backfills lists all backfills.
+func (e *Engine) Backfills() ([]BackfillStatus, error) {
+	st, err := e.o.Store.Stats()
+	if err != nil {
+		return nil, err
+	}
+	list := BackfillsOf(st)
+	e.markRunning(list)
+	return list, nil
+}
+
+func (e *Engine) markRunning(list []BackfillStatus) {
+	for i := range list {
+		if _, running := e.backfills.Load(list[i].ID); running {
+			list[i].State = backfillRunning
+		}
+	}
 }
 
 func rfc3339(t time.Time) string {

@@ -37,3 +37,41 @@ func (h *waitHeap) Pop() any {
 	*h = old[:n]
 	return x
 }
+
+// pace spreads the writes of one backfill at one destination evenly.
+type pace struct {
+	gap  time.Duration
+	next time.Time // no write begins before
+}
+
+// setPace limits a backfill's writes to perMinute; 0: no limit.
+func (c *courier) setPace(backfill uint64, perMinute int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if perMinute <= 0 {
+		delete(c.paces, backfill)
+	} else {
+		c.paces[backfill] = &pace{gap: time.Minute / time.Duration(perMinute)}
+	}
+	c.signal()
+}
+
+// mayGo returns when a job may begin; zero: now. The caller holds mu.
+func (c *courier) mayGo(r store.JobRef, now time.Time) time.Time {
+	if p := c.paces[r.Backfill]; p != nil && !isLive(r) && now.Before(p.next) {
+		return p.next
+	}
+	return time.Time{}
+}
+
+// pass counts a job that begins. The caller holds mu.
+func (c *courier) pass(r store.JobRef) {
+	if p := c.paces[r.Backfill]; p != nil && !isLive(r) {
+		now := time.Now()
+		// What was not used in the last moments may be made up for, or a slow timer would cost speed.
+		if oldest := now.Add(-4 * p.gap); p.next.Before(oldest) {
+			p.next = oldest
+		}
+		p.next = p.next.Add(p.gap)
+	}
+}

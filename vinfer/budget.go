@@ -127,7 +127,7 @@ func (b *budget) state() BudgetState {
 	if !b.w.known {
 		return BudgetState{}
 	}
-	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reset: b.w.reset.UTC()}
+	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reserve: int(math.Ceil(float64(b.w.limit)*b.reserve - 1e-9)), Reset: b.w.reset.UTC()}
 }
 
 // acquire waits for its turn and then for room. The ticket must go back through answered or release.

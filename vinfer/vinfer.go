@@ -158,5 +158,6 @@ type BudgetState struct {
 	Known     bool
 	Limit     int
 	Remaining int
+	Reserve   int // requests of a window that are left to others
 	Reset     time.Time
 }

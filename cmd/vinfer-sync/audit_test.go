@@ -9,7 +9,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
-const oneDatabase = `
+const lateDatabase = `
 vinfer: {base_url: "${API}", api_key: any, page_size: 5}
 schedule: "@every 1s"
 start: -48h
@@ -37,7 +37,7 @@ func TestAKilledAuditLosesNothing(t *testing.T) {
 	t.Parallel()
 	const kills, late = 10, 200
 	w := newWorld(t, simulator.Options{Seed: 3, Calls: 300, Contacts: 40, Span: 24 * time.Hour, LimitPerMinute: -1})
-	w.write("config.yaml", oneDatabase)
+	w.write("config.yaml", lateDatabase)
 	w.must(exitFine, "once")
 	w.late("late", late, 30*time.Minute)
 	w.sim.Fault(simulator.Fault{Kind: simulator.Slow, Delay: 3 * time.Millisecond, Count: 100_000})
@@ -70,7 +70,7 @@ func TestAKilledSweepLosesNothing(t *testing.T) {
 	t.Parallel()
 	const kills = 10
 	w := newWorld(t, simulator.Options{Seed: 3, Calls: 100, Contacts: 40, Span: 24 * time.Hour, LimitPerMinute: -1})
-	w.write("config.yaml", oneDatabase)
+	w.write("config.yaml", lateDatabase)
 	w.must(exitFine, "once")
 	want := 100
 	for round := range kills {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -17,14 +19,17 @@ import (
 
 func backfillCommand(a *app) *cobra.Command {
 	var since, until string
+	var dry bool
 	var r engine.BackfillRequest
 	c := &cobra.Command{
 		Use: "backfill --since T [--until T]", Short: "Deliver the calls of a past range, once",
 		Long: "Reads a past range of calls through the same outbox as the live work, which goes first, and returns when they are delivered or dead\n" +
-			"(exit code 0 or 1). Calls that a destination already has are not sent again. Interrupted, the same flags go on where it stopped, with the\n" +
-			"range as first resolved. The live cursor does not move. Works beside a running daemon. Follow-up tasks that are already overdue are not made.\n\n" +
+			"(exit code 0: all delivered, 1: some are dead or wait). Calls that a destination already has are not sent again. The live cursor does not\n" +
+			"move. Works beside a running daemon, and alone.\n\n" +
+			"Interrupted, even by kill -9, the same flags go on where it stopped, with the range as first resolved; --rate, --with-tasks and\n" +
+			"--no-transcripts may differ. Follow-up tasks that are already overdue are not made, but counted.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
-		Example: "  vinfer-sync backfill --since -7d\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales",
+		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 600\n  vinfer-sync backfill list",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.read(config.LoadForOperator)
@@ -48,34 +53,19 @@ func backfillCommand(a *app) *cobra.Command {
 			} else if r.Since.After(now) {
 				return usageError("--since %s lies in the future", since)
 			}
+			if c.Flags().Changed("rate") && (r.Rate < 1 || r.Rate > 1_000_000) {
+				return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
+			}
 			r.Typed = since + "\n" + until
 			return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
-				show := progressPrinter(c)
-				p, err := b.Backfill(ctx, r, show)
-				if term.IsTerminal(int(os.Stderr.Fd())) { //nolint:gosec // a file descriptor is small
-					fmt.Fprintln(os.Stderr)
-				}
-				if errors.Is(err, store.ErrUnknown) {
-					return usageError("--to: there is no destination %q; vinfer-sync status shows them", r.To)
-				}
-				if err != nil {
-					if ctx.Err() != nil {
-						return &exitError{exitLeft, fmt.Errorf("interrupted; the same command goes on where it stopped")}
+				if dry {
+					e, err := b.Estimate(ctx, r)
+					if err != nil {
+						return toKnown(err, r.To)
 					}
-					return err
+					return printEstimate(c.OutOrStdout(), e)
 				}
-				_, perr := fmt.Fprintf(c.OutOrStdout(), "backfill %d, %s to %s: %d calls seen, %d queued, %d delivered, %d dead\n",
-					p.ID, stamp(p.Since), stamp(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead)
-				if perr != nil {
-					return perr
-				}
-				if !p.Done {
-					return &exitError{exitLeft, fmt.Errorf("%d calls wait: %s", p.Queued-p.Delivered-p.Dead, p.Waiting)}
-				}
-				if p.Dead > 0 {
-					return &exitError{exitLeft, fmt.Errorf("%d calls were refused: vinfer-sync dead list", p.Dead)}
-				}
-				return nil
+				return runBackfill(ctx, c, b, r)
 			})
 		},
 	}
@@ -83,41 +73,122 @@ func backfillCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&until, "until", "", "end of the range (`time`; default: now)")
 	c.Flags().StringVar(&r.Campaign, "campaign", "", "only the calls of this campaign (`id`)")
 	c.Flags().StringVar(&r.To, "to", "", "only to this `destination`")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only count calls, requests and minutes; nothing is stored or delivered")
+	c.Flags().IntVar(&r.Rate, "rate", 0, "at most so many `calls` a minute to each destination (requests to VInfer keep its limit by themselves)")
+	c.Flags().BoolVar(&r.NoTranscripts, "no-transcripts", false, "ask for no transcripts of these calls: each is a request")
 	c.Flags().BoolVar(&r.WithTasks, "with-tasks", false, "make follow-up tasks even where they are overdue")
+	c.AddCommand(backfillListCommand(a), backfillCancelCommand(a))
 	return c
 }
 
-// progressPrinter shows progress on a terminal as a line that changes, elsewhere as a line now and then.
-func progressPrinter(c *cobra.Command) func(engine.BackfillProgress) {
-	terminal := term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // a file descriptor is small
-	var last time.Time
-	first := true
-	return func(p engine.BackfillProgress) {
-		if first {
-			first = false
-			verb := "reading"
-			if p.Resumed {
-				verb = "going on with"
+// toKnown says what is wrong with --to.
+func toKnown(err error, to string) error {
+	if errors.Is(err, store.ErrUnknown) {
+		return usageError("--to: there is no destination %q; vinfer-sync status shows them", to)
+	}
+	return err
+}
+
+func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.BackfillRequest) error {
+	m := newMeter(c.ErrOrStderr())
+	p, err := b.Backfill(ctx, r, m.show)
+	m.end()
+	switch {
+	case errors.Is(err, store.ErrCancelled):
+		return &exitError{exitLeft, err}
+	case err != nil && ctx.Err() != nil:
+		return &exitError{exitLeft, errors.New("interrupted; the same command goes on where it stopped. To give it up: vinfer-sync backfill cancel")}
+	case err != nil:
+		return toKnown(err, r.To)
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %d, %s to %s: %d calls seen, %d queued, %d delivered, %d dead\n",
+		p.ID, stamp(p.Since), stamp(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead)
+	if err == nil && p.TasksLeft > 0 {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s overdue and left out (--with-tasks makes them)\n", count(int(p.TasksLeft), "follow-up task"))
+	}
+	switch {
+	case err != nil:
+		return err
+	case !p.Done:
+		return &exitError{exitLeft, fmt.Errorf("%d deliveries wait: %s", p.Queued-p.Delivered-p.Dead, p.Waiting)}
+	case p.Dead > 0:
+		return &exitError{exitLeft, fmt.Errorf("%d calls were refused: vinfer-sync dead list", p.Dead)}
+	}
+	return nil
+}
+
+func printEstimate(out io.Writer, e engine.Estimate) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
+	how := "by the total that VInfer gives"
+	if e.CountedBy == engine.ByReading {
+		how = "by reading the range: VInfer gives no total that can be relied on"
+	}
+	row("range", "%s to %s", stamp(e.Since), stamp(e.Until))
+	row("calls", "%s, counted %s; those that a destination has are not sent again", grouped(int64(e.Calls)), how)
+	row("requests", "%s for the listing", grouped(int64(e.Requests)))
+	if e.Transcripts > 0 {
+		row("", "at most %s for transcripts (--no-transcripts: none)", grouped(int64(e.Transcripts)))
+	}
+	at := ""
+	if e.PerMinute > 0 {
+		at = fmt.Sprintf(" at %s requests a minute", grouped(int64(e.PerMinute)))
+	}
+	minutes := strconv.FormatFloat(e.Minutes, 'f', 1, 64)
+	row("minutes", "%s%s, besides what live work needs and destinations take", minutes, at)
+	row("", "nothing was stored or delivered")
+	return w.Flush()
+}
+
+func backfillListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the backfills and how far they are", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				list, err := b.Backfills(ctx)
+				if err != nil {
+					return err
+				}
+				if len(list) == 0 {
+					_, err := fmt.Fprintln(c.OutOrStdout(), "no backfills")
+					return err
+				}
+				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+				fmt.Fprintln(w, "ID\tSTATE\tRANGE\tCAMPAIGN\tTO\tSEEN\tQUEUED\tDELIVERED\tDEAD")
+				for _, x := range list {
+					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", x.ID, x.State, strings.Replace(x.Range, "/", " to ", 1), or(x.Campaign, "all"), or(x.To, "all"),
+						x.Fetched, x.Queued, x.Delivered, x.Dead)
+				}
+				return w.Flush()
+			})
+		},
+	}
+}
+
+func backfillCancelCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1),
+		Long: "Ends a backfill, also one that runs, and takes its calls that are not delivered out of the outbox. They count as never seen: another backfill\n" +
+			"brings them. What is not the backfill's alone stays: calls that the polls are still to read, and changes of calls that were delivered before.",
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil || id == 0 {
+				return usageError("%q is no backfill's number; vinfer-sync backfill list shows them", args[0])
 			}
-			fmt.Fprintf(c.ErrOrStderr(), "backfill %d: %s %s to %s\n", p.ID, verb, stamp(p.Since), stamp(p.Until))
-		}
-		every := 10 * time.Second
-		if terminal {
-			every = 200 * time.Millisecond
-		}
-		if time.Since(last) < every {
-			return
-		}
-		last = time.Now()
-		doing := "read up to " + stamp(p.ReadUpTo)
-		if !p.Reading {
-			doing = "read to its end"
-		}
-		text := fmt.Sprintf("%s; %d calls seen, %d queued, %d delivered, %d dead", doing, p.Fetched, p.Queued, p.Delivered, p.Dead)
-		if terminal {
-			fmt.Fprintf(c.ErrOrStderr(), "\r\x1b[K%s", text)
-			return
-		}
-		fmt.Fprintln(c.ErrOrStderr(), text)
+			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+				x, err := b.CancelBackfill(ctx, id)
+				if errors.Is(err, store.ErrUnknown) {
+					return &exitError{exitLeft, fmt.Errorf("there is no backfill %d; vinfer-sync backfill list shows them", id)}
+				}
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %d cancelled: %s taken out of the outbox\n", x.ID, count(x.Removed, "undelivered job"))
+				if err == nil && x.Live > 0 {
+					_, err = fmt.Fprintf(c.OutOrStdout(), "%s left as live work: not the backfill's alone\n", count(x.Live, "job"))
+				}
+				return err
+			})
+		},
 	}
 }
