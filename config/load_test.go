@@ -338,7 +338,10 @@ func FuzzParse(f *testing.F) {
 
 func TestOperatorNeedsNoSecrets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	text := "vinfer: {api_key_file: not_here, timeout: 5s}\nname: \"x\"\ncrm:\n  - {name: hook, webhook: {url: \"https://crm.example/hook\", secret: \"${NOT_SET_HERE}\", client_cert: not_here, client_key: not_here}}\n"
+	text := "vinfer: {api_key_file: not_here, timeout: 5s}\nname: \"x\"\ncrm:\n  - {name: hook, webhook: {url: \"https://crm.example/hook\", secret: \"${NOT_SET_HERE}\", client_cert: not_here, client_key: not_here}}\n" +
+		"  - {name: pg, postgres: {dsn: \"${NOT_SET_HERE}\"}}\n  - {name: pg2, postgres: {dsn_file: not_here}}\n" +
+		"  - {name: my, mysql: {dsn: \"${NOT_SET_HERE}\", ca_file: not_here}}\n  - {name: my2, mysql: {dsn_file: not_here}}\n" +
+		"  - {name: any, exec: {command: [/not/here], env: {TOKEN_file: not_here}}}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +352,7 @@ func TestOperatorNeedsNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.VInfer.Timeout != 5*time.Second || len(c.CRM) != 1 {
+	if c.VInfer.Timeout != 5*time.Second || len(c.CRM) != 6 {
 		t.Errorf("%+v", c)
 	}
 	if err := os.WriteFile(path, []byte("lokback: 1s\n"), 0o600); err != nil {

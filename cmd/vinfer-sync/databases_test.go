@@ -45,6 +45,9 @@ func TestDatabases(t *testing.T) {
 			says("setup --dry-run", w.must(0, "setup", "--dry-run"), "to do") // it made nothing
 			says("setup", w.must(0, "setup"), "done", "version 1")
 			says("check", w.must(0, "check"), "version 1", "rights")
+			for range 8 {
+				w.killed(50*time.Millisecond, 700*time.Millisecond, "once")
+			}
 			for range 2 {
 				says("once", w.must(0, "once"))
 				value := func(query string) (n int) {
