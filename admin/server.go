@@ -88,7 +88,7 @@ func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error)
 func (s *Server) Close() error { return s.http.Close() }
 
 // changes are the operations that end at once and that the engine must hear of: none may be lost between two engines.
-var changes = map[string]bool{"/resume": true, "/pause": true, "/retry-dead": true, "/drop-dead": true, "/set-cursor": true}
+var changes = map[string]bool{"/resume": true, "/pause": true, "/retry-dead": true, "/drop-dead": true, "/forget": true, "/set-cursor": true}
 
 // Swap lets another Backend answer from now on. It returns when the one before is making none of the changes any more.
 func (s *Server) Swap(b Backend) {

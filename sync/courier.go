@@ -53,6 +53,8 @@ type courier struct {
 	passed    time.Time               // last success
 	delivered int64
 	dead      int
+	refusals  hush // what the log says of single calls
+	warnings  hush
 }
 
 func newCourier(e *Engine, d *Destination) *courier {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
 	"time"
@@ -224,7 +225,10 @@ func (c *courier) isHalted() bool {
 // report tells the operator what is worth it, and the watcher what it has to do now.
 func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 	for _, w := range o.Warnings {
-		c.e.log.Warn(w, keyDest, c.d.Name, keyCall, o.Job.ID)
+		c.mu.Lock()
+		say, unsaid := c.warnings.next(time.Now())
+		c.mu.Unlock()
+		c.say(say, w, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID)
 	}
 	if s.Halted != "" {
 		c.halt(s.Halted)
@@ -236,9 +240,9 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 	case store.Dead:
 		c.mu.Lock()
 		c.dead++
+		say, unsaid := c.refusals.next(time.Now())
 		c.mu.Unlock()
-		c.e.log.Warn("call refused; it is kept as a dead letter", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error,
-			"remedy", "vinfer-sync dead list")
+		c.say(say, "call refused; it is kept as a dead letter", unsaid, keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error, "remedy", "vinfer-sync dead list")
 	case store.Delivered:
 		if o.Transcript {
 			c.e.watcher.refresh()
@@ -247,6 +251,18 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 		c.e.log.Debug("will try again", keyDest, c.d.Name, keyCall, o.Job.ID, "attempt", job.Attempts+1, "at", rfc3339(o.Due), keyError, o.Error)
 	case store.Release, store.Skip:
 	}
+}
+
+// say warns of what may be said, and leaves the rest to who debugs.
+func (c *courier) say(loud bool, msg string, unsaid int, attrs ...any) {
+	level := slog.LevelDebug
+	if loud {
+		level = slog.LevelWarn
+	}
+	if unsaid > 0 {
+		attrs = append(attrs, "others_since", unsaid)
+	}
+	c.e.log.Log(context.Background(), level, msg, attrs...)
 }
 
 // entry makes of a job what the writer gets. refusal: why it must not be written at all.
