@@ -51,7 +51,7 @@ func (e *Engine) confirmStart() (store.Stats, error) {
 	if err != nil || done != nil {
 		return st, err
 	}
-	skew := e.serverNow().Sub(time.Now())
+	skew := time.Until(e.serverNow())
 	if skew.Abs() > time.Second && st.Watermark.Equal(st.First) {
 		if err := e.o.Store.SetCursor(st.First.Add(skew).Truncate(time.Second)); err != nil {
 			return st, err
