@@ -253,3 +253,31 @@ func TestScript(t *testing.T) {
 		}
 	}
 }
+
+func TestEncryption(t *testing.T) {
+	_, dsn, _ := dbtest.NewMariaDB(t)
+	for what, test := range map[string]struct {
+		dsn, ca, want string
+		fails         bool
+	}{
+		"none":              {dsn: dsn, want: "NOT encrypted"},
+		"preferred":         {dsn: dsn + "?tls=preferred", want: "encrypted"},
+		"our own authority": {dsn: dsn, ca: dbtest.MariaDB(t).CAFile(), want: "encrypted"},
+		"the system's":      {dsn: dsn + "?tls=true", fails: true, want: "certificate"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, err := mysql.New(mysql.Config{DSN: secret.New(test.dsn), CAFile: test.ca}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = w.Close() }()
+			f := w.Check(t.Context(), nil)[0]
+			if (f.Err != nil) != test.fails || !strings.Contains(fmt.Sprint(f.Detail, f.Err), test.want) || test.want == "encrypted" && strings.Contains(f.Detail, "NOT") {
+				t.Errorf("%+v", f)
+			}
+			if err := write(w, crmtest.Completed(1)); (err != nil) != test.fails || crm.VerdictOf(err) != crm.Retry && test.fails {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

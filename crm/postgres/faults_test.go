@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -270,4 +269,27 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-var _ io.Closer = postgres.Writer{}
+func TestEncryption(t *testing.T) {
+	_, dsn, _ := dbtest.NewPostgres(t)
+	for mode, test := range map[string]struct {
+		want  string
+		fails bool
+	}{
+		"disable":     {want: "on this machine"},
+		"require":     {want: "encrypted"},
+		"verify-full": {want: "certificate", fails: true},
+		"verify-full&sslrootcert=" + dbtest.Postgres(t).CAFile(): {want: "encrypted"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			w := open(t, strings.Replace(dsn, "sslmode=disable", "sslmode="+mode, 1))
+			defer func() { _ = w.Close() }()
+			f := w.Check(t.Context(), nil)[0]
+			if (f.Err != nil) != test.fails || !strings.Contains(fmt.Sprint(f.Detail, f.Err), test.want) || strings.Contains(f.Detail, "NOT") {
+				t.Errorf("%+v", f)
+			}
+			if err := write(w, crmtest.Completed(1)); (err != nil) != test.fails || crm.VerdictOf(err) != crm.Retry && test.fails {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

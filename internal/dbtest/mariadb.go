@@ -29,7 +29,8 @@ func MariaDB(t testing.TB) *Server {
 		}, func(dir string, port int) []string {
 			return []string{
 				mariadbd, "--no-defaults", "--datadir=" + dir, "--bind-address=127.0.0.1", "--port=" + fmt.Sprint(port),
-				"--socket=" + filepath.Join(filepath.Dir(dir), "sock"), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=2",
+				"--socket=" + filepath.Join(filepath.Dir(dir), "sock"), "--skip-name-resolve",
+				"--ssl-cert=" + filepath.Join(filepath.Dir(dir), "cert.pem"), "--ssl-key=" + filepath.Join(filepath.Dir(dir), "key.pem"), "--innodb-flush-log-at-trx-commit=2",
 				"--innodb-buffer-pool-size=32M", "--max-connections=200",
 			}
 		}, func(ctx context.Context, port int) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -32,6 +33,7 @@ func Postgres(t testing.TB) *Server {
 		}, func(dir string, port int) []string {
 			return []string{
 				postgres, "-D", dir, "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-k", "", "-c", "fsync=off",
+				"-c", "ssl=on", "-c", "ssl_cert_file=" + filepath.Join(filepath.Dir(dir), "cert.pem"), "-c", "ssl_key_file=" + filepath.Join(filepath.Dir(dir), "key.pem"),
 				"-c", "max_connections=200", "-c", "shared_buffers=16MB",
 			}
 		}, func(ctx context.Context, port int) error {

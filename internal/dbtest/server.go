@@ -76,6 +76,9 @@ func begin(install func(dir string) ([]string, error), command func(dir string, 
 			return nil, err
 		}
 	}
+	if err := certify(dir); err != nil {
+		return nil, err
+	}
 	argv, err := install(filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err
