@@ -6,6 +6,7 @@ SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
 FUZZTIME   ?= 20s
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN        := bin/vinfer-sync
+UNITS      := vinfer-sync.service vinfer-sync@.service vinfer-sync-backfill@.service
 GO         ?= go
 
 # Without cgo the binary is static and runs on any Linux; without a build id and paths it is the same wherever it is built.
@@ -58,12 +59,12 @@ bench: ## run the benchmarks
 # most faults: whatever it says is one.
 check-units: build ## check the systemd units and their sandbox (needs systemd's tools)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
-	for unit in vinfer-sync.service vinfer-sync@.service; do \
+	for unit in $(UNITS); do \
 		sed 's|/usr/bin/vinfer-sync|$(CURDIR)/$(BIN)|' "systemd/$$unit" > "$$dir/$$unit"; \
 		systemd-analyze security --offline=true --threshold=15 --no-pager "$$dir/$$unit" > "$$dir/report" || { cat "$$dir/report"; exit 1; }; \
 		tail -n 1 "$$dir/report"; \
 	done; \
-	systemd-analyze verify --man=no --recursive-errors=no "$$dir/vinfer-sync.service" "$$dir/vinfer-sync@sales.service" > "$$dir/report" 2>&1 || { cat "$$dir/report"; exit 1; }; \
+	systemd-analyze verify --man=no --recursive-errors=no "$$dir/vinfer-sync.service" "$$dir/vinfer-sync@sales.service" "$$dir/vinfer-sync-backfill@2026-01-01.service" > "$$dir/report" 2>&1 || { cat "$$dir/report"; exit 1; }; \
 	if [ -s "$$dir/report" ]; then cat "$$dir/report"; exit 1; fi; \
 	systemd-sysusers --dry-run '$(CURDIR)/systemd/vinfer-sync.sysusers'
 
@@ -80,7 +81,7 @@ install: $(BIN) ## install the program, units and example below DESTDIR and PREF
 	install -D -m 0644 config.example.yaml '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync/config.example.yaml'
 	install -D -m 0644 systemd/vinfer-sync.sysusers '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
 	install -d '$(DESTDIR)$(UNITDIR)'
-	for unit in vinfer-sync.service vinfer-sync@.service; do \
+	for unit in $(UNITS); do \
 		sed 's|/usr/bin/vinfer-sync|$(PREFIX)/bin/vinfer-sync|' "systemd/$$unit" > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; \
 		chmod 0644 "$(DESTDIR)$(UNITDIR)/$$unit"; \
 	done
@@ -88,7 +89,7 @@ install: $(BIN) ## install the program, units and example below DESTDIR and PREF
 
 uninstall: ## remove what install put there; configuration and state stay
 	rm -f '$(DESTDIR)$(PREFIX)/bin/vinfer-sync' '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
-	rm -f '$(DESTDIR)$(UNITDIR)/vinfer-sync.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync@.service'
+	rm -f '$(DESTDIR)$(UNITDIR)/vinfer-sync.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync@.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync-backfill@.service'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync'
 
 clean: ## remove what was built
