@@ -57,7 +57,8 @@ type listing struct {
 	reach  int   // rows of the listing that were covered, from its beginning
 	total  int   // as the server last said; -1: it does not say
 	pages  int
-	missed int // of the rows that the server counted when the pass began, those that it did not bring
+	coming <-chan fetched // the page at q, if it was asked for ahead
+	missed int            // of the rows that the server counted when the pass began, those that it did not bring
 }
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
@@ -149,23 +150,29 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 		short := p.Rows < size && (widest == 0 || p.Rows < widest)
 		widest, length = max(widest, p.Rows), p.Rows
 		last := short && l.total >= 0 && next >= l.total && len(seen) == l.total
+		l.q.Offset = next
+		drop := func() {}
+		if !last {
+			drop = l.prefetch(ctx, l.q)
+		}
 		if err := l.page(p, last); err != nil {
+			drop()
 			return false, err
 		}
 		if last {
 			return true, nil
 		}
-		l.q.Offset = next
 	}
 }
 
 // ask fetches one page and refuses what no listing of the range can be.
 func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) {
-	p, err := l.e.o.API.Calls(ctx, q, l.prio)
-	if err != nil {
-		return p, err
+	got := l.fetch(ctx, q)
+	p := got.page
+	if got.err != nil {
+		return p, got.err
 	}
-	p.Date = l.e.clock.believe(p.Date.UTC(), time.Now())
+	p.Date = l.e.clock.believe(p.Date.UTC(), got.at)
 	if l.anyTotal {
 		p.Total = -1
 	}
@@ -225,6 +232,40 @@ func (l *listing) endless(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: it has no end: after %d calls VInfer answers offsets of more than a thousand million with still other calls. "+
 		"The cursor stays; ask VInfer what is wrong with its listing", errIncomplete, len(l.all))
+}
+
+// fetched is an answer to a page's request, and when it came.
+type fetched struct {
+	page vinfer.Page
+	at   time.Time
+	err  error
+}
+
+// prefetch asks for a page while the one before is stored; the next fetch gets it. The returned function gives it up.
+func (l *listing) prefetch(ctx context.Context, q vinfer.Query) (drop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	coming := make(chan fetched, 1)
+	go func() {
+		defer cancel()
+		p, err := l.e.o.API.Calls(ctx, q, l.prio)
+		coming <- fetched{p, time.Now(), err}
+	}()
+	l.coming = coming
+	return func() {
+		cancel()
+		<-coming
+		l.coming = nil
+	}
+}
+
+// fetch returns the page that was asked for ahead, or asks for it.
+func (l *listing) fetch(ctx context.Context, q vinfer.Query) fetched {
+	if coming := l.coming; coming != nil {
+		l.coming = nil
+		return <-coming
+	}
+	p, err := l.e.o.API.Calls(ctx, q, l.prio)
+	return fetched{p, time.Now(), err}
 }
 
 // signature tells one page from another.
