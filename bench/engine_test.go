@@ -187,7 +187,7 @@ func least(a, b outcome) outcome {
 // likeTheProgram sets the collector as the program does.
 func likeTheProgram(b *testing.B) {
 	b.Helper()
-	old := debug.SetGCPercent(50)
+	old := debug.SetGCPercent(200)
 	b.Cleanup(func() { debug.SetGCPercent(old) })
 }
 

@@ -256,7 +256,7 @@ func (t *txn) work(e *entry) error {
 }
 
 const (
-	workAfter = 256 // entries, or
+	workAfter = 1024 // entries, or
 	workEvery = 500 * time.Millisecond
 )
 

@@ -21,7 +21,7 @@ import (
 const (
 	journalMagic  = "vinfer-sync journal 1\n"
 	journalHeader = 4096
-	journalHalf   = 128 << 10
+	journalHalf   = 384 << 10
 	recordHeader  = 4 + 8
 )
 

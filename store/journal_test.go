@@ -189,7 +189,7 @@ func TestKillWhileWorkingIn(t *testing.T) {
 
 // The halves are filled by turns, whatever is worked in when, and at any time a kill loses nothing. A full journal lets the buckets do the work.
 func TestJournalTurns(t *testing.T) {
-	d, refs := journaled(t, 20)
+	d, refs := journaled(t, 30)
 	n, full := 0, false
 	at := map[int]bool{}
 	for range 12 {
@@ -199,7 +199,7 @@ func TestJournalTurns(t *testing.T) {
 		before := d.ahead.worked
 		deliver(t, d, n%8, refs[n], nil)
 		full = full || d.ahead.worked > before
-		if n > len(refs)/2 && n%200 == 0 {
+		if n > 2600 && n%200 == 0 {
 			if err := d.workIn(); err != nil {
 				t.Fatal(err)
 			}

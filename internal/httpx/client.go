@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -317,7 +318,8 @@ func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("refusing to send to %s what is configured for %s", req.URL.Host, b.c.base.Host)
 	}
-	req = req.Clone(req.Context())
+	req = req.WithContext(req.Context()) // a copy: the caller's is not to be changed
+	req.Header = maps.Clone(req.Header)
 	for name, values := range b.c.headers {
 		req.Header[name] = values
 	}
