@@ -187,8 +187,11 @@ func least(a, b outcome) outcome {
 // likeTheProgram sets the collector as the program does.
 func likeTheProgram(b *testing.B) {
 	b.Helper()
-	old := debug.SetGCPercent(200)
-	b.Cleanup(func() { debug.SetGCPercent(old) })
+	percent, limit := debug.SetGCPercent(200), debug.SetMemoryLimit(36<<20)
+	b.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
 }
 
 // BenchmarkWaiting10k delivers calls that wait already, next to a loop that remembers nothing.

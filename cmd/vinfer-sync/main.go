@@ -76,9 +76,11 @@ func main() {
 }
 
 func run(args []string) int {
-	// A service of a few megabytes should stay one: collect early rather than grow.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+	// A service of a few megabytes collects seldom; one that works off a great backlog collects early rather than grow. The limit is
+	// none to fail at: what needs more gets it, and collects more often.
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(200)
+		debug.SetMemoryLimit(36 << 20)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
