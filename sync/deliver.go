@@ -136,7 +136,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 // skipsJob returns why the destination does not want a job that it has had nothing of yet: the configuration may have changed while it
 // waited, or it is a dead letter that is tried again after just that.
 func (d *Destination) skipsJob(job *store.Job) string {
-	if !job.First || job.Kind != store.CallJob {
+	if !job.First || job.Kind != store.CallJob || d.takesAll() {
 		return ""
 	}
 	body, err := decode(job.Body)

@@ -188,6 +188,12 @@ func (d *Destination) skips(c vinfer.Call) string {
 	return ""
 }
 
+// takesAll tells whether the destination wants every call, whatever it is.
+func (d *Destination) takesAll() bool {
+	f := &d.Filter
+	return len(f.Dispositions)+len(f.Campaigns)+len(f.Languages) == 0 && f.MinDuration == 0 && d.Mapping.Unknown != UnknownSkip
+}
+
 // wanted tells whether the configuration takes calls of this campaign at all.
 func (e *Engine) wanted(c vinfer.Call) bool {
 	return len(e.o.Campaigns) == 0 || slices.Contains(e.o.Campaigns, c.CampaignID)
