@@ -184,6 +184,37 @@ func TestCompactBesideWork(t *testing.T) {
 	}
 }
 
+// A copy that is made while workers work is a whole store, as of one moment.
+func TestCopyBesideWork(t *testing.T) {
+	path, _ := filled(t)
+	d := open(t, path)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range 60 {
+			if _, err := d.Ingest(pageOf(300+n, call(fmt.Sprint("n", n), 300+n))); err != nil {
+				t.Error(err)
+			}
+			deliver(t, d, "hook", 2)
+		}
+	})
+	at := filepath.Join(t.TempDir(), "copy.db")
+	for range 10 {
+		var b bytes.Buffer
+		if _, err := d.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		write(t, at, b.Bytes())
+		// Of each call that was there from the beginning crm waits for half; of each later one both do until hook has it.
+		if s, err := store.SurveyFile(at); err != nil || s.Calls < 200 || s.Jobs > 300+60*2 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	}
+	wg.Wait()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // compacting opens the store and writes it anew, again and again.
 func compacting(path string) error {
 	for {

@@ -115,7 +115,7 @@ func unreached(cfg *config.Config, err error) error {
 // rehearse runs f against the daemon, if one runs, and else against a pipeline that is not started and over a store that forgets what is
 // done with it.
 func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) error) error {
-	cfg, client, err := a.reach()
+	_, client, err := a.reach()
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,8 @@ func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) err
 		defer client.Close()
 		return f(ctx, client)
 	}
-	if cfg, err = a.load(); err != nil {
+	cfg, err := a.load()
+	if err != nil {
 		return err
 	}
 	st, err := store.OpenRehearsal(cfg.Store.Bolt.Path, store.Options{})
