@@ -69,6 +69,13 @@ type bound struct {
 	next http.RoundTripper
 }
 
+// CloseIdleConnections passes on what http.Client's method of that name asks of its transport; it asks nothing of one without it.
+func (t *bound) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := exchangeOf(r.Context())
 	if !sameOrigin(t.c.base, r.URL) {

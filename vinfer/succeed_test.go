@@ -1,6 +1,11 @@
 package vinfer
 
 import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,4 +39,38 @@ func TestSucceed(t *testing.T) {
 	if ok, wait := same.budget.admit(time.Now()); ok || wait < 50*time.Second {
 		t.Errorf("a request may go: %v, %v", ok, wait)
 	}
+}
+
+// A client that is replaced must leave no connection behind.
+func TestCloseLeavesNoConnection(t *testing.T) {
+	var open atomic.Int32
+	closed := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"data":[],"total":0,"limit":100,"offset":0}`)
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			if open.Add(-1) == 0 {
+				close(closed)
+			}
+		case http.StateActive, http.StateIdle, http.StateHijacked:
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c, err := New(Config{BaseURL: srv.URL + "/v1", Key: func() (secret.Text, error) { return secret.New("k"), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Calls(t.Context(), Query{}, Live); err != nil {
+		t.Fatal(err)
+	}
+	if open.Load() != 1 {
+		t.Fatalf("%d connections", open.Load())
+	}
+	c.Close()
+	<-closed // or the test hangs
 }
