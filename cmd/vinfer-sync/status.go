@@ -68,6 +68,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 			row("", "FAILED: %s", s.LastRun.Error)
 		}
 	}
+	if next, err := time.Parse(time.RFC3339, s.NextRun); err == nil {
+		row("next run", "in %s", span(time.Until(next)))
+	}
 	if s.Budget.Limit > 0 {
 		row("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
 	}
