@@ -22,23 +22,25 @@ import (
 
 // lab is a daemon against the simulator, in the time of a bubble: days pass in seconds.
 type lab struct {
-	t      *testing.T
-	sim    *simulator.Server
-	rec    *recorder
-	path   string
-	o      Options
-	e      *Engine
-	stop   func()
-	fault  func(*http.Request) bool // breaks the connection instead of an answer
-	client func() *vinfer.Client
-	began  time.Time
+	t       *testing.T
+	sim     *simulator.Server
+	rec     *recorder
+	path    string
+	o       Options
+	e       *Engine
+	stop    func()
+	noTotal bool
+	fault   func(*http.Request) bool // breaks the connection instead of an answer
+	client  func() *vinfer.Client
+	began   time.Time
 }
 
 // inLab runs f with a daemon that polls every minute.
 func inLab(t *testing.T, so simulator.Options, change func(*Options), f func(*lab)) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, rec: &recorder{}, path: path, began: time.Now().UTC()}
+		time.Sleep(26 * 365 * day) // from 2000, which the probe takes for the far past
+		l := &lab{t: t, noTotal: so.NoTotal, rec: &recorder{}, path: path, began: time.Now().UTC()}
 		so.Before = func(r *http.Request) {
 			if l.fault != nil && l.fault(r) {
 				panic(http.ErrAbortHandler)

@@ -98,6 +98,13 @@ func (h *hook) answers(status int, text string) {
 	h.status, h.answer = status, text
 }
 
+// delays sets how long a delivery is in flight.
+func (h *hook) delays(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.delay = d
+}
+
 func (h *hook) arrivals() []arrival {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -171,14 +172,41 @@ func TestAKilledBackfillGoesOn(t *testing.T) {
 		t.Fatalf("%d calls from before the first cursor were delivered", n)
 	}
 	cursor := w.must(exitFine, "cursor", "show").stdout
-	for range kills {
-		w.killed(30*time.Millisecond, 400*time.Millisecond, "backfill", "--since", "-30h")
+	w.hook.delays(20 * time.Millisecond)
+	some := w.hook.after(1)
+	var first string
+	for n := range kills {
+		w.killed(100*time.Millisecond, 400*time.Millisecond, "backfill", "--since", "-30h")
+		list := w.must(exitFine, "backfill", "list").stdout
+		if first == "" {
+			first = rangeOf(list)
+		}
+		if rangeOf(list) != first || strings.Count(list, "\n") > 2 || strings.Contains(list, "done") {
+			t.Fatalf("after kill %d, the first range was %s:\n%s", n+1, first, list)
+		}
 	}
-	w.must(exitFine, "backfill", "--since", "-30h")
+	select {
+	case <-some:
+	default:
+		t.Error("nothing was delivered before the last kill")
+	}
+	w.hook.delays(0)
+	last := w.must(exitFine, "backfill", "--since", "-30h")
+	if !strings.Contains(last.stderr, "backfill 1: going on with") {
+		t.Errorf("it did not go on:\n%s", last.stderr)
+	}
+	if list := w.must(exitFine, "backfill", "list").stdout; rangeOf(list) != first || !strings.Contains(list, "done") {
+		t.Errorf("the first range was %s:\n%s", first, list)
+	}
 	w.ledger(workers * kills)
 	if now := w.must(exitFine, "cursor", "show").stdout; now != cursor {
 		t.Errorf("the backfill moved the cursor from %s to %s", cursor, now)
 	}
+}
+
+// rangeOf returns the range of the only backfill in a list; empty: there is none yet.
+func rangeOf(list string) string {
+	return regexp.MustCompile(`\S+Z to \S+Z`).FindString(list)
 }
 
 func TestAStopInTheMiddleDoublesNothing(t *testing.T) {

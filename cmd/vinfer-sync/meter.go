@@ -66,14 +66,11 @@ func (m *meter) show(p engine.BackfillProgress) {
 	}
 	switch {
 	case m.terminal:
-		text := m.bar(p) + " " + m.text(p)
-		if w := m.width() - 1; len(text) > w {
-			text = text[:max(w, 0)]
-		}
-		fmt.Fprintf(m.out, "\r\x1b[K%s", text)
+		text := []rune(m.bar(p) + " " + m.text(p))
+		fmt.Fprintf(m.out, "\r\x1b[K%s", string(text[:min(len(text), max(m.width()-1, 0))]))
 	case now.Sub(m.last) >= meterLine:
 		m.last = now
-		fmt.Fprintln(m.out, m.text(p))
+		fmt.Fprintln(m.out, strings.TrimSpace(m.text(p)))
 	}
 }
 
