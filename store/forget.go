@@ -106,6 +106,9 @@ func (d *DB) Forget(f Forgetting) (out Forgotten, err error) {
 			}
 		}
 		out = w.out
+		if err := t.put(bucketMeta, keyScrub, newEnc(0).seal(keyScrub)); err != nil {
+			return err
+		}
 		for l := range w.lanes {
 			out.Lanes = append(out.Lanes, l)
 		}
@@ -114,13 +117,36 @@ func (d *DB) Forget(f Forgetting) (out Forgotten, err error) {
 	if err != nil {
 		return Forgotten{}, err
 	}
-	if err = d.scrubJournal(); err == nil {
-		out.File, err = d.rewrite(true)
-	}
-	if err != nil {
+	if out.File, err = d.scrub(); err != nil {
 		return out, fmt.Errorf("it is erased, but the file has not been written anew and may still hold traces in its free pages; do the same again: %w", err)
 	}
 	return out, nil
+}
+
+// keyScrub stands among the metas while what was erased may still be read in free pages.
+var keyScrub = []byte("scrub")
+
+// scrub removes what was erased from the journal and from free pages, and notes that it did.
+func (d *DB) scrub() (r Rewritten, err error) {
+	if err = d.scrubJournal(); err == nil {
+		r, err = d.rewrite(true)
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, d.update(func(t *txn) error { return t.del(bucketMeta, keyScrub) })
+}
+
+// finishScrub does what a kill has kept a Forget from. Where it cannot, for want of room, the next start does.
+func (d *DB) finishScrub() {
+	due := false
+	err := d.view(func(t *txn) error {
+		due = t.bucket(bucketMeta).Get(keyScrub) != nil
+		return nil
+	})
+	if err == nil && due {
+		_, _ = d.scrub()
+	}
 }
 
 // eraser finds all that is kept of some calls and erases it, in one transaction.

@@ -26,6 +26,7 @@ var children = map[string]func(path string) error{
 	"create":  createOnly,
 	"full":    func(path string) error { return limited(path) },
 	"compact": compacting,
+	"forget":  forgetting,
 	"jot":     jotAndDie,
 }
 

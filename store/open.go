@@ -91,6 +91,7 @@ func Open(path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	d.queue = newCommitter(d)
+	d.finishScrub()
 	return d, nil
 }
 
