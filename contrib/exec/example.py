@@ -58,7 +58,8 @@ def main():
     if "CALLS_DB" not in os.environ:
         print("set CALLS_DB in exec.env", file=sys.stderr)
         sys.exit(78)  # halts the destination until an operator acts
-    db = sqlite3.connect(os.environ["CALLS_DB"])
+    db = sqlite3.connect(os.environ["CALLS_DB"], timeout=20, isolation_level="IMMEDIATE")  # other processes write to it as well
+    db.execute("PRAGMA journal_mode = wal")
     db.executescript(
         """CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY, key TEXT UNIQUE, call_id TEXT, event TEXT, phone TEXT,
              disposition TEXT, body TEXT);

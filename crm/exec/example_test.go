@@ -3,8 +3,8 @@
 package exec_test
 
 import (
-	"context"
 	"database/sql"
+	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strings"
@@ -21,9 +21,11 @@ import (
 
 // The example that docs/crm/exec.md tells of, in both ways of running it.
 func TestExample(t *testing.T) {
-	python, err := osexec.LookPath("python3")
-	if err != nil {
-		t.Fatal(err)
+	python := "/usr/bin/python3"
+	if _, err := os.Stat(python); err != nil {
+		if python, err = osexec.LookPath("python3"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	script, err := filepath.Abs("../../contrib/exec/example.py")
 	if err != nil {
@@ -52,10 +54,8 @@ func TestExample(t *testing.T) {
 				for i := range 5 {
 					e := crmtest.Full(4*i + n)
 					for range 2 { // the second time as after a lost answer
-						for err := crm.Throttled(context.Canceled, 0); crm.VerdictOf(err) == crm.Throttle; { // the file is locked by another process
-							if _, err = write(w, e, nil); err != nil && crm.VerdictOf(err) != crm.Throttle {
-								t.Error(err)
-							}
+						if _, err := write(w, e, nil); err != nil {
+							t.Error(err)
 						}
 					}
 				}
