@@ -380,6 +380,7 @@ func TestWaitingIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait() // for who still writes
 		if n := strings.Count(out.String(), "waiting for VInfer's request limit"); n == 0 || n > 4 {
 			t.Errorf("told %d times:\n%s", n, out.String())
 		}
