@@ -6,7 +6,7 @@ import "strings"
 const (
 	chartWidth  = 480
 	chartHeight = 190
-	chartTop    = 14 // room for the scale's number
+	chartTop    = 20 // room for the scale's number
 	chartBottom = 20 // room for the hours
 )
 

@@ -101,7 +101,7 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 	run := tile{Class: fine, Label: "Last poll", Value: "–", Note: "the first one is under way"}
 	if !f.Stats.LastRun.At.IsZero() {
 		r := f.Stats.LastRun
-		run.Value, run.Note = since(r.At, f.Now), fmt.Sprintf("%d seen, %d new, %d ms", r.Fetched, r.New, r.Took.Milliseconds())
+		run.Value, run.Note = since(r.At, f.Now), fmt.Sprintf("%d seen, %d new, %d\u00a0ms", r.Fetched, r.New, r.Took.Milliseconds())
 		if r.Error != "" {
 			run.Class, run.Note = mild, "failed"
 		}

@@ -55,11 +55,17 @@ func (e *Engine) Stop() {
 	e.abort()
 }
 
-// retire is Stop without the haste: writes in flight have as long as their own timeouts allow, so that none is cut off and repeated.
+// retireWithin is how long writes in flight may go on when another engine is to take over: longer than any receiver needs that answers
+// at all, so that none is cut off and repeated; but one that hangs must not hold up the other destinations for good.
+const retireWithin = 2 * time.Minute
+
+// retire is Stop without the haste.
 func (e *Engine) retire() {
 	e.end(ErrStopped)
 	e.cancel()
+	drain := time.AfterFunc(max(e.o.Drain, retireWithin), e.abort)
 	e.work.Wait()
+	drain.Stop()
 	e.abort()
 }
 

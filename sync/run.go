@@ -221,7 +221,7 @@ func (e *Engine) quiet() bool {
 
 // Run is the daemon: it delivers and watches, polls at once and then on the schedule, and returns when ctx has ended and
 // writes in flight have finished: within Options.Drain, or, when the context's cause is ErrStopped because another engine is to go on,
-// as long as they take. ready is called when the first poll has begun.
+// within two minutes. ready is called when the first poll has begun.
 func (e *Engine) Run(ctx context.Context, ready func()) error {
 	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
 	var was runState

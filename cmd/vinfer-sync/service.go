@@ -24,6 +24,9 @@ import (
 // secretsEvery is how often the files of destinations' secrets are compared with what is in use.
 const secretsEvery = 5 * time.Second
 
+// slowAfter is how long it takes until the log says that a new configuration has to wait.
+const slowAfter = 5 * time.Second
+
 // service is the daemon: one pipeline after another over the same store, and who answers for it.
 type service struct {
 	log  *slog.Logger
@@ -181,13 +184,16 @@ func (s *service) succession(ctx context.Context) error {
 		}
 		old := s.current()
 		stop(engine.ErrStopped)
+		slow := time.AfterFunc(slowAfter, func() { s.log.Info("waiting for deliveries in flight before the new configuration takes over") })
 		var err error
 		select {
 		case err = <-ended:
 		case <-ctx.Done(): // no time any more to wait for slow writes
 			old.engine.Stop()
+			slow.Stop()
 			return errors.Join(<-ended, next.release())
 		}
+		slow.Stop()
 		next.api.Succeed(old.api)
 		if err = errors.Join(err, old.release()); err != nil {
 			s.log.Warn("the pipeline before did not end well", "error", err)
