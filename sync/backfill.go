@@ -317,25 +317,29 @@ func (w *backfillRun) await(ctx context.Context) error {
 	e, p := w.e, &w.p
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var looked time.Time
 	for {
 		quiet := e.quiet() // before the look: what ends between the two would seem to wait
-		b, err := e.o.Store.Backfill(p.ID)
-		if err != nil {
-			return err
+		if quiet || time.Since(looked) >= progressEvery {
+			looked = time.Now()
+			b, err := e.o.Store.Backfill(p.ID) // which makes the store work in what it has noted: not too often
+			if err != nil {
+				return err
+			}
+			w.count(b)
+			if p.Done = b.Pending() == 0; p.Done {
+				// Transcripts that are there already come along; others follow when they are ready.
+				err := e.settle(ctx, b.ID)
+				w.progress(true)
+				return err
+			}
+			if quiet {
+				p.Waiting = e.whyWaiting()
+				w.progress(true)
+				return nil
+			}
+			w.progress(false)
 		}
-		w.count(b)
-		if p.Done = b.Pending() == 0; p.Done {
-			// Transcripts that are there already come along; others follow when they are ready.
-			err := e.settle(ctx, b.ID)
-			w.progress(true)
-			return err
-		}
-		if quiet {
-			p.Waiting = e.whyWaiting()
-			w.progress(true)
-			return nil
-		}
-		w.progress(false)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

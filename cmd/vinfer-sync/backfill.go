@@ -97,7 +97,11 @@ func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.Back
 	case errors.Is(err, store.ErrCancelled):
 		return &exitError{exitLeft, err}
 	case err != nil && ctx.Err() != nil:
-		return &exitError{exitLeft, errors.New("interrupted; the same command goes on where it stopped. To give it up: vinfer-sync backfill cancel")}
+		giveUp := ""
+		if m.id != 0 {
+			giveUp = fmt.Sprintf(". To give it up: vinfer-sync backfill cancel %d", m.id)
+		}
+		return &exitError{exitLeft, errors.New("interrupted; the same command goes on where it stopped" + giveUp)}
 	case err != nil:
 		return toKnown(err, r.To)
 	}

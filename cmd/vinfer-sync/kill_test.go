@@ -242,8 +242,13 @@ func TestCommandsBesideTheDaemon(t *testing.T) {
 	w.must(exitFine, "resume", "crm")
 	w.must(exitUsage, "resume", "nobody")
 	w.must(exitFine, "dead", "list")
+	w.must(exitFine, "backfill", "--since", "-30h", "--dry-run")
 	w.must(exitFine, "backfill", "--since", "-30h")
 	w.must(exitFine, "calls", "list")
+	w.must(exitFine, "audit", "--json")
+	if list := w.must(exitFine, "backfill", "list").stdout; !strings.Contains(list, "done") {
+		t.Errorf("backfills:\n%s", list)
+	}
 	if code, log := stop(); code != exitFine {
 		t.Errorf("exit code %d\n%s", code, log)
 	}
@@ -264,4 +269,33 @@ func TestOnceBesideTheDaemonTellsOfRefusals(t *testing.T) {
 	if code, log := stop(); code != exitFine {
 		t.Errorf("exit code %d\n%s", code, log)
 	}
+}
+
+// Beside the daemon as well: the command that waits for the backfill is told, and nothing of it is delivered any more.
+func TestABackfillIsCancelledBesideTheDaemon(t *testing.T) {
+	t.Parallel()
+	w := busy(t, "now")
+	stop := w.daemon()
+	some := w.hook.after(20)
+	ended := make(chan result)
+	go func() { ended <- w.run("backfill", "--since", "-30h", "--rate", "1200") }()
+	<-some
+	out := w.must(exitFine, "backfill", "cancel", "1").stdout
+	if r := <-ended; r.code != exitLeft || !strings.Contains(r.stderr, "cancelled") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+	if !regexp.MustCompile(`cancelled: [0-9,]+ undelivered jobs`).MatchString(out) {
+		t.Error(out)
+	}
+	n := len(w.hook.arrivals())
+	w.must(exitFine, "once")
+	// A write that was in flight may have arrived after the count.
+	if more := len(w.hook.arrivals()) - n; more > workers || n >= 400 {
+		t.Errorf("%d arrived, %d more after the backfill was cancelled", n, more)
+	}
+	w.must(exitFine, "backfill", "--since", "-30h")
+	if code, log := stop(); code != exitFine {
+		t.Errorf("exit code %d\n%s", code, log)
+	}
+	w.ledger(workers)
 }

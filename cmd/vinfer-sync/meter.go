@@ -25,7 +25,7 @@ type meter struct {
 	width    func() int // of the terminal
 	now      func() time.Time
 
-	begun bool
+	id    uint64    // of the backfill; 0: not begun
 	last  time.Time // when a line was shown
 	marks []mark    // of the last meterWindow
 }
@@ -51,8 +51,8 @@ func newMeter(out io.Writer) *meter {
 // show is told every quarter of a second.
 func (m *meter) show(p engine.BackfillProgress) {
 	now := m.now()
-	if !m.begun {
-		m.begun = true
+	if m.id == 0 {
+		m.id = p.ID
 		verb := "reading"
 		if p.Resumed {
 			verb = "going on with"
@@ -76,7 +76,7 @@ func (m *meter) show(p engine.BackfillProgress) {
 
 // end leaves the bar's line.
 func (m *meter) end() {
-	if m.terminal && m.begun {
+	if m.terminal && m.id != 0 {
 		fmt.Fprintln(m.out)
 	}
 }
