@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -201,6 +202,9 @@ func TestContribKnowsTheMetrics(t *testing.T) {
 		text, err := os.ReadFile("../contrib/" + file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, ".json") && !json.Valid(text) {
+			t.Errorf("%s is no JSON", file)
 		}
 		found := names.FindAllString(string(text), -1)
 		if len(found) < 10 {
