@@ -239,7 +239,7 @@ func TestKillWhileCompacting(t *testing.T) {
 	path, _ := filled(t)
 	want := dump(t, path)
 	done := 0
-	for range 25 {
+	for round := 0; round < 25 || done == 0; round++ { // on a slow machine the first kills come too early
 		cmd, out := child(t, "compact", path)
 		kill := time.AfterFunc(time.Duration(5_000+rand.IntN(80_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
 		for s := bufio.NewScanner(out); s.Scan(); done++ {
@@ -259,9 +259,6 @@ func TestKillWhileCompacting(t *testing.T) {
 		if dump(t, path) != want {
 			t.Fatal("the content changed")
 		}
-	}
-	if done == 0 {
-		t.Fatal("nothing was compacted before a kill")
 	}
 }
 
