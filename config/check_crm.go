@@ -13,6 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
+	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -39,6 +40,7 @@ var kinds = []kind{
 	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
 	{name: "suitecrm", http: func(d *Destination) *httpx.Config { return &d.SuiteCRM.Config }, fields: suitecrm.Fields},
 	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
+	{name: "salesforce", http: func(d *Destination) *httpx.Config { return &d.Salesforce.Config }, fields: salesforce.Fields},
 }
 
 var (

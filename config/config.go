@@ -13,6 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
+	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -128,6 +129,8 @@ type Destination struct {
 	SuiteCRM *suitecrm.Config `yaml:"suitecrm"`
 
 	EspoCRM *espocrm.Config `yaml:"espocrm"`
+
+	Salesforce *salesforce.Config `yaml:"salesforce"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

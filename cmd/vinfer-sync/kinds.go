@@ -12,6 +12,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
+	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
@@ -49,6 +50,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.EspoCRM != nil:
 		w, err = espocrm.New(*c.EspoCRM, s)
 		return w, identityOf(c, c.EspoCRM.URL), err
+	case c.Salesforce != nil:
+		w, err = salesforce.New(*c.Salesforce, s)
+		return w, identityOf(c, c.Salesforce.URL+" "+c.Salesforce.ClientID+" "+c.Salesforce.Username), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

@@ -32,6 +32,8 @@ type Target struct {
 	// Name and Text are what its fields for a name, and for a summary or a transcript, make of what they are given; nil: they
 	// hold it as it is.
 	Name, Text func(string) string
+	// Note is what its notes make of a transcript, where that is something else than Text; nil: Text.
+	Note func(string) string
 	// Phones are the spellings of contact n's number in which it can hold it; nil: Spellings.
 	Phones func(n int) []string
 
@@ -322,8 +324,13 @@ func (s *suite) textsSurvive(t *testing.T) {
 			if s.Name != nil {
 				wantName = s.Name(want)
 			}
+			wantNote := want
 			if s.Text != nil {
 				want = s.Text(want)
+				wantNote = want
+			}
+			if s.Note != nil {
+				wantNote = s.Note(strings.ReplaceAll(text, "\x00", ""))
 			}
 			e := Full(1)
 			e.Call.Contact.Name, e.Call.Summary = text, text
@@ -344,7 +351,7 @@ func (s *suite) textsSurvive(t *testing.T) {
 			if len(got.Calls) != 1 || got.Calls[0].Summary != want {
 				t.Errorf("the summary is not whole: %+v", got.Calls)
 			}
-			if len(got.Notes) != 1 || got.Notes[0].Text != want {
+			if len(got.Notes) != 1 || got.Notes[0].Text != wantNote {
 				t.Errorf("the transcript is not whole: %+v", got.Notes)
 			}
 			if !s.NoContacts && (len(got.Contacts) != 1 || got.Contacts[0].Name != wantName) {

@@ -47,7 +47,7 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 	if strings.HasPrefix(known, deleted) {
 		return "", nil
 	}
-	sum := fingerprint(s.Content)
+	sum := Sum(s.Content)
 	if known == "" && s.Look != nil && !s.Fresh {
 		if known, err = s.Look(ctx); err != nil {
 			return "", err
@@ -97,8 +97,8 @@ func (s Step) update(ctx context.Context, p *crm.Progress, id, sum string) (stri
 	return id, p.Save(s.Ref, id)
 }
 
-// fingerprint returns a short hash of what a record says.
-func fingerprint(content any) string {
+// Sum returns a short hash of what a record says.
+func Sum(content any) string {
 	b, err := json.Marshal(content)
 	if err != nil {
 		b = fmt.Append(nil, content)

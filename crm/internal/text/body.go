@@ -21,8 +21,13 @@ const (
 	Transcript  = "transcript_url"
 )
 
+// Started is the label of a value that Body holds only if a writer puts it there: the time of a call's beginning, for CRMs whose activities have a
+// date alone.
+const Started = "Started"
+
 // labels stand before the values, in this order.
 var labels = []struct{ name, label string }{
+	{"", Started},
 	{Seconds, "Duration"},
 	{Direction, "Direction"},
 	{Language, "Language"},

@@ -1,0 +1,361 @@
+package salesforce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+// phones are the fields that hold a person's numbers.
+var phones = map[string][]string{lead: {"Phone", "MobilePhone"}, contact: {"Phone", "MobilePhone", "HomePhone", "OtherPhone"}}
+
+// visit is one look into the org on behalf of an entry: what is asked of contacts brings the call's Tasks along, in the same request.
+type visit struct {
+	w *Writer
+	j *job // nil: only contacts are looked for
+}
+
+var _ people.Directory = visit{}
+
+// columns are the fields that a Record is made of, without those that the org does not show us.
+func (w *Writer) columns(entity string) []string {
+	all := []string{"Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])}
+	if entity == lead {
+		all = append(all, "IsConverted", "ConvertedContactId")
+	}
+	all = append(all, w.phones(entity)...)
+	if f := w.statusField(entity); f != "" {
+		all = append(all, f)
+	}
+	return w.hidden.without(entity, all)
+}
+
+// phones are the fields of an entity that hold numbers, the one into which a new contact's goes included.
+func (w *Writer) phones(entity string) []string {
+	all := phones[entity]
+	if f := w.s.Field(fieldPhone, Fields[fieldPhone]); entity == w.newEntity() && !slices.Contains(all, f) {
+		all = append(slices.Clone(all), f)
+	}
+	return w.hidden.without(entity, all)
+}
+
+func (w *Writer) selectFrom(entity, where string) request {
+	return queryPart(entity, "SELECT "+strings.Join(w.columns(entity), ", ")+" FROM "+entity+" WHERE "+where)
+}
+
+// ask sends queries of people by entity, and what the entry needs besides. Fields that the org does not show are left out from then on.
+func (v visit) ask(ctx context.Context, where map[string]string) (found []people.Record, err error) {
+	for {
+		var parts []request
+		for _, entity := range []string{lead, contact} {
+			if where[entity] != "" && !v.w.hidden.has(entity, "*") {
+				parts = append(parts, v.w.selectFrom(entity, where[entity]))
+			}
+		}
+		if v.j != nil {
+			parts = append(parts, v.j.wanted()...)
+		}
+		if len(parts) == 0 {
+			return nil, nil
+		}
+		rows, err := v.w.api.ask(ctx, parts)
+		if err != nil {
+			if v.w.hide(err) {
+				continue
+			}
+			return nil, err
+		}
+		if v.j != nil {
+			v.j.brought(rows)
+		}
+		for _, entity := range []string{lead, contact} {
+			for _, o := range rows[entity] {
+				found = append(found, v.w.record(entity, o))
+			}
+		}
+		return v.follow(ctx, found, rows[lead])
+	}
+}
+
+// follow puts the contacts that converted leads have become in their places, with the numbers of both.
+func (v visit) follow(ctx context.Context, found []people.Record, leads []object) ([]people.Record, error) {
+	became := map[string]string{} // converted leads to contacts
+	var lacking []string
+	for _, o := range leads {
+		id := o.text("ConvertedContactId")
+		if id == "" || o["IsConverted"] != true {
+			continue
+		}
+		became[lead+"/"+o.text("Id")] = contact + "/" + id
+		if !slices.ContainsFunc(found, func(r people.Record) bool { return r.ID == contact+"/"+id }) && !slices.Contains(lacking, id) {
+			lacking = append(lacking, id)
+		}
+	}
+	if len(lacking) > 0 {
+		more, err := visit{w: v.w}.ask(ctx, map[string]string{contact: "Id IN " + list(lacking...)})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	for from, to := range became {
+		at := slices.IndexFunc(found, func(r people.Record) bool { return r.ID == to })
+		if at < 0 {
+			continue // that was deleted: the lead is all there is
+		}
+		for _, r := range found {
+			if r.ID == from {
+				found[at].Phones = append(found[at].Phones, r.Phones...)
+			}
+		}
+		found = slices.DeleteFunc(found, func(r people.Record) bool { return r.ID == from })
+	}
+	return found, nil
+}
+
+// Search asks the database for the number in all the spellings that people type. If nobody has it so, it asks the search index, which
+// knows numbers however they are written and lags by minutes, and reads again what that names.
+func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+	where := map[string]string{}
+	for _, entity := range []string{lead, contact} {
+		var ways []string
+		for _, f := range v.w.phones(entity) {
+			ways = append(ways, f+" IN "+list(n.Typed()...))
+		}
+		where[entity] = strings.Join(ways, " OR ")
+	}
+	found, err := v.ask(ctx, where)
+	if err != nil || slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
+		return found, err
+	}
+	if len(n.Tail(10)) < 6 {
+		return found, nil // the index would bring half of the org
+	}
+	named, err := v.w.index(ctx, n.Tail(10))
+	if err != nil || len(named) == 0 {
+		return found, err
+	}
+	clear(where)
+	for entity, ids := range named {
+		where[entity] = "Id IN " + list(ids...)
+	}
+	return visit{w: v.w}.ask(ctx, where)
+}
+
+// index asks the search index for records with the digits in a phone field and returns their ids by entity.
+func (w *Writer) index(ctx context.Context, digits string) (map[string][]string, error) {
+	const most = 100
+	objects := []any{}
+	for _, entity := range []string{lead, contact} {
+		if !w.hidden.has(entity, "*") {
+			objects = append(objects, object{"name": entity, "fields": []string{"Id"}, "limit": most})
+		}
+	}
+	body := object{"q": digits, "in": "PHONE", "fields": []string{"Id"}, "sobjects": objects, "overallLimit": most}
+	var raw json.RawMessage
+	if err := w.api.call(ctx, http.MethodPost, "/parameterizedSearch", nil, body, nil, &raw); err != nil {
+		return nil, err
+	}
+	type row struct {
+		ID         string `json:"Id"`
+		Attributes struct {
+			Type string `json:"type"`
+		} `json:"attributes"`
+	}
+	var answer struct {
+		Rows []row `json:"searchRecords"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		if err := json.Unmarshal(raw, &answer.Rows); err != nil { // as older versions answer
+			return nil, errors.New(w.api.client.Base().Host + " answers a search with what is no list of records")
+		}
+	}
+	named := map[string][]string{}
+	for _, r := range answer.Rows {
+		if t := r.Attributes.Type; r.ID != "" && (t == lead || t == contact) {
+			named[t] = append(named[t], r.ID)
+		}
+	}
+	return named, nil
+}
+
+// Read reads a lead or contact; a lead that was converted since is the contact that it became.
+func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error) {
+	entity, key, _ := strings.Cut(id, "/")
+	found, err := v.ask(ctx, map[string]string{entity: "Id = " + quote(key)})
+	if err != nil || len(found) == 0 {
+		return people.Record{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// Create makes a lead, or a contact if that is configured. Where a duplicate rule names a record with the same number, that one is
+// taken; where it names others, which have the same name at most, it is told that this is meant.
+func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
+	w, entity := v.w, v.w.newEntity()
+	owner, err := w.owner(ctx, w.s.Owner)
+	if err != nil {
+		return people.Record{}, err
+	}
+	o := object{w.s.Field(fieldPhone, Fields[fieldPhone]): n.String()}
+	name := text.Line(e.Call.Contact.Name, lastLimit)
+	setName(o, or(name, people.Placeholder(n)))
+	r := people.Record{Name: name, Phones: []string{n.String()}, Owner: owner}
+	if entity == lead {
+		o["Company"] = or(w.cfg.Company, "[not provided]")
+	}
+	if f := w.statusField(entity); f != "" && e.SetStatus && e.Status != "" {
+		o[f], r.Status = e.Status, e.Status
+	}
+	flag := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	if e.DoNotCall {
+		o[flag], r.DoNotCall = true, true
+	}
+	if owner != "" {
+		o["OwnerId"] = owner
+	}
+	p := crm.NewProgress(nil, nil)
+	if v.j != nil {
+		p = v.j.p
+	}
+	var id string
+	err = w.optional.Send(p, entity, o, []string{flag, "OwnerId"}, about, func(fields map[string]any) error {
+		id, err = w.api.create(ctx, "/sobjects/"+entity, fields, http.Header{duplicates: {"allowSave=false"}})
+		if has(err, "DUPLICATES_DETECTED") {
+			if same, found, e := v.same(ctx, err, n); e != nil || found {
+				r, id = same, strings.TrimPrefix(same.ID, entity+"/")
+				return e
+			}
+			id, err = w.api.create(ctx, "/sobjects/"+entity, fields, http.Header{duplicates: {"allowSave=true"}})
+		}
+		return err
+	})
+	if r.ID == "" {
+		r.ID = entity + "/" + id
+	}
+	return r, w.explain(ctx, entity, err)
+}
+
+// duplicates is the header by which an alert of a duplicate rule is taken note of.
+const duplicates = "Sforce-Duplicate-Rule-Header"
+
+// same returns the record with the number among those that a duplicate rule names.
+func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.Record, bool, error) {
+	type matches struct {
+		Results []struct {
+			Records []struct {
+				Record struct {
+					ID         string `json:"Id"`
+					Attributes struct {
+						Type string `json:"type"`
+					} `json:"attributes"`
+				} `json:"record"`
+			} `json:"matchRecords"`
+		} `json:"matchResults"`
+	}
+	var r *refused
+	var all []struct {
+		Result  matches `json:"duplicateResult"`
+		Misspel matches `json:"duplicateResut"` // so it is spelt by many versions
+	}
+	if errors.As(refusal, &r) {
+		_ = json.Unmarshal(r.body, &all) // of another form: it names nobody
+	}
+	ids := map[string][]string{}
+	for _, a := range all {
+		for _, m := range append(a.Result.Results, a.Misspel.Results...) {
+			for _, one := range m.Records {
+				switch id := one.Record.ID; {
+				case strings.HasPrefix(id, "00Q"), one.Record.Attributes.Type == lead:
+					ids[lead] = append(ids[lead], id)
+				case strings.HasPrefix(id, "003"), one.Record.Attributes.Type == contact:
+					ids[contact] = append(ids[contact], id)
+				}
+			}
+		}
+	}
+	where := map[string]string{}
+	for entity, all := range ids {
+		where[entity] = "Id IN " + list(all...)
+	}
+	found, err := visit{w: v.w}.ask(ctx, where)
+	if err != nil {
+		return people.Record{}, false, err
+	}
+	for _, f := range found {
+		if slices.ContainsFunc(f.Phones, n.Is) {
+			return f, true, nil
+		}
+	}
+	return people.Record{}, false, nil
+}
+
+func (w *Writer) record(entity string, o object) people.Record {
+	r := people.Record{
+		ID: entity + "/" + o.text("Id"), Name: strings.TrimSpace(o.text("Name")), Owner: o.text("OwnerId"),
+		Created: when(o.text("CreatedDate")), Changed: when(o.text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
+	}
+	r.DoNotCall, _ = o[w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])].(bool)
+	if f := w.statusField(entity); f != "" {
+		r.Status = o.text(f)
+	}
+	for _, f := range w.phones(entity) {
+		if p := o.text(f); p != "" {
+			r.Phones = append(r.Phones, p)
+		}
+	}
+	return r
+}
+
+// when reads Salesforce's times.
+func when(s string) time.Time {
+	for _, layout := range []string{"2006-01-02T15:04:05.999-0700", time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// Limits of names, in characters.
+const (
+	firstLimit = 40
+	lastLimit  = 80
+)
+
+// setName writes a name, of which Salesforce wants the last part by itself.
+func setName(o object, name string) {
+	o["LastName"] = name
+	if i := strings.LastIndexByte(name, ' '); i > 0 && len([]rune(name[:i])) <= firstLimit {
+		o["FirstName"], o["LastName"] = name[:i], name[i+1:]
+	}
+}
+
+// about tells whether an error is about a field, by the fields that Salesforce names, or by its text.
+func about(err error, field string) bool {
+	var r *refused
+	if !errors.As(err, &r) {
+		return false
+	}
+	return slices.ContainsFunc(r.faults, func(f fault) bool {
+		switch {
+		case slices.Contains(f.Fields, field):
+			return true
+		case field == "OwnerId" && f.Code == "INACTIVE_OWNER_OR_USER":
+			return true
+		case len(f.Fields) > 0:
+			return false
+		}
+		return step.InText(errors.New(f.Message), field)
+	})
+}
