@@ -35,7 +35,7 @@ func (a *app) logger(cfg *config.Config) *slog.Logger {
 func newLogger(format string, level slog.Leveler) *slog.Logger {
 	switch {
 	case format == "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+		return slog.New(newJSONHandler(os.Stderr, level))
 	case format != "text" && term.IsTerminal(int(os.Stderr.Fd())): //nolint:gosec // a file descriptor is small
 		return slog.New(newTerminalHandler(os.Stderr, level))
 	case os.Getenv("JOURNAL_STREAM") != "":
@@ -55,6 +55,16 @@ func newTerminalHandler(out io.Writer, level slog.Leveler) slog.Handler {
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small
+}
+
+// newJSONHandler writes an object a line; durations are written as in the other formats, not as a number of nanoseconds.
+func newJSONHandler(out io.Writer, level slog.Leveler) slog.Handler {
+	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}})
 }
 
 // journalHandler writes lines for systemd's journal: key=value after the line's priority, as sd-daemon(3) describes it, and without a

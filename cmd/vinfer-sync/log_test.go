@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestJournalLines(t *testing.T) {
@@ -52,5 +54,14 @@ func TestNoTerminal(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	if isTerminal(&bytes.Buffer{}) || isTerminal(f) {
 		t.Error("taken for a terminal")
+	}
+}
+
+func TestJSONLines(t *testing.T) {
+	var out bytes.Buffer
+	slog.New(newJSONHandler(&out, slog.LevelInfo)).Info("run", "took", 7028*time.Millisecond, "new", 3)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["took"] != "7.028s" || line["new"] != 3.0 || line["level"] != "INFO" || line["time"] == nil {
+		t.Errorf("%v %s", err, out.String())
 	}
 }
