@@ -9,6 +9,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
+	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
@@ -131,6 +132,8 @@ type Destination struct {
 	EspoCRM *espocrm.Config `yaml:"espocrm"`
 
 	Salesforce *salesforce.Config `yaml:"salesforce"`
+
+	HubSpot *hubspot.Config `yaml:"hubspot"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

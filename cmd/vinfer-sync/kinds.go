@@ -8,6 +8,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
+	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
@@ -53,6 +54,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.Salesforce != nil:
 		w, err = salesforce.New(*c.Salesforce, s)
 		return w, identityOf(c, c.Salesforce.URL+" "+c.Salesforce.ClientID+" "+c.Salesforce.Username), err
+	case c.HubSpot != nil:
+		w, err = hubspot.New(*c.HubSpot, s)
+		return w, identityOf(c, c.HubSpot.BaseURL), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

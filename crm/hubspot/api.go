@@ -1,0 +1,384 @@
+package hubspot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+)
+
+// The paths of the API. Versions stand here and nowhere else: HubSpot's dated ones take the place of v3 some day.
+const (
+	objectsPath      = "/crm/v3/objects/"
+	propertiesPath   = "/crm/v3/properties/"
+	ownersPath       = "/crm/v3/owners"
+	associationsPath = "/crm/v4/objects/"
+	detailsPath      = "/account-info/v3/details"
+	tokenPath        = "/oauth/v2/private-apps/get/access-token-info" // #nosec G101 -- a path
+)
+
+// Types of objects.
+const (
+	contacts = "contacts"
+	calls    = "calls"
+	notes    = "notes"
+	tasks    = "tasks"
+)
+
+// toContact are HubSpot's ids of the associations of an activity with its contact.
+var toContact = map[string]int{calls: 194, notes: 202, tasks: 204}
+
+// pauses are how long to leave HubSpot alone by the limit that was overrun, where it does not say so itself. The daily one ends at
+// the portal's midnight, which no answer tells.
+var pauses = map[string]time.Duration{"TEN_SECONDLY_ROLLING": 10 * time.Second, "SECONDLY": time.Second, "DAILY": 30 * time.Minute}
+
+// api sends requests by one token.
+type api struct {
+	client   *httpx.Client
+	base     *url.URL
+	token    string
+	all      *pace // of the token
+	searches *pace // of the account
+}
+
+// refused is an answer that is no 2xx. It unwraps to the verdict.
+type refused struct {
+	error
+	status int
+	body   []byte
+}
+
+func (r *refused) Unwrap() error { return r.error }
+
+// statusOf returns the status that the error is about; 0: none.
+func statusOf(err error) int {
+	var r *refused
+	if errors.As(err, &r) {
+		return r.status
+	}
+	return 0
+}
+
+// names tells whether a refusal is about a property: its whole text has the name in it as a word.
+func names(err error, property string) bool {
+	var r *refused
+	return errors.As(err, &r) && regexp.MustCompile(`(^|[^A-Za-z0-9_])`+regexp.QuoteMeta(property)+`($|[^A-Za-z0-9_])`).Match(r.body)
+}
+
+// says tells whether a refusal has a word of HubSpot's in it.
+func says(err error, word string) bool {
+	var r *refused
+	return errors.As(err, &r) && bytes.Contains(r.body, []byte(word))
+}
+
+// call makes one request and decodes its answer into out, unless that is nil. path is escaped; body nil: none.
+func (a *api) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	shape := method + " " + shapeOf(path)
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return crm.Rejected(fmt.Errorf("encode %s: %w", shape, err), shape)
+		}
+		content = bytes.NewReader(b)
+	}
+	if r, ok := body.(record); ok {
+		shape += " {" + strings.Join(slices.Sorted(maps.Keys(r.Properties)), ", ") + "}"
+	}
+	target := a.base.String() + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, content)
+	if err != nil {
+		return crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), target)))
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	answer, err := a.send(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := verdict(answer, shape); err != nil {
+		return &refused{fmt.Errorf("%s: %w", shapeOf(path), err), answer.Status, answer.Body}
+	}
+	if out == nil {
+		return nil
+	}
+	return answer.JSON(out)
+}
+
+// send sends a request when the limits allow it.
+func (a *api) send(ctx context.Context, req *http.Request) (*httpx.Answer, error) {
+	search := strings.HasSuffix(req.URL.Path, "/search")
+	if search {
+		if err := a.searches.take(ctx); err != nil {
+			return nil, err
+		}
+		defer a.searches.done()
+	}
+	if err := a.all.take(ctx); err != nil {
+		return nil, err
+	}
+	answer, err := a.client.Do(req)
+	a.all.done()
+	if err == nil && !search {
+		a.all.learn(answer.Header)
+	}
+	return answer, err
+}
+
+// verdict reads an answer as httpx.Verdict does, except for what means something else to HubSpot.
+func verdict(a *httpx.Answer, shape string) error {
+	err := httpx.Verdict(a, shape)
+	if err == nil {
+		return nil
+	}
+	wait, asked := a.RetryAfter()
+	switch a.Status {
+	case http.StatusLocked: // somebody else changes the record just now
+		return errors.New(err.Error())
+	case 477: // the portal moves to another data centre
+		if asked {
+			return crm.Throttled(err, wait)
+		}
+		return errors.New(err.Error())
+	case http.StatusTooManyRequests:
+		var said struct{ Message, PolicyName string }
+		if asked || json.Unmarshal(a.Body, &said) != nil {
+			return err
+		}
+		policy := strings.ToUpper(said.PolicyName)
+		if policy == "" && strings.Contains(said.Message, "secondly") {
+			policy = "SECONDLY"
+			if strings.Contains(said.Message, "ten_secondly") {
+				policy = "TEN_SECONDLY_ROLLING"
+			}
+		}
+		if policy == "DAILY" {
+			err = fmt.Errorf("%w (the day's requests are used up until midnight in the portal's time zone; asking again every %s)", err, pauses[policy])
+		}
+		return crm.Throttled(err, pauses[policy])
+	}
+	return err
+}
+
+// shapeOf returns a path without ids and keys.
+func shapeOf(path string) string {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if i > 4 && strings.ContainsAny(part, "0123456789") {
+			parts[i] = "ID"
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// object is a record as HubSpot sends it.
+type object struct {
+	ID         number         `json:"id"`
+	Properties map[string]any `json:"properties"`
+	CreatedAt  string         `json:"createdAt"`
+	UpdatedAt  string         `json:"updatedAt"`
+}
+
+// number is an id, which HubSpot writes as a number here and as a string there.
+type number string
+
+// UnmarshalJSON takes both.
+func (n *number) UnmarshalJSON(b []byte) error {
+	*n = number(strings.Trim(string(b), `"`))
+	return nil
+}
+
+// text returns a property; empty: it has no value.
+func (o object) text(property string) string {
+	switch v := o.Properties[property].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// when reads a time as HubSpot writes it, by ISO 8601 or in milliseconds; zero: it is none.
+func when(s string) time.Time {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC()
+	}
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.UnixMilli(ms).UTC()
+	}
+	return time.Time{}
+}
+
+// stamp writes a time as HubSpot does; empty for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// list is an answer with records.
+type list struct {
+	Results *[]object `json:"results"`
+}
+
+func (l list) rows(a *api, what string) ([]object, error) {
+	if l.Results == nil {
+		return nil, fmt.Errorf("%s answers 2xx to %s without results", a.base.Host, what)
+	}
+	return *l.Results, nil
+}
+
+type filter struct {
+	Property string `json:"propertyName"`
+	Operator string `json:"operator"`
+	Value    string `json:"value"`
+}
+
+type group struct {
+	Filters []filter `json:"filters"`
+}
+
+// search asks the index for records that meet all filters of one of the groups, at most five of them. It lags behind.
+func (a *api) search(ctx context.Context, kind string, groups []group, properties []string) ([]object, error) {
+	body := struct {
+		Groups     []group  `json:"filterGroups"`
+		Properties []string `json:"properties"`
+		Sorts      []string `json:"sorts"`
+		Limit      int      `json:"limit"`
+		After      string   `json:"after"`
+	}{groups, properties, []string{}, 100, "0"}
+	var answer list
+	if err := a.call(ctx, http.MethodPost, objectsPath+kind+"/search", nil, body, &answer); err != nil {
+		return nil, err
+	}
+	return answer.rows(a, "a search")
+}
+
+// read asks the database for one record by its id or, where idProperty is not empty, by a unique property; nil: it is not there.
+func (a *api) read(ctx context.Context, kind, id, idProperty string, properties []string) (*object, error) {
+	query := url.Values{"properties": {strings.Join(properties, ",")}, "archived": {"false"}}
+	if idProperty != "" {
+		query.Set("idProperty", idProperty)
+	}
+	var o object
+	err := a.call(ctx, http.MethodGet, objectsPath+kind+"/"+url.PathEscape(id), query, nil, &o)
+	if statusOf(err) == http.StatusNotFound {
+		return nil, nil
+	}
+	if err == nil && o.ID == "" {
+		err = fmt.Errorf("%s answers 2xx to a read of %s without a record", a.base.Host, kind)
+	}
+	return &o, err
+}
+
+// readAll asks the database for up to 100 records by their ids. Those that are not there any more are left out.
+func (a *api) readAll(ctx context.Context, kind string, ids, properties []string) ([]object, error) {
+	type input struct {
+		ID string `json:"id"`
+	}
+	body := struct {
+		Inputs     []input  `json:"inputs"`
+		Properties []string `json:"properties"`
+		History    []string `json:"propertiesWithHistory"`
+	}{Properties: properties, History: []string{}}
+	for _, id := range ids {
+		body.Inputs = append(body.Inputs, input{id})
+	}
+	var answer list // 207: errors stand beside the results, for those that are gone
+	if err := a.call(ctx, http.MethodPost, objectsPath+kind+"/batch/read", nil, body, &answer); err != nil {
+		return nil, err
+	}
+	return answer.rows(a, "a batch/read")
+}
+
+type link struct {
+	To    linked     `json:"to"`
+	Types []linkType `json:"types"`
+}
+
+type linked struct {
+	ID string `json:"id"`
+}
+
+type linkType struct {
+	Category string `json:"associationCategory"`
+	ID       int    `json:"associationTypeId"`
+}
+
+// record is a record as HubSpot takes it.
+type record struct {
+	Properties map[string]any `json:"properties"`
+	Links      []link         `json:"associations,omitempty"`
+}
+
+// create makes a record, with its associations with contacts, and returns its id.
+func (a *api) create(ctx context.Context, kind string, properties map[string]any, to ...string) (string, error) {
+	body := record{Properties: properties}
+	for _, id := range to {
+		body.Links = append(body.Links, link{linked{id}, []linkType{{"HUBSPOT_DEFINED", toContact[kind]}}})
+	}
+	var made object
+	if err := a.call(ctx, http.MethodPost, objectsPath+kind, nil, body, &made); err != nil {
+		return "", err
+	}
+	if made.ID == "" {
+		return "", fmt.Errorf("%s answers 2xx to new %s without an id", a.base.Host, kind)
+	}
+	return string(made.ID), nil
+}
+
+func (a *api) update(ctx context.Context, kind, id string, properties map[string]any) error {
+	return a.call(ctx, http.MethodPatch, objectsPath+kind+"/"+url.PathEscape(id), nil, record{Properties: properties}, nil)
+}
+
+// associated returns the ids of a contact's records of a kind.
+func (a *api) associated(ctx context.Context, contact, kind string) (ids []string, err error) {
+	query := url.Values{"limit": {"500"}}
+	for range 20 { // pages: ten thousand activities of one contact
+		var answer struct {
+			Results []struct {
+				ID number `json:"toObjectId"`
+			}
+			Paging struct{ Next struct{ After string } }
+		}
+		err := a.call(ctx, http.MethodGet, associationsPath+contacts+"/"+url.PathEscape(contact)+"/associations/"+kind, query, nil, &answer)
+		if statusOf(err) == http.StatusNotFound {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range answer.Results {
+			ids = append(ids, string(r.ID))
+		}
+		if answer.Paging.Next.After == "" {
+			break
+		}
+		query.Set("after", answer.Paging.Next.After)
+	}
+	return ids, nil
+}

@@ -1,0 +1,166 @@
+package hubspot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+// Check asks whether the token is good and what it may do, and whether the lead statuses, the properties and the owner are there.
+func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
+	host, name := w.api.base.Host, w.field(fieldStatus)
+	def, err := w.ask(ctx, contacts, name)
+	switch {
+	case statusOf(err) == http.StatusUnauthorized:
+		return []crm.Finding{{Subject: "token", Err: err, Detail: "copy the service key under Settings > Integrations > Service Keys, or the token of the private app"}}
+	case err != nil && statusOf(err) == 0:
+		return []crm.Finding{{Subject: "connection", Err: err, Detail: "see base_url, ca_file, proxy and the firewall"}}
+	case err != nil:
+		return []crm.Finding{{Subject: "token", Err: err, Detail: "is base_url the address of HubSpot's API?"}}
+	}
+	found := []crm.Finding{{Subject: "token", Detail: host + " accepts it" + w.portal(ctx)}}
+	if w.api.base.Scheme == "http" {
+		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the token, names and numbers cross the network readably"})
+	}
+	found = append(found, w.checkScopes(ctx)...)
+	found = append(found, w.checkStatuses(name, def, statuses))
+	for _, p := range w.wanted() {
+		found = append(found, w.checkProperty(ctx, p))
+	}
+	return append(found, w.checkOwner(ctx)...)
+}
+
+// portal says which portal the token belongs to, if it may tell.
+func (w *Writer) portal(ctx context.Context) string {
+	var d struct {
+		PortalID number `json:"portalId"`
+		Type     string `json:"accountType"`
+		Zone     string `json:"timeZone"`
+	}
+	if err := w.api.call(ctx, http.MethodGet, detailsPath, nil, nil, &d); err != nil || d.PortalID == "" {
+		return ""
+	}
+	said := fmt.Sprintf(": portal %s", d.PortalID)
+	if d.Type != "" {
+		said += ", " + strings.ToLower(d.Type)
+	}
+	if d.Zone != "" {
+		said += "; its day of requests begins at midnight in " + d.Zone
+	}
+	return said
+}
+
+// needed are the scopes without which nothing works.
+var needed = []string{"crm.objects.contacts.read", "crm.objects.contacts.write"}
+
+// checkScopes looks what the token was granted. HubSpot tells that of private apps' tokens only; of others it says nothing.
+func (w *Writer) checkScopes(ctx context.Context) []crm.Finding {
+	var granted struct{ Scopes []string }
+	if err := w.api.call(ctx, http.MethodPost, tokenPath, nil, map[string]string{"tokenKey": w.api.token}, &granted); err != nil || len(granted.Scopes) == 0 {
+		return nil
+	}
+	f := crm.Finding{Subject: "scopes", Detail: "all that is needed"}
+	lacking := slices.DeleteFunc(slices.Clone(needed), func(s string) bool { return slices.Contains(granted.Scopes, s) })
+	if len(lacking) > 0 {
+		f.Err, f.Detail = errors.New("the token lacks "+strings.Join(lacking, ", ")), "grant it in the app or the service key"
+	}
+	return []crm.Finding{f}
+}
+
+func (w *Writer) checkStatuses(name string, def *definition, wanted []string) crm.Finding {
+	f := crm.Finding{Subject: "lead statuses"}
+	switch {
+	case def == nil:
+		f.Err, f.Detail = fmt.Errorf("contacts have no property %s", name), "see fields: {status: …}"
+		return f
+	case def.forbidden:
+		f.Err, f.Detail = fmt.Errorf("the token may not read the definition of %s", name), "grant crm.schemas.contacts.read"
+		return f
+	case len(def.Options) == 0:
+		f.Detail = name + " takes any"
+		return f
+	}
+	for _, list := range []struct {
+		subject string
+		all     []string
+	}{{"the mapping sets", wanted}, {"protect names", w.s.Protect}} {
+		unknown := slices.DeleteFunc(slices.Clone(list.all), func(s string) bool {
+			return slices.ContainsFunc(def.Options, func(o option) bool {
+				return o.Value == s || list.subject == "protect names" && strings.EqualFold(strings.TrimSpace(s), o.Value)
+			})
+		})
+		if len(unknown) > 0 {
+			f.Err = errors.Join(f.Err, fmt.Errorf("%s %q, which %s does not take: write its internal names", list.subject, unknown, name))
+		}
+	}
+	f.Detail = "valid: " + def.choices()
+	return f
+}
+
+// property is one that the portal should have.
+type property struct {
+	kind, name, label, typ string
+	unique                 bool
+	why                    string // what is lost without it
+}
+
+// wanted returns the properties that are not HubSpot's own.
+func (w *Writer) wanted() []property {
+	all := []property{{contacts, w.field(fieldPhone), "VInfer phone", "string", true, "a contact whose creation was not answered is looked for in the index, for a minute"}}
+	for _, kind := range []string{calls, notes, tasks} {
+		all = append(all, property{kind, w.field(fieldCall), "VInfer call ID", "string", true, "repeats are found by the contact's activities and their texts, which takes more requests"})
+	}
+	all = append(all, property{contacts, w.field(fieldDoNotCall), "Do not call (VInfer)", "bool", false, "the wish not to be called stands only in the call"})
+	types := map[string]string{"duration": "number", "qa_score": "number"}
+	for _, ours := range slices.Sorted(maps.Keys(w.s.Fields)) {
+		if Fields[ours] != "" && ours != fieldDisposition {
+			continue
+		}
+		typ := "string"
+		if types[ours] != "" {
+			typ = types[ours]
+		}
+		all = append(all, property{calls, w.s.Fields[ours], "VInfer " + strings.ReplaceAll(ours, "_", " "), typ, false, "it stands only in the call's body"})
+	}
+	return all
+}
+
+func (w *Writer) checkProperty(ctx context.Context, p property) crm.Finding {
+	f := crm.Finding{Subject: "property " + p.kind + "." + p.name, Detail: "is there"}
+	def, err := w.ask(ctx, p.kind, p.name)
+	switch {
+	case err != nil:
+		f.Err, f.Detail = err, ""
+	case def == nil:
+		f.Err, f.Detail = errors.New("it is not there"), "run vinfer-sync setup; until then "+p.why
+	case def.forbidden:
+		f.Detail = "the token may not look; grant crm.schemas.contacts.read, or " + p.why
+	case p.unique && !def.Unique:
+		f.Detail = "is there, but its values are not unique: " + p.why
+	case p.unique:
+		f.Detail = "is there, unique"
+	}
+	return f
+}
+
+func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
+	if w.s.Owner == "" {
+		return nil
+	}
+	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
+	id, err := w.owner(ctx, w.s.Owner)
+	switch {
+	case statusOf(err) == http.StatusForbidden:
+		f.Detail = "grant crm.objects.owners.read, or write the owner's id"
+	case err == nil && id == "":
+		err = errors.New("there is no owner with this mail address")
+	}
+	f.Err = err
+	return []crm.Finding{f}
+}

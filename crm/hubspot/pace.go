@@ -1,0 +1,113 @@
+package hubspot
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// HubSpot's limit for a free portal, until its answers tell the real one.
+const (
+	defaultMax    = 100
+	defaultWindow = 10 * time.Second
+)
+
+// pace holds requests back so that a server which counts them over a window never counts more than max. A request keeps its place
+// until the window has passed since its answer: wherever in between the server counted it, the next one comes late enough.
+type pace struct {
+	mu      sync.Mutex
+	max     int
+	window  time.Duration
+	flying  int           // requests under way
+	free    []time.Time   // when the places of answered requests become free, earliest first
+	changed chan struct{} // closed when a place may have become free or begun to
+}
+
+func newPace(most int, window time.Duration) *pace {
+	return &pace{max: most, window: window, changed: make(chan struct{})}
+}
+
+// take waits for a place. The caller gives it back by done.
+func (p *pace) take(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		p.expire()
+		if p.flying+len(p.free) < p.max {
+			p.flying++
+			p.mu.Unlock()
+			return nil
+		}
+		wait := p.window
+		if len(p.free) > 0 {
+			wait = time.Until(p.free[0])
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// done gives back a place after the answer, or what took its place.
+func (p *pace) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flying--
+	p.occupy(1)
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// occupy takes places for a window from now on. Its caller has the lock.
+func (p *pace) occupy(n int) {
+	at := time.Now().Add(p.window)
+	if last := len(p.free) - 1; last >= 0 && at.Before(p.free[last]) {
+		at = p.free[last]
+	}
+	for range n {
+		p.free = append(p.free, at)
+	}
+}
+
+func (p *pace) expire() {
+	now, n := time.Now(), 0
+	for n < len(p.free) && !p.free[n].After(now) {
+		n++
+	}
+	p.free = p.free[n:]
+}
+
+// learn reads the limit from an answer's headers, and that others, or this program before it was started anew, have used some of it.
+func (p *pace) learn(h http.Header) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ms, ok := header(h, "X-HubSpot-RateLimit-Interval-Milliseconds", 100, 60_000); ok {
+		p.window = time.Duration(ms) * time.Millisecond
+	}
+	most, ok := header(h, "X-HubSpot-RateLimit-Max", 1, 1_000_000)
+	if !ok {
+		return
+	}
+	p.max = most
+	left, ok := header(h, "X-HubSpot-RateLimit-Remaining", 0, most)
+	p.expire()
+	if others := most - left - p.flying - len(p.free); ok && others > 0 {
+		p.occupy(others)
+	}
+}
+
+// header reads a number from a header and clamps it; false: there is none.
+func header(h http.Header, name string, least, most int) (int, bool) {
+	n, err := strconv.Atoi(h.Get(name))
+	return min(max(n, least), most), err == nil
+}
