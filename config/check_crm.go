@@ -13,6 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
+	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
@@ -43,6 +44,7 @@ var kinds = []kind{
 	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
 	{name: "salesforce", http: func(d *Destination) *httpx.Config { return &d.Salesforce.Config }, fields: salesforce.Fields},
 	{name: "hubspot", http: func(d *Destination) *httpx.Config { return &d.HubSpot.Config }, fields: hubspot.Fields},
+	{name: "leadsquared", http: func(d *Destination) *httpx.Config { return &d.LeadSquared.Config }, fields: leadsquared.Fields},
 }
 
 var (

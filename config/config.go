@@ -11,6 +11,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
@@ -133,7 +134,8 @@ type Destination struct {
 
 	Salesforce *salesforce.Config `yaml:"salesforce"`
 
-	HubSpot *hubspot.Config `yaml:"hubspot"`
+	HubSpot     *hubspot.Config     `yaml:"hubspot"`
+	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

@@ -10,6 +10,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
+	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
@@ -57,6 +58,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.HubSpot != nil:
 		w, err = hubspot.New(*c.HubSpot, s)
 		return w, identityOf(c, c.HubSpot.BaseURL), err
+	case c.LeadSquared != nil:
+		w, err = leadsquared.New(*c.LeadSquared, s)
+		return w, identityOf(c, c.LeadSquared.Host()), err
 	}
 	return nil, "", fmt.Errorf("no kind is configured")
 }

@@ -1,0 +1,259 @@
+package leadsquared
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+const (
+	nameLimit = 100
+	// newLead is for how long a lead without a name is one that this program has just made.
+	newLead = 5 * time.Minute
+)
+
+// directory is the account's leads, for one entry.
+type directory struct {
+	w     *Writer
+	other bool // the last search brought leads of other numbers only
+}
+
+var _ people.Directory = (*directory)(nil)
+
+// Search asks by the number as LeadSquared compares it, which shows the lead with the latest activity only. Where nobody has it
+// so, or where several matter, it asks for what people have typed.
+func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+	var found []people.Record
+	matches := func() bool {
+		return slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) })
+	}
+	for _, spelling := range slices.Compact([]string{n.String(), n.Tail(10)}) {
+		rows, err := d.rows(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {spelling}}, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			found = append(found, d.record(r))
+		}
+		if matches() {
+			break
+		}
+	}
+	d.other = len(found) > 0 && !matches()
+	if matches() && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) || len(n.Tail(10)) < 6 || d.w.narrow.Load() {
+		return found, nil
+	}
+	rows, err := d.typed(ctx, n)
+	for _, r := range rows {
+		found = append(found, d.record(r))
+	}
+	return found, err
+}
+
+// typed asks for leads whose number has the digits of n with something in the middle, or nothing.
+func (d *directory) typed(ctx context.Context, n phone.Number) ([]row, error) {
+	tail := n.Tail(10)
+	rows, err := d.rows(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
+		"Parameter": map[string]any{"LookupName": "Phone", "LookupValue": "%" + tail[:len(tail)/2] + "%" + tail[len(tail)/2:] + "%", "SqlOperator": "LIKE"},
+		"Columns":   map[string]any{"Include_CSV": strings.Join(d.columns(), ", ")},
+		"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
+		"Paging":    map[string]any{"PageIndex": 1, "PageSize": 100},
+	})
+	if crm.VerdictOf(err) == crm.Reject {
+		d.w.narrow.Store(true)
+		return nil, nil
+	}
+	return rows, err
+}
+
+func (d *directory) columns() []string {
+	return []string{
+		"ProspectID", "FirstName", "LastName", "Phone", "Mobile", "OwnerId", "CreatedOn", "ModifiedOn",
+		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]),
+	}
+}
+
+// rows asks for leads. LeadSquared answers with a list, or with one in an object.
+func (d *directory) rows(ctx context.Context, method, path string, query url.Values, body any) ([]row, error) {
+	var answer any
+	if err := d.w.api.call(ctx, method, path, query, body, &answer); err != nil {
+		return nil, err
+	}
+	return rowsOf(answer, "Leads", "List")
+}
+
+// rowsOf returns the records of an answer: it is a list, or an object with one under one of the names.
+func rowsOf(answer any, names ...string) ([]row, error) {
+	var list []any
+	switch v := answer.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		list = v
+	case map[string]any:
+		for _, name := range names {
+			if l, ok := v[name].([]any); ok {
+				list = l
+			}
+		}
+	default:
+		return nil, errors.New("LeadSquared answers 200 with what is no list of records")
+	}
+	var out []row
+	for _, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			continue
+		}
+		if pairs, ok := m["LeadPropertyList"]; ok { // a record as a list of pairs
+			r := row{}
+			each(pairs, "", func(name, value string) { r[name] = value })
+			m = r
+		}
+		out = append(out, row(m))
+	}
+	return out, nil
+}
+
+// Read reads a lead.
+func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, error) {
+	rows, err := d.rows(ctx, "GET", "LeadManagement.svc/Leads.GetById", url.Values{"id": {id}}, nil)
+	if gone(err) {
+		return people.Record{}, false, nil
+	}
+	if err != nil {
+		return people.Record{}, false, err
+	}
+	for _, r := range rows {
+		if strings.EqualFold(r.text("ProspectID"), id) {
+			return d.record(r), true, nil
+		}
+	}
+	return people.Record{}, false, nil
+}
+
+// Create has LeadSquared make the lead of the number, or find it should its search have kept it back. It sends the number alone,
+// so that nothing of such a lead is overwritten, and reads what there is: the rest goes the way of every lead.
+func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
+	id, err := d.upsert(ctx, n.String())
+	switch {
+	case crm.VerdictOf(err) != crm.Reject || isDuplicate(err):
+	case strings.Contains(refusal(err).exception, "mandatory"):
+		// This account wants more of a new lead.
+		more := namePairs(orDefault(nameOf(e.Call.Contact.Name), people.Placeholder(n)))
+		if len(more) == 1 {
+			more = append(more, pair{"LastName", more[0].Value})
+		}
+		if e.SetStatus && e.Status != "" {
+			more = append(more, pair{d.w.s.Field(fieldStatus, Fields[fieldStatus]), e.Status})
+		}
+		id, err = d.upsert(ctx, n.String(), more...)
+	case step.InText(err, "Phone") || step.InText(err, "phone"):
+		// Some accounts hold numbers without the country's code.
+		id, err = d.upsert(ctx, n.Tail(10))
+		if crm.VerdictOf(err) == crm.Reject && !isDuplicate(err) {
+			return people.Record{}, fmt.Errorf("%w: %w", people.ErrNumber, err)
+		}
+	}
+	if err != nil {
+		return people.Record{}, d.w.explain(ctx, err)
+	}
+	r, ok, err := d.Read(ctx, id)
+	if err != nil {
+		return people.Record{}, err
+	}
+	if !ok {
+		r = people.Record{ID: id, Phones: []string{n.String()}, Created: time.Now()}
+	}
+	return r, nil
+}
+
+func (d *directory) upsert(ctx context.Context, number string, more ...pair) (string, error) {
+	fields := append([]pair{{"Phone", number}}, more...)
+	if d.other {
+		// LeadSquared takes another number for this one, one of another country perhaps: it must not give that lead this number.
+		return d.w.api.create(ctx, "LeadManagement.svc/Lead.Create", d.w.leadQuery(""), fields)
+	}
+	return d.w.api.create(ctx, "LeadManagement.svc/Lead.CreateOrUpdate", d.w.leadQuery(""), append(fields, pair{"SearchBy", "Phone"}))
+}
+
+// leadQuery returns the parameters of a write to a lead.
+func (w *Writer) leadQuery(id string) url.Values {
+	q := url.Values{}
+	if id != "" {
+		q.Set("leadId", id)
+	}
+	if w.cfg.PostUpdatedLead {
+		q.Set("postUpdatedLead", "true")
+	}
+	return q
+}
+
+func (d *directory) record(r row) people.Record {
+	out := people.Record{
+		ID: r.text("ProspectID"), Owner: r.text("OwnerId"), Created: when(r.text("CreatedOn")), Changed: when(r.text("ModifiedOn", "LeadLastModifiedOn")),
+		Name:   strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName")),
+		Status: r.text(d.w.s.Field(fieldStatus, Fields[fieldStatus])),
+	}
+	switch strings.ToLower(r.text(d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]))) {
+	case "1", "true", "yes":
+		out.DoNotCall = true
+	}
+	for name := range r {
+		if lower := strings.ToLower(name); strings.Contains(lower, "phone") || strings.Contains(lower, "mobile") {
+			if v := r.text(name); v != "" {
+				out.Phones = append(out.Phones, v)
+			}
+		}
+	}
+	return out
+}
+
+const timeLayout = "2006-01-02 15:04:05"
+
+// stamp writes a time as LeadSquared takes it, which is UTC; empty for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(timeLayout)
+}
+
+var ticks = regexp.MustCompile(`^/Date\((-?\d{1,15})`)
+
+// when reads LeadSquared's times; zero: it is none.
+func when(s string) time.Time {
+	if m := ticks.FindStringSubmatch(s); m != nil {
+		ms, _ := strconv.ParseInt(m[1], 10, 64)
+		return time.UnixMilli(ms).UTC()
+	}
+	t, err := time.ParseInLocation(timeLayout, s, time.UTC) // a fraction after the seconds is read too
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// nameOf makes of s what a lead has as a name.
+func nameOf(s string) string { return text.Line(s, nameLimit) }
+
+// namePairs writes a name, of which LeadSquared keeps the last part by itself.
+func namePairs(name string) []pair {
+	name = nameOf(name)
+	if i := strings.LastIndexByte(name, ' '); i > 0 {
+		return []pair{{"FirstName", name[:i]}, {"LastName", name[i+1:]}}
+	}
+	return []pair{{"FirstName", name}}
+}

@@ -1,0 +1,159 @@
+package leadsquared
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+)
+
+// fault is the body of a refusal.
+type fault struct {
+	Status           string
+	ExceptionType    string
+	ExceptionMessage string
+}
+
+func faultOf(body []byte) (f fault) {
+	_ = json.Unmarshal(body, &f) // what is no such body has no exception
+	return f
+}
+
+// refused is an answer that is no success. It unwraps to the verdict.
+type refused struct {
+	error
+	status    int
+	exception string // its type, in lower case
+	message   string
+}
+
+func (r *refused) Unwrap() error { return r.error }
+
+// Words in the types of LeadSquared's exceptions, by what they ask for. Permanent faults come as 500 too, so the type
+// decides; a type that says nothing is taken for a passing fault.
+var (
+	haltWords   = []string{"authenticat", "authoriz", "accesskey", "secretkey", "permission", "accessdenied", "privilege", "subscription", "accountexpired"}
+	waitWords   = []string{"ratelimit", "apilimit", "limitexceed", "exceededlimit", "quota", "toomany", "throttl"}
+	againWords  = []string{"timeout", "deadlock", "connection", "unavailable", "database", "temporar", "lockwait"}
+	rejectWords = []string{
+		"mandatory", "missing", "invalid", "notfound", "notexist", "doesnotexist", "duplicate", "already", "xss", "format", "validation",
+		"notsupported", "unsupported", "length", "mismatch", "attribute", "locked", "deleted", "outofrange", "notallowed", "argument",
+	}
+)
+
+func anyIn(s string, words []string) bool {
+	for _, w := range words {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	toldLimit = regexp.MustCompile(`(?i)limit of (\d+) in (\d+) second`)
+	daily     = regexp.MustCompile(`(?i)\b(daily|per day|a day)\b`)
+)
+
+// verdict reads an answer as the error that a Write returns; nil: it is a success.
+func (a *api) verdict(answer *httpx.Answer, shape string) error {
+	f := faultOf(answer.Body)
+	failed := answer.Status/100 != 2
+	if !failed && !strings.EqualFold(f.Status, "Error") {
+		return nil
+	}
+	if f.ExceptionType != "" || f.ExceptionMessage != "" {
+		answer.Body = []byte(strings.TrimSpace(f.ExceptionType + " " + f.ExceptionMessage))
+	}
+	err := httpx.Verdict(answer, shape)
+	if !failed {
+		err = fmt.Errorf("%s answers %d with an error: %s", a.base.Host, answer.Status, httpx.Words(answer.Body, a.access, a.secret))
+	}
+	kind := strings.ToLower(f.ExceptionType)
+	_, asked := answer.RetryAfter()
+	switch {
+	case answer.Status == http.StatusTooManyRequests, anyIn(kind, waitWords):
+		err = a.tooMany(err, string(answer.Body))
+	case answer.Status == http.StatusUnauthorized, answer.Status == http.StatusForbidden, asked, kind == "":
+	case anyIn(kind, haltWords):
+		err = crm.Halted(err)
+	case anyIn(kind, againWords):
+		err = errors.New(err.Error())
+	case anyIn(kind, rejectWords):
+		err = crm.Rejected(err, shape)
+	}
+	return &refused{err, answer.Status, kind, f.ExceptionMessage}
+}
+
+// tooMany learns the limit that a refusal tells of, and asks for a pause until its window is over.
+func (a *api) tooMany(err error, said string) error {
+	wait := crm.Wait(err)
+	if m := toldLimit.FindStringSubmatch(said); m != nil {
+		most, _ := strconv.Atoi(m[1])
+		seconds, _ := strconv.Atoi(m[2])
+		window := time.Duration(min(seconds, 3600)) * time.Second
+		a.limit.learn(most, window)
+		wait = max(wait, window)
+	} else if wait == 0 && daily.MatchString(said) {
+		wait = 15 * time.Minute // the day's quota is used up
+	}
+	return crm.Throttled(err, wait)
+}
+
+// refusesKeys tells whether an answer is about the keys: they are wrong, or were not seen where they stood.
+func refusesKeys(answer *httpx.Answer) bool {
+	if answer.Status == http.StatusUnauthorized {
+		return true
+	}
+	said := strings.ToLower(strings.ReplaceAll(string(answer.Body), " ", ""))
+	return answer.Status >= 400 && answer.Status != http.StatusTooManyRequests && strings.Contains(said, "exceptiontype") &&
+		(strings.Contains(said, "accesskey") || strings.Contains(said, "authenticationfailed"))
+}
+
+func refusal(err error) *refused {
+	var r *refused
+	if errors.As(err, &r) {
+		return r
+	}
+	return &refused{}
+}
+
+// unavailable tells whether the error says that there is no such request, at least not for this account.
+func unavailable(err error) bool {
+	switch refusal(err).status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return refusal(err).exception == "" || crm.VerdictOf(err) == crm.Reject
+	}
+	return false
+}
+
+var notThere = regexp.MustCompile(`(?i)not ?found|not exist|no (lead|prospect|activity|task) `)
+
+// gone tells whether the error says that the record is not there.
+func gone(err error) bool {
+	r := refusal(err)
+	if crm.VerdictOf(err) != crm.Reject {
+		return false
+	}
+	return r.status == http.StatusNotFound || strings.Contains(r.exception, "notfound") || strings.Contains(r.exception, "notexist") || notThere.MatchString(r.message)
+}
+
+func isMarkup(err error) bool { return strings.Contains(refusal(err).exception, "xss") }
+
+func isDuplicate(err error) bool { return strings.Contains(refusal(err).exception, "duplicate") }
+
+// overlong tells whether the error is about the length of a text.
+func overlong(err error) bool {
+	if crm.VerdictOf(err) != crm.Reject {
+		return false
+	}
+	said := strings.ToLower(refusal(err).exception + " " + refusal(err).message)
+	return refusal(err).status == http.StatusRequestEntityTooLarge || anyIn(said, []string{"length", "too long", "exceed", "maximum", "truncat", "characters"})
+}

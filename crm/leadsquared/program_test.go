@@ -1,0 +1,118 @@
+package leadsquared_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/crmtest"
+)
+
+const mapping = "mapping: {unknown: skip, dispositions: {not_interested: {status: Cold}, not_reachable: {}, dispute: {}, already_paid: {}, payment_promised: {}, interested: {status: Hot Lead}, " +
+	"callback_requested: {status: Prospect, task: {title: \"Call back {{.Contact.Name}}\", due: 48h}}}}"
+
+func section(url, more string) string {
+	return fmt.Sprintf("  - name: sales\n    protect: [Customer]\n    owner: asha@example.com\n    leadsquared: {url: %q, access_key: %q, secret_key: %s, rate: 1000000%s}\n    workers: 8",
+		url, accessKey, secretKey, more)
+}
+
+// TestThousand goes the way of an operator with the real program: check, setup, and a sync of 1,000 calls while the search shows no
+// new leads and answers get lost; then the same range again.
+func TestThousand(t *testing.T) {
+	a := newAccount()
+	a.types = nil
+	a.noHeaders = true
+	server := crmtest.NewServer(t, a)
+	p := crmtest.NewProgram(t, 1000)
+
+	p.Configure(t, strings.Replace(section(server.URL, ""), secretKey, "a-wrong-key", 1), mapping)
+	p.MustRun(t, 77, []string{"401 Unauthorized", "API and Webhooks"}, "check")
+	p.Configure(t, strings.Replace(section(server.URL, ""), server.URL, "http://127.0.0.1:1", 1), mapping)
+	p.MustRun(t, 69, []string{"connection", "see region, url"}, "check")
+	p.Configure(t, section(server.URL, ""), "mapping: {dispositions: {interested: {status: Intrested}}}")
+	p.MustRun(t, 1, []string{`["Intrested"], which ProspectStage does not take`, "Prospect, Hot Lead, Cold", `none that is called "VInfer call"`, "run vinfer-sync setup"}, "check")
+	p.Configure(t, section(server.URL, ""), mapping)
+	p.MustRun(t, 1, []string{"has no activity type", "halted"}, "once")
+	p.MustRun(t, 0, []string{"to do", `activity type "VInfer call"`}, "setup", "--dry-run")
+	if len(a.types) != 0 {
+		t.Fatal("the dry run made an activity type")
+	}
+	p.MustRun(t, 0, []string{"done", `activity type "VInfer call"`, "VInfer call ID"}, "setup")
+	p.MustRun(t, 0, []string{}, "setup")
+	if len(a.types) != 1 {
+		t.Errorf("%d activity types", len(a.types))
+	}
+	p.MustRun(t, 0, []string{"in the query of every request", "213 VInfer call", "mx_Custom_1", "asha@example.com"}, "check")
+
+	a.hide = true
+	var lost []crmtest.Fault
+	for n := 50; n < 8000; n += 450 {
+		lost = append(lost, crmtest.Fault{After: n, Times: 1, Lost: true})
+	}
+	server.Misbehave(lost...)
+	p.Run(t, "resume", "sales")
+	out := ""
+	for range 10 {
+		var code int
+		if out, code = p.Run(t, "once"); code == 0 {
+			break
+		}
+	}
+	got := a.state()
+	assertOnce(t, got)
+	if len(got.Calls) < 700 || len(got.Tasks) < 50 || len(got.Notes) < 300 {
+		t.Errorf("%d calls, %d tasks, %d notes:\n%s", len(got.Calls), len(got.Tasks), len(got.Notes), out)
+	}
+	t.Logf("%d calls, %d leads, %d notes, %d tasks by %d requests", len(got.Calls), len(got.Contacts), len(got.Notes), len(got.Tasks), server.Count())
+	server.Misbehave()
+	p.MustRun(t, 0, []string{}, "backfill", "--since", "-48h")
+	if again := a.state(); len(again.Calls) != len(got.Calls) || len(again.Contacts) != len(got.Contacts) || len(again.Tasks) != len(got.Tasks) {
+		t.Errorf("after the same range again: %d calls, %d leads", len(again.Calls), len(again.Contacts))
+	}
+	crmtest.AssertNoLeak(t, "once", []string{accessKey, secretKey}, out)
+}
+
+// assertOnce fails the test if anything is there twice, or stands at the wrong lead.
+func assertOnce(t *testing.T, got crmtest.State) {
+	t.Helper()
+	seen := map[string]int{}
+	leads := map[string]bool{}
+	for _, c := range got.Contacts {
+		seen["lead "+c.Phone]++
+		leads[c.ID] = true
+	}
+	for _, c := range got.Calls {
+		seen["call "+c.ID]++
+		if !leads[c.Contact] {
+			t.Errorf("call %s stands at %q", c.ID, c.Contact)
+		}
+	}
+	for _, k := range got.Tasks {
+		seen["task "+k.Call]++
+	}
+	for _, n := range got.Notes {
+		seen["note "+n.Call]++
+	}
+	for what, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is there %d times", what, n)
+		}
+	}
+}
+
+// TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
+func TestProgramKilled(t *testing.T) {
+	a := newAccount()
+	a.hide = true
+	server := crmtest.NewServer(t, a)
+	p := crmtest.NewProgram(t, 12)
+	p.Configure(t, section(server.URL, ""),
+		"mapping: {unknown: skip, dispositions: {not_interested: {status: Cold, task: {title: Sorry, due: 96h}}, not_reachable: {}, interested: {status: Hot Lead}, callback_requested: {}}}")
+	kills := p.RunKilled(t, server)
+	got := a.state()
+	assertOnce(t, got)
+	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 {
+		t.Errorf("%d kills; %d calls, %d tasks, %d notes", kills, len(got.Calls), len(got.Tasks), len(got.Notes))
+	}
+	t.Logf("%d kills; %d calls of %d leads, %d tasks, %d notes", kills, len(got.Calls), len(got.Contacts), len(got.Tasks), len(got.Notes))
+}

@@ -1,0 +1,189 @@
+package leadsquared
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+)
+
+// Writer writes to one account.
+type Writer struct {
+	api      *api
+	cfg      Config
+	s        crm.Settings
+	people   *people.Book
+	optional step.Optional
+
+	narrow atomic.Bool  // this account has no search by a part of a number
+	longer atomic.Int64 // characters of a note that the account has refused as too many; 0: none
+
+	mu     sync.Mutex
+	layout *layout              // nil: not looked up yet
+	owners map[string]string    // email addresses to the ids of users; empty: there is no such user
+	told   map[string]time.Time // what has been warned of
+}
+
+var (
+	_ crm.Writer      = (*Writer)(nil)
+	_ crm.Checker     = (*Writer)(nil)
+	_ crm.Finder      = (*Writer)(nil)
+	_ crm.Provisioner = (*Writer)(nil)
+)
+
+// New returns a Writer. It sends nothing.
+func New(cfg Config, s crm.Settings) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	base, err := cfg.base()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpx.New(base, cfg.Config, s.Workers, cfg.AccessKey.Reveal(), cfg.SecretKey.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	cfg.Activity, cfg.TaskType = orDefault(cfg.Activity, "VInfer call"), orDefault(cfg.TaskType, "Call Back")
+	cfg.ActivityLimit, cfg.NoteLimit = orDefault(cfg.ActivityLimit, 2000), orDefault(cfg.NoteLimit, 60_000)
+	a := &api{client: client, base: base, access: cfg.AccessKey.Reveal(), secret: cfg.SecretKey.Reveal(), limit: newLimiter(orDefault(cfg.Rate, 10))}
+	switch cfg.Auth {
+	case AuthHeaders, AuthQuery:
+		a.auth, a.certain = cfg.Auth, true
+	default:
+		a.auth = AuthHeaders
+	}
+	return &Writer{
+		api: a, cfg: cfg, s: s,
+		// Whatever its search shows, LeadSquared itself makes no second lead of a number: leads are made by an upsert.
+		people: people.NewBook(s, 0),
+		owners: map[string]string{}, told: map[string]time.Time{},
+	}, nil
+}
+
+// Close closes the idle connections.
+func (w *Writer) Close() error { return w.api.client.Close() }
+
+// Find tells which lead a call would be written to.
+func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
+	return w.people.Find(ctx, &directory{w: w}, c)
+}
+
+// Write writes the entry.
+func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.Call.ID == "" {
+		return crm.Rejected(errors.New("the call has no id"), "POST ProspectActivity.svc/Create")
+	}
+	at := layout{}
+	if !e.NoActivity {
+		var err error
+		if at, err = w.activityType(ctx); err != nil {
+			return err
+		}
+	}
+	found, err := w.people.Resolve(ctx, &directory{w: w}, &e, p)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		if p.Refs[people.Ref] != "" {
+			return nil // deleted by a person; there is nothing left that the call could stand at
+		}
+		return crm.Skipped("the call has no number of a lead, and in LeadSquared a call stands at a lead")
+	}
+	// Of several leads the oldest gets the task and the transcript: which one was changed last changes with each write.
+	oldest := slices.MinFunc(found, func(a, b people.Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
+	for _, r := range found {
+		if err := w.updateLead(ctx, r, &e, p); err != nil {
+			return err
+		}
+		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID}
+		if !j.main {
+			j.suffix = "@" + r.ID
+		}
+		if err := j.run(ctx); err != nil {
+			return err
+		}
+	}
+	people.Wrote(&e, p)
+	return nil
+}
+
+// updateLead sends what the entry changes of a lead: its stage, the wish not to be called, a name and an owner that it lacks.
+func (w *Writer) updateLead(ctx context.Context, r people.Record, e *crm.Entry, p *crm.Progress) error {
+	if e.Event == crm.TranscriptReady {
+		return nil
+	}
+	var fields []pair
+	if status := w.people.Status(r, e, p); status != "" {
+		fields = append(fields, pair{w.s.Field(fieldStatus, Fields[fieldStatus]), status})
+	}
+	if e.DoNotCall && !r.DoNotCall {
+		fields = append(fields, pair{w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]), "1"})
+	}
+	if name := w.people.NewName(r, e); nameOf(name) != "" && nameOf(name) != r.Name {
+		fields = append(fields, namePairs(name)...)
+	}
+	if w.s.Owner != "" && r.Name == "" && time.Since(r.Created).Abs() < newLead {
+		id, err := w.owner(ctx, w.s.Owner)
+		if err != nil {
+			return err
+		}
+		if id != "" && id != r.Owner {
+			fields = append(fields, pair{"OwnerId", id})
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return w.explain(ctx, w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", w.leadQuery(r.ID), fields, nil))
+}
+
+// warn warns of what does not change: once a day.
+func (w *Writer) warn(p *crm.Progress, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at, ok := w.told[format]; ok && time.Since(at) < 24*time.Hour {
+		return
+	}
+	w.told[format] = time.Now()
+	p.Warn(format, args...)
+}
+
+// owner returns the id of a user who is given by id or email address; empty: there is no such user.
+func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
+	if !strings.Contains(owner, "@") {
+		return owner, nil
+	}
+	w.mu.Lock()
+	id, known := w.owners[strings.ToLower(owner)]
+	w.mu.Unlock()
+	if known {
+		return id, nil
+	}
+	var users []row
+	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &users); err != nil && !unavailable(err) {
+		return "", err
+	}
+	for _, u := range users {
+		if strings.EqualFold(u.text("EmailAddress"), owner) {
+			id = u.text("ID", "UserId", "Id")
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.owners[strings.ToLower(owner)] = id
+	return id, nil
+}
