@@ -84,7 +84,10 @@ func printStatus(out io.Writer, s engine.Status) error {
 	}
 	printLate(row, s)
 	for _, b := range s.Backfills {
-		row(fmt.Sprintf("backfill %d", b.ID), "%s: %d seen, %d queued, %d delivered, %d dead", b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
+		row(fmt.Sprintf("backfill %d", b.ID), "%s, %s: %d seen, %d queued, %d delivered, %d dead", b.State, b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
+		if b.State == "interrupted" {
+			row("", "its command, given again, goes on; vinfer-sync backfill cancel %d gives it up", b.ID)
+		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
