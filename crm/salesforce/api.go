@@ -116,15 +116,16 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 		if err != nil {
 			return err
 		}
-		if err := a.quota.open(); err != nil {
-			return err
-		}
-		answer, err := a.send(ctx, method, path, query, raw, header, bearer)
-		a.quota.done()
+		sent, err := a.quota.open()
 		if err != nil {
 			return err
 		}
-		a.quota.seen(answer.Header, answer.Status)
+		answer, err := a.send(ctx, method, path, query, raw, header, bearer)
+		if err != nil {
+			a.quota.done(sent, nil, 0)
+			return err
+		}
+		a.quota.done(sent, answer.Header, answer.Status)
 		if answer.Status == http.StatusUnauthorized {
 			a.tokens.Refused(bearer)
 			if !again {
@@ -154,7 +155,7 @@ func (a *api) send(ctx context.Context, method, path string, query url.Values, r
 	}
 	req.Header.Set("Accept", "application/json")
 	if raw != nil {
-		req.Header.Set("Content-Type", "application/json; charset=UTF-8")
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Authorization", "Bearer "+bearer)
 	return a.client.Do(req)

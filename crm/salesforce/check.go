@@ -74,7 +74,7 @@ func (w *Writer) checkLimits(ctx context.Context) (crm.Finding, error) {
 // lacking lists which fields an entity lacks, or does not let us write.
 func lacking(d *entity, writable bool, fields ...string) (out []string) {
 	for _, name := range fields {
-		if f := d.field(name); name != "" && (f == nil || writable && !f.Updateable) {
+		if f := d.field(name); name != "" && (f == nil || writable && !may(f.Updateable)) {
 			out = append(out, name)
 		}
 	}
@@ -86,7 +86,7 @@ func (w *Writer) checkPeople(name string, d *entity, statuses []string) (found [
 	f := crm.Finding{Subject: name, Detail: "may be read and changed"}
 	var errs []error
 	created := name == w.newEntity() && (w.s.OnMissing == "" || w.s.OnMissing == crm.MissingCreate)
-	if !d.Updateable || created && !d.Createable {
+	if !may(d.Updateable) || created && !may(d.Createable) {
 		errs = append(errs, fmt.Errorf("the user may not create and edit records of %s", name))
 	}
 	writable := []string{w.statusField(name), w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])}
@@ -131,7 +131,7 @@ func (w *Writer) checkStatuses(name string, d *entity, wanted []string) crm.Find
 // checkTasks looks at Tasks and how they are found again.
 func (w *Writer) checkTasks(d *entity) (found []crm.Finding) {
 	f := crm.Finding{Subject: "Task", Detail: "may be created and changed"}
-	if !d.Createable || !d.Updateable {
+	if !may(d.Createable) || !may(d.Updateable) {
 		f.Err, f.Detail = errors.New("the user may not create and edit Tasks"), "give it the permissions Edit Tasks and Access Activities"
 	}
 	found = append(found, f)
@@ -140,7 +140,7 @@ func (w *Writer) checkTasks(d *entity) (found []crm.Finding) {
 	case def == nil:
 		key.Err = errors.New("it is not there, or the user does not see it")
 		key.Detail = "run vinfer-sync setup, or deploy contrib/salesforce; until then CallObject keeps the call's id, which takes one more request a call"
-	case !def.Updateable:
+	case !may(def.Updateable):
 		key.Err, key.Detail = errors.New("the user may not edit it"), "allow it in a permission set (field permissions of Task)"
 	case !def.ExternalID:
 		key.Detail = "is there, but is no external id: a look comes before each create, which takes one more request a call"
@@ -179,7 +179,7 @@ func (w *Writer) checkNotes(ctx context.Context) crm.Finding {
 	switch {
 	case err != nil && crm.VerdictOf(err) != crm.Reject:
 		f.Err, f.Detail = err, ""
-	case err != nil || !d.Createable:
+	case err != nil || !may(d.Createable):
 		f.Detail = "are switched off (Setup > Notes Settings): transcripts go into the Task's description, cut to what it holds"
 	}
 	return f

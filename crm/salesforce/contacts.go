@@ -54,12 +54,12 @@ func (w *Writer) selectFrom(entity, where string) request {
 }
 
 // ask sends queries of people by entity, and what the entry needs besides. Fields that the org does not show are left out from then on.
-func (v visit) ask(ctx context.Context, where map[string]string) (found []people.Record, err error) {
+func (v visit) ask(ctx context.Context, where func(entity string) string) (found []people.Record, err error) {
 	for {
 		var parts []request
 		for _, entity := range []string{lead, contact} {
-			if where[entity] != "" && !v.w.hidden.has(entity, "*") {
-				parts = append(parts, v.w.selectFrom(entity, where[entity]))
+			if condition := where(entity); condition != "" && !v.w.hidden.has(entity, "*") {
+				parts = append(parts, v.w.selectFrom(entity, condition))
 			}
 		}
 		if v.j != nil {
@@ -73,7 +73,7 @@ func (v visit) ask(ctx context.Context, where map[string]string) (found []people
 			if v.w.hide(err) {
 				continue
 			}
-			return nil, err
+			return nil, v.w.again(err)
 		}
 		if v.j != nil {
 			v.j.brought(rows)
@@ -84,6 +84,19 @@ func (v visit) ask(ctx context.Context, where map[string]string) (found []people
 			}
 		}
 		return v.follow(ctx, found, rows[lead])
+	}
+}
+
+// byID asks for records by their ids, which are given by entity.
+func byID(ids map[string][]string) func(entity string) string {
+	return func(entity string) string {
+		switch len(ids[entity]) {
+		case 0:
+			return ""
+		case 1:
+			return "Id = " + quote(ids[entity][0])
+		}
+		return "Id IN " + list(ids[entity]...)
 	}
 }
 
@@ -102,7 +115,7 @@ func (v visit) follow(ctx context.Context, found []people.Record, leads []object
 		}
 	}
 	if len(lacking) > 0 {
-		more, err := visit{w: v.w}.ask(ctx, map[string]string{contact: "Id IN " + list(lacking...)})
+		more, err := visit{w: v.w}.ask(ctx, byID(map[string][]string{contact: lacking}))
 		if err != nil {
 			return nil, err
 		}
@@ -126,15 +139,14 @@ func (v visit) follow(ctx context.Context, found []people.Record, leads []object
 // Search asks the database for the number in all the spellings that people type. If nobody has it so, it asks the search index, which
 // knows numbers however they are written and lags by minutes, and reads again what that names.
 func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
-	where := map[string]string{}
-	for _, entity := range []string{lead, contact} {
+	spellings := list(n.Typed()...)
+	found, err := v.ask(ctx, func(entity string) string {
 		var ways []string
 		for _, f := range v.w.phones(entity) {
-			ways = append(ways, f+" IN "+list(n.Typed()...))
+			ways = append(ways, f+" IN "+spellings)
 		}
-		where[entity] = strings.Join(ways, " OR ")
-	}
-	found, err := v.ask(ctx, where)
+		return strings.Join(ways, " OR ")
+	})
 	if err != nil || slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
 		return found, err
 	}
@@ -145,11 +157,7 @@ func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, err
 	if err != nil || len(named) == 0 {
 		return found, err
 	}
-	clear(where)
-	for entity, ids := range named {
-		where[entity] = "Id IN " + list(ids...)
-	}
-	return visit{w: v.w}.ask(ctx, where)
+	return visit{w: v.w}.ask(ctx, byID(named))
 }
 
 // index asks the search index for records with the digits in a phone field and returns their ids by entity.
@@ -192,7 +200,7 @@ func (w *Writer) index(ctx context.Context, digits string) (map[string][]string,
 // Read reads a lead or contact; a lead that was converted since is the contact that it became.
 func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error) {
 	entity, key, _ := strings.Cut(id, "/")
-	found, err := v.ask(ctx, map[string]string{entity: "Id = " + quote(key)})
+	found, err := v.ask(ctx, byID(map[string][]string{entity: {key}}))
 	if err != nil || len(found) == 0 {
 		return people.Record{}, false, err
 	}
@@ -284,11 +292,7 @@ func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.
 			}
 		}
 	}
-	where := map[string]string{}
-	for entity, all := range ids {
-		where[entity] = "Id IN " + list(all...)
-	}
-	found, err := visit{w: v.w}.ask(ctx, where)
+	found, err := visit{w: v.w}.ask(ctx, byID(ids))
 	if err != nil {
 		return people.Record{}, false, err
 	}

@@ -62,6 +62,9 @@ func keyOf(call string) string {
 	return "call-" + hex.EncodeToString(sum[:16])
 }
 
+// upsert is, among what is hidden, that Tasks can be upserted by the key.
+const upsert = "(upsert)"
+
 // callback is what the key of a follow-up ends in.
 const callback = "-callback"
 
@@ -80,9 +83,9 @@ func (j *job) keyField() string {
 func (w *Writer) store(tasks *entity) int {
 	f := tasks.field(w.callField())
 	switch {
-	case f == nil:
+	case f == nil, w.hidden.has(partTasks, w.callField()):
 		return byObject
-	case f.ExternalID && !w.hidden.has("Task", "upsert"):
+	case f.ExternalID && !w.hidden.has(partTasks, upsert):
 		return byExternalID
 	}
 	return byField
@@ -173,7 +176,7 @@ func (j *job) look(ctx context.Context) error {
 			if j.w.hide(err) {
 				continue
 			}
-			return err
+			return j.w.again(err)
 		}
 		j.brought(rows)
 		j.held = append(j.held, rows[partKnown]...)

@@ -26,41 +26,37 @@ type quota struct {
 
 	mu          sync.Mutex
 	used, limit int
+	heard       int           // answers that told of both
 	under       int           // requests under way, which the last header may not have counted
 	pause       time.Duration // 0: there are some free
 	until       time.Time
 }
 
+// overtaken is by how much an answer may tell of less use than another, because it was made before that, or by a server that counts
+// later. Where it is more, requests were freed.
+const overtaken = 64
+
 var usage = regexp.MustCompile(`(?:^|[\s,;])api-usage=(\d+)/(\d+)`)
 
-// open returns an error if no request may be sent now. After a pause one is let through, to look.
-func (q *quota) open() error {
+// open returns an error if no request may be sent now; else what done is to be told. After a pause one is let through, to look.
+func (q *quota) open() (sent int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.pause == 0 {
-		if q.limit > 0 && q.under > 0 && q.used+q.under >= q.limit-q.keep {
-			return q.full(time.Second) // those may be the last ones
-		}
-		q.under++
-		return nil
+	switch wait := time.Until(q.until); {
+	case q.pause > 0 && wait > 0:
+		return 0, q.full(wait)
+	case q.pause > 0:
+		q.until = time.Now().Add(q.pause)
+	case q.limit > 0 && q.under > 0 && q.used+q.under >= q.limit-q.keep:
+		return 0, q.full(time.Second) // those under way may be the last ones
 	}
-	if wait := time.Until(q.until); wait > 0 {
-		return q.full(wait)
-	}
-	q.until = time.Now().Add(q.pause)
 	q.under++
-	return nil
+	return q.heard, nil
 }
 
-// done notes the end of a request that open let through.
-func (q *quota) done() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.under--
-}
-
-// seen reads an answer's header.
-func (q *quota) seen(h http.Header, status int) {
+// done notes the end of a request that open let through, and reads its answer's header. sent is what open
+// returned, status 0: there was no answer.
+func (q *quota) done(sent int, h http.Header, status int) {
 	used, limit := 0, 0
 	if m := usage.FindStringSubmatch(strings.Join(h.Values("Sforce-Limit-Info"), ",")); m != nil {
 		used, _ = strconv.Atoi(m[1]) // what is out of range is the largest there is
@@ -68,13 +64,18 @@ func (q *quota) seen(h http.Header, status int) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.under--
 	if limit <= 0 {
 		if status/100 == 2 {
 			q.pause = 0
 		}
 		return
 	}
+	if back := q.used - used; limit == q.limit && sent != q.heard && back > 0 && back <= overtaken {
+		used = q.used
+	}
 	q.used, q.limit = used, limit
+	q.heard++
 	if used < limit-q.keep {
 		q.pause = 0
 		return

@@ -165,20 +165,22 @@ func (j *job) understand(ctx context.Context, parts []part, err error) error {
 		return err
 	}
 	for _, p := range parts {
-		if p.ref != partOf(err) || p.id != "" || j.store != byExternalID {
+		if p.ref != partOf(err) || p.id != "" || j.store == byObject {
 			continue
 		}
-		if statusOf(err) == http.StatusMultipleChoices {
-			return plain(err) // somebody else made one meanwhile: the next attempt finds it
-		}
-		if statusOf(err) == http.StatusNotFound || has(err, "INVALID_FIELD") && about(err, j.keyField()) {
-			j.w.forget()
-			return fmt.Errorf("%w (asking anew what fields the org has)", plain(err))
-		}
-		if has(err, "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY") && !j.uniqueKey() {
-			// Upserting by a field that is no unique one takes the permission View All Data.
-			j.w.hidden.put("Task", "upsert")
+		if missing := statusOf(err) == http.StatusNotFound || has(err, "INVALID_FIELD") && about(err, j.keyField()); j.store == byField {
+			if missing {
+				j.w.hidden.put(partTasks, j.w.callField())
+				return fmt.Errorf("%w (from now on without the field)", plain(err))
+			}
+			return err
+		} else if missing || has(err, "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY") && !j.uniqueKey() {
+			// It is no external id, or it is no unique one, and upserting by it takes the permission View All Data.
+			j.w.hidden.put(partTasks, upsert)
 			return fmt.Errorf("%w (from now on without upsert)", plain(err))
+		}
+		if statusOf(err) == http.StatusMultipleChoices || has(err, "DUPLICATE_VALUE") {
+			return plain(err) // somebody else made one meanwhile: the next attempt finds it
 		}
 	}
 	return err

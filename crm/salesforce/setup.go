@@ -44,7 +44,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 	var changes []crm.Change
 	var lack []string
 	for _, c := range w.custom() {
-		if f := tasks.field(c.name); f != nil && f.Updateable {
+		if f := tasks.field(c.name); f != nil && may(f.Updateable) {
 			continue
 		}
 		lack = append(lack, c.name)

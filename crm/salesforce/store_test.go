@@ -14,7 +14,7 @@ var prefixes = map[string]string{
 
 func (g *org) id(entity string) string {
 	g.last++
-	return fmt.Sprintf("%s%015d", prefixes[entity], g.last)
+	return fmt.Sprintf("%s%012dAAA", prefixes[entity], g.last)
 }
 
 func (g *org) tick() time.Time {

@@ -166,6 +166,10 @@ func (w *Writer) hide(err error) bool {
 	case partTasks, partKnown:
 		candidates = slices.DeleteFunc(w.taskColumns(), func(f string) bool { return f == "Id" || f == w.callField() })
 	}
+	if strings.HasSuffix(r.part, partTasks) && about(err, w.callField()) {
+		w.hidden.put(partTasks, w.callField()) // the next attempt goes without
+		return false
+	}
 	for _, f := range candidates {
 		if about(err, f) {
 			w.hidden.put(strings.TrimPrefix(r.part, "Known"), f)
@@ -173,6 +177,14 @@ func (w *Writer) hide(err error) bool {
 		}
 	}
 	return false
+}
+
+// again makes of the refusal of a query for a key's field that was just found missing one that asks for a repetition.
+func (w *Writer) again(err error) error {
+	if strings.HasSuffix(partOf(err), partTasks) && w.hidden.has(partTasks, w.callField()) {
+		return plain(err)
+	}
+	return err
 }
 
 var recordID = regexp.MustCompile(`^[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?$`)
@@ -205,8 +217,8 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 
 // entity is what the org says of one of its kinds of records, as far as we are allowed to see it.
 type entity struct {
-	Createable bool         `json:"createable"`
-	Updateable bool         `json:"updateable"`
+	Createable *bool        `json:"createable"` // nil: not said
+	Updateable *bool        `json:"updateable"`
 	Fields     []definition `json:"fields"`
 }
 
@@ -214,15 +226,15 @@ type definition struct {
 	Name       string `json:"name"`
 	ExternalID bool   `json:"externalId"`
 	Unique     bool   `json:"unique"`
-	CaseSens   bool   `json:"caseSensitive"`
-	Createable bool   `json:"createable"`
-	Updateable bool   `json:"updateable"`
-	Restricted bool   `json:"restrictedPicklist"`
+	Updateable *bool  `json:"updateable"` // nil: not said
 	Values     []struct {
 		Value  string `json:"value"`
 		Active bool   `json:"active"`
 	} `json:"picklistValues"`
 }
+
+// may tells whether something is allowed, or the org does not say that it is not.
+func may(allowed *bool) bool { return allowed == nil || *allowed }
 
 func (d *entity) field(name string) *definition {
 	for i := range d.Fields {
@@ -264,6 +276,9 @@ func (w *Writer) describeTasks(ctx context.Context) (*entity, error) {
 		return d, nil
 	}
 	d, err := w.describe(ctx, "Task")
+	if crm.VerdictOf(err) == crm.Reject { // it does not say: what setup makes is taken to be there until a Task says otherwise
+		return &entity{Fields: []definition{{Name: w.callField(), ExternalID: true, Unique: true}}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
