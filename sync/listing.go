@@ -22,8 +22,11 @@ const (
 	laterDoubts = 1000
 )
 
-// tries is how often a faulty page is asked for again, and an incomplete listing read again.
+// tries is how often a faulty page is asked for again, and an incomplete listing read again although that brought nothing new.
 const tries = 3
+
+// maxReadings bounds how often a listing is read again that brings something new each time, and never all.
+const maxReadings = 12
 
 var idSeed = maphash.MakeSeed()
 
@@ -53,9 +56,10 @@ type listing struct {
 	// first may refuse the first page, before anything is stored, by an error.
 	first func(p vinfer.Page) error
 
-	all    idSet // over all passes
-	reach  int   // rows of the listing that were covered, from its beginning
-	total  int   // as the server last said; -1: it does not say
+	all    idSet  // over all passes
+	reach  int    // rows of the listing that were covered, from its beginning
+	order  uint64 // tells the pages of the last pass, in their order, from others
+	total  int    // as the server last said; -1: it does not say
 	pages  int
 	coming <-chan fetched // the page at q, if it was asked for ahead
 	missed int            // of the rows that the server counted when the pass began, those that it did not bring
@@ -65,8 +69,9 @@ type listing struct {
 func (l *listing) read(ctx context.Context) (int, error) {
 	l.all = idSet{}
 	pass := l.all
+	fruitless := 0 // readings in a row that brought nothing new
 	for again := 0; ; again++ {
-		before := len(l.all)
+		before, order := len(l.all), l.order
 		ended, err := l.pass(ctx, pass)
 		if err != nil {
 			return len(l.all), err
@@ -74,14 +79,17 @@ func (l *listing) read(ctx context.Context) (int, error) {
 		if ended {
 			return len(l.all), nil
 		}
+		if fruitless++; again == 0 || len(l.all) > before {
+			fruitless = 0
+		}
 		// The end came, but fewer distinct ids than the server counts. Calls that came up while it was read may explain it: then all
-		// that the server counted at the beginning are there. Or a second reading that brings nothing new, though all rows were covered,
-		// shows that the server counts doubled rows.
-		stable := again > 0 && len(l.all) == before && l.reach >= l.total
+		// that the server counted at the beginning are there. Or a second reading that brings the very same pages, all rows covered,
+		// shows that the server counts doubled rows. One that mixes its rows anew at each request proves nothing by bringing none that is new.
+		stable := fruitless > 0 && l.order == order && l.reach >= l.total
 		if l.total < 0 || len(l.all) >= l.total || l.missed <= 0 || stable {
 			return len(l.all), l.page(vinfer.Page{}, true)
 		}
-		if again == tries {
+		if fruitless == tries || again == maxReadings {
 			return len(l.all), fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; the range is read again at the next run",
 				errIncomplete, l.total, again+1, len(l.all))
 		}
@@ -98,7 +106,7 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 	var began time.Time
 	widest, length := 0, 0 // of the pages; of the page before
 	faults, asked := 0, false
-	l.q.Offset, l.reach = 0, 0
+	l.q.Offset, l.reach, l.order = 0, 0, 0
 	for {
 		p, err := l.ask(ctx, l.q)
 		if err != nil {
@@ -119,6 +127,7 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 		}
 		asked = false
 		sig, distinct, fresh := l.count(p, seen, began)
+		l.order = l.order*1099511628211 + sig.sum
 		next := l.q.Offset + min(distinct, l.q.Limit)
 		if fresh == 0 {
 			over, err := l.over(ctx, p, head, sig, len(seen))

@@ -167,6 +167,28 @@ func TestCallsThatComeUpWhileTheListingIsRead(t *testing.T) {
 	})
 }
 
+// A server that mixes its rows anew at each request may bring nothing new in one reading and lack something all the same.
+func TestRowsThatAreMixedAtEachRequest(t *testing.T) {
+	rows := past(7)
+	for range 60 {
+		a := newAPI(t, true, rows...)
+		a.hook = func(http.ResponseWriter, *http.Request, int) bool {
+			rand.Shuffle(len(a.rows), func(i, j int) { a.rows[i], a.rows[j] = a.rows[j], a.rows[i] })
+			return false
+		}
+		rec := &recorder{}
+		r := newRig(t, a, rec, func(o *Options) { o.PageSize = 3 })
+		for {
+			if _, err := r.e.RunOnce(t.Context()); err == nil {
+				break // a run may fail; none may call it complete that is not
+			} else if !errors.Is(err, errIncomplete) {
+				t.Fatal(err)
+			}
+		}
+		sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
+	}
+}
+
 func TestTotalsThatCountEverything(t *testing.T) {
 	both(t, func(t *testing.T, after bool) {
 		rows := past(230)
