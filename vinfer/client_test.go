@@ -399,7 +399,7 @@ func TestManyReaders(t *testing.T) {
 		wg.Go(func() {
 			n := 0
 			for n < len(want) {
-				p, err := c.Calls(t.Context(), vinfer.Query{Limit: 37, Offset: n}, vinfer.Priority(n%5))
+				p, err := c.Calls(t.Context(), vinfer.Query{Limit: 37, Offset: n}, []vinfer.Priority{vinfer.Live, vinfer.Backfills}[n%2])
 				if err != nil {
 					t.Error(err)
 					return
