@@ -137,10 +137,10 @@ func (a *api) send(ctx context.Context, req *http.Request) (*httpx.Answer, error
 		return nil, err
 	}
 	answer, err := a.client.Do(req)
-	a.all.done()
 	if err == nil && !search {
 		a.all.learn(answer.Header)
 	}
+	a.all.done()
 	return answer, err
 }
 

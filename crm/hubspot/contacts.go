@@ -99,6 +99,10 @@ func (d *directory) byKey(ctx context.Context, n phone.Number) ([]people.Record,
 		return nil, err
 	}
 	o, err := d.w.api.read(ctx, contacts, keyOf(n), key, d.selected())
+	if statusOf(err) == http.StatusBadRequest {
+		d.w.distrust(contacts, key)
+		return nil, errors.New(err.Error()) // once more, by the search alone
+	}
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -161,7 +165,7 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 		if same, ok, e := d.same(ctx, err, n); e == nil && ok {
 			return same, nil
 		}
-	case statusOf(err) == http.StatusBadRequest && names(err, phones[0]):
+	case statusOf(err) == http.StatusBadRequest && names(err, phones[0]) && !names(err, w.field(fieldStatus)):
 		return r, fmt.Errorf("%w: %w", people.ErrNumber, err)
 	}
 	return r, w.explain(ctx, err)

@@ -110,22 +110,77 @@ func TestWithoutProperties(t *testing.T) {
 	}
 }
 
-func TestDeletedProperty(t *testing.T) {
+// TestUnansweredContact loses the answer to a new contact at a portal without our key, whose search does not show it for a while.
+func TestUnansweredContact(t *testing.T) {
 	p := newPortal().setUp()
-	w := open(t, crmtest.NewServer(t, p).URL, nil)
-	deliver(t, w, crmtest.Completed(1), nil)
-	delete(p.properties["calls"], "vinfer_call_id")
-	err := w.Write(t.Context(), crmtest.Completed(2), crm.NewProgress(nil, nil))
-	if err == nil || crm.VerdictOf(err) == crm.Halt {
-		t.Errorf("got %v", err)
+	delete(p.properties["contacts"], "vinfer_phone")
+	p.hide = true
+	server := crmtest.NewServer(t, p)
+	server.Misbehave(crmtest.Fault{After: 2, Times: 1, Lost: true})
+	progress := crm.NewProgress(nil, nil)
+	for _, fresh := range []bool{false, false, true} {
+		w := open(t, server.URL, nil)
+		if err := w.Write(t.Context(), crmtest.Completed(1), progress); crm.VerdictOf(err) != crm.Retry {
+			t.Errorf("got %v", err)
+		}
+		if n := len(p.rows["contacts"]); n != 1 {
+			t.Fatalf("%d contacts (another process: %t)", n, fresh)
+		}
 	}
-	e := crmtest.Completed(2)
-	e.Attempt = 2
-	if err != nil {
-		deliver(t, w, e, nil)
-	}
-	if s := p.state(); len(s.Calls) != 2 || len(s.Contacts) != 2 {
+	p.rows["contacts"][0].indexed = p.rows["contacts"][0].held // the index has caught up
+	progress = deliver(t, open(t, server.URL, nil), crmtest.Completed(1), progress.Refs)
+	if s := p.state(); len(s.Contacts) != 1 || len(s.Calls) != 1 || s.Calls[0].Contact != progress.Refs["contact"] {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// TestContactThatHubSpotKnows has HubSpot answer that there is such a contact, which its search does not show.
+func TestContactThatHubSpotKnows(t *testing.T) {
+	for name, same := range map[string]bool{"the same number": true, "another number": false} {
+		p := newPortal().setUp()
+		p.hide = true
+		n := 2
+		if same {
+			n = 1
+		}
+		id := p.person("Known", crmtest.Completed(n).Call.Contact.E164)
+		server := crmtest.NewServer(t, p)
+		server.Misbehave(crmtest.Fault{After: 3, Times: 1, Status: 409, Body: func(*http.Request, []byte) string {
+			return `{"status":"error","message":"Contact already exists. Existing ID: ` + id + `","category":"CONFLICT"}`
+		}})
+		err := open(t, server.URL, nil).Write(t.Context(), crmtest.Completed(1), crm.NewProgress(nil, nil))
+		s := p.state()
+		if same && (err != nil || len(s.Calls) != 1 || s.Calls[0].Contact != id) || !same && (crm.VerdictOf(err) != crm.Reject || len(s.Calls) != 0) || len(s.Contacts) != 1 {
+			t.Errorf("%s: %v, %+v", name, err, s)
+		}
+	}
+}
+
+// TestDeletedProperty has an administrator delete a property of ours while the program runs.
+func TestDeletedProperty(t *testing.T) {
+	for kind, name := range map[string]string{"calls": "vinfer_call_id", "tasks": "vinfer_call_id", "notes": "vinfer_call_id", "contacts": "vinfer_phone"} {
+		p := newPortal().setUp()
+		w := open(t, crmtest.NewServer(t, p).URL, nil)
+		deliver(t, w, crmtest.Transcribed(1), deliver(t, w, crmtest.Full(1), nil).Refs)
+		p.person("Known", crmtest.Full(2).Call.Contact.E164)
+		delete(p.properties[kind], name)
+		for n := range 3 {
+			for _, e := range []crm.Entry{crmtest.Full(n + 2), crmtest.Transcribed(n + 2)} {
+				progress := crm.NewProgress(nil, nil)
+				for try := 1; ; try++ {
+					err := w.Write(t.Context(), e, progress)
+					if err == nil {
+						break
+					}
+					if crm.VerdictOf(err) != crm.Retry || try == 3 {
+						t.Fatalf("%s: %s: %v", kind, e.Key, err)
+					}
+				}
+			}
+		}
+		if s := p.state(); len(s.Calls) != 4 || len(s.Contacts) != 4 || len(s.Tasks) != 4 || len(s.Notes) != 4 {
+			t.Errorf("%s: %d calls, %d contacts, %d tasks, %d notes", kind, len(s.Calls), len(s.Contacts), len(s.Tasks), len(s.Notes))
+		}
 	}
 }
 
@@ -243,13 +298,12 @@ func TestVerdictsOfHubSpot(t *testing.T) {
 	}
 }
 
-// TestLimits has more workers than HubSpot's limits allow write as fast as they can, another app take part of them, and the process
-// start anew in between.
+// TestLimits has workers write as fast as they can.
 func TestLimits(t *testing.T) {
 	p := newPortal().setUp()
 	p.most, p.window, p.searches = 20, 300*time.Millisecond, 5
 	server := crmtest.NewServer(t, p)
-	const each, workers = 4, 6
+	const each, workers = 3, 6
 	errs := make(chan error, workers)
 	w, err := hubspot.New(hubspot.Config{BaseURL: server.URL, AccessToken: secret.New(token)}, crm.Settings{Workers: workers})
 	if err != nil {

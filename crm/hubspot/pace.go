@@ -93,6 +93,12 @@ func (p *pace) learn(h http.Header) {
 	defer p.mu.Unlock()
 	if ms, ok := header(h, "X-HubSpot-RateLimit-Interval-Milliseconds", 100, 60_000); ok {
 		p.window = time.Duration(ms) * time.Millisecond
+		latest := time.Now().Add(p.window)
+		for i, at := range p.free {
+			if at.After(latest) {
+				p.free[i] = latest
+			}
+		}
 	}
 	most, ok := header(h, "X-HubSpot-RateLimit-Max", 1, 1_000_000)
 	if !ok {

@@ -75,6 +75,13 @@ func (w *Writer) forget(kind, name string) {
 	delete(w.definitions, kind+"."+name)
 }
 
+// distrust has a property count as one without unique values for a while: the portal does not read by it, whatever its definition says.
+func (w *Writer) distrust(kind, name string) {
+	w.defining.Lock()
+	defer w.defining.Unlock()
+	w.definitions[kind+"."+name] = remembered{&definition{Name: name}, time.Now().Add(keepBad)}
+}
+
 // key returns the property that holds our key of an object type, and whether its values are unique; empty: the portal has none, or
 // the token cannot tell.
 func (w *Writer) key(ctx context.Context, kind string) (name string, unique bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -32,10 +33,14 @@ func (j *job) look(ctx context.Context, kind, key string, at time.Time, ours fun
 	}
 	if unique {
 		o, err := j.w.api.read(ctx, kind, key, property, []string{property})
-		if err != nil || o == nil {
+		switch {
+		case statusOf(err) == http.StatusBadRequest:
+			j.w.distrust(kind, property)
+		case err != nil || o == nil:
 			return "", err
+		default:
+			return string(o.ID), nil
 		}
-		return string(o.ID), nil
 	}
 	properties := []string{bodies[kind]}
 	if property != "" {
