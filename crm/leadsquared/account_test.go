@@ -101,7 +101,7 @@ func TestRequests(t *testing.T) {
 		}
 		return refs
 	}
-	first := count("somebody new", 8, crmtest.Completed(1), nil)
+	first := count("somebody new", 6, crmtest.Completed(1), nil)
 	again := crmtest.Completed(2)
 	again.Call.Contact = crmtest.Completed(1).Call.Contact
 	refs := count("somebody known", 3, again, nil)
@@ -109,7 +109,7 @@ func TestRequests(t *testing.T) {
 	count("another disposition", 4, crmtest.Revised(again, "not_interested", "Cold"), refs)
 	count("a repeat", 1, crmtest.Completed(1), first)
 	count("a transcript", 3, crmtest.Transcribed(1), first)
-	count("a task", 9, crmtest.Full(5), nil)
+	count("a task", 7, crmtest.Full(5), nil)
 }
 
 // TestKeys lets the keys travel where they are taken, and nowhere else.
@@ -246,17 +246,17 @@ func TestManyActivities(t *testing.T) {
 // TestLimit tells the limit that a refusal names, and keeps to it from then on.
 func TestLimit(t *testing.T) {
 	a := newAccount()
-	a.rate = 5
+	a.rate, a.window = 5, time.Second
 	server, w := start(t, a, nil)
 	err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil))
-	if crm.VerdictOf(err) != crm.Throttle || crm.Wait(err) != 5*time.Second || !strings.Contains(err.Error(), "limit of 5 in 5 second") {
+	if crm.VerdictOf(err) != crm.Throttle || crm.Wait(err) != time.Second || !strings.Contains(err.Error(), "limit of 5 in 1 second") {
 		t.Fatalf("%s, wait %s: %v", crm.VerdictOf(err), crm.Wait(err), err)
 	}
 	before := len(server.Requests())
 	if before != 6 || a.overruns != 1 {
 		t.Errorf("%d requests, %d too many", before, a.overruns)
 	}
-	// The next one waits by itself until the five that were let through are five seconds old.
+	// The next one waits by itself until the five that were let through are a second old.
 	send(t, w, crmtest.Full(1), nil)
 	if a.overruns != 1 {
 		t.Errorf("%d requests too many", a.overruns)
@@ -333,7 +333,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("requests that there are not", func(t *testing.T) {
 		a := newAccount()
 		for _, path := range []string{
-			"LeadManagement.svc/Leads.Get", "LeadManagement.svc/RetrieveTaskByLeadId", "Task.svc/Retrieve", "LeadManagement.svc/RetrieveNote",
+			"LeadManagement.svc/Leads.Get", "LeadManagement.svc/Leads.GetById", "LeadManagement.svc/RetrieveTaskByLeadId", "Task.svc/Retrieve", "LeadManagement.svc/RetrieveNote",
 			"ProspectActivity.svc/CustomActivity/Update", "Task.svc/Update", "Task.svc/RetrieveTaskType",
 		} {
 			a.off[path] = true

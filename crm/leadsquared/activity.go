@@ -26,6 +26,7 @@ type job struct {
 	main   bool   // of several leads: it gets the task and the transcript
 	suffix string // of the refs, where there are several leads
 
+	bare  bool // the lead was made just now and has no activity
 	held  row  // the activity, as the look for it has just brought it; nil: not looked for
 	fresh bool // the activity was made by this attempt: what comes after it cannot be there yet
 }
@@ -62,7 +63,7 @@ func (j *job) line() string { return "VInfer call: " + j.e.Call.ID }
 func (j *job) activity(ctx context.Context) error {
 	fields := j.fields()
 	s := step.Step{
-		Ref: "activity" + j.suffix, Content: []any{text.NewBody(j.e).String(), fields},
+		Ref: "activity" + j.suffix, Fresh: j.bare, Content: []any{text.NewBody(j.e).String(), fields},
 		Look: func(ctx context.Context) (string, error) {
 			r, err := j.find(ctx, "")
 			j.held = r
@@ -168,23 +169,25 @@ func (j *job) updateActivity(ctx context.Context, id string, fields map[string]s
 		old, ok = j.noteOf(whole)
 	}
 	body := map[string]any{"ProspectActivityId": id, "ActivityEvent": j.at.code}
-	changed := map[string]string{}
+	changed, note := map[string]string{}, ""
 	for name, v := range fields {
 		if !holds(held, name, v) {
 			changed[name] = v
 		}
 	}
-	if ok {
-		note := text.NewBody(j.e).Over(old).Within(j.w.cfg.ActivityLimit)
-		body["ActivityNote"] = note
-		if note == old && len(changed) == 0 {
-			return nil
-		}
-	} else {
+	switch fresh := text.NewBody(j.e); {
+	case ok:
+		note = fresh.Over(old).Within(j.w.cfg.ActivityLimit)
+	case j.e.Call.Summary != "":
+		note = fresh.Within(j.w.cfg.ActivityLimit) // nothing that VInfer knows of a call is missing
+	default:
 		j.w.warn(j.p, "LeadSquared does not show the notes of activities: what is new of a call goes to the fields of its activity only")
-		if len(changed) == 0 {
-			return nil
-		}
+	}
+	if note == old && len(changed) == 0 {
+		return nil
+	}
+	if note != "" {
+		body["ActivityNote"] = note
 	}
 	err := j.send(changed, func(fields []schemaValue) error {
 		body["Fields"] = append([]schemaValue{{j.at.fields[fieldCall], j.e.Call.ID}}, fields...)
@@ -221,8 +224,8 @@ func (j *job) mine(r row, id string) (is bool) {
 	if id != "" {
 		return strings.EqualFold(r.text("Id", "ID", "ProspectActivityId"), id)
 	}
-	each(r, "", func(name, v string) {
-		is = is || name == j.at.fields[fieldCall] && v == j.e.Call.ID || hasLine(v, j.line())
+	each(r, "", func(_, v string) {
+		is = is || v == j.e.Call.ID || hasLine(v, j.line())
 	})
 	return is
 }

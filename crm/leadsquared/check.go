@@ -35,23 +35,20 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the keys, names and numbers cross the network readably"})
 	}
 	found = append(found, w.checkStages(options, there, statuses))
-	for _, name := range []string{w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])} {
-		f := crm.Finding{Subject: "field " + name, Detail: "is there"}
-		if _, there, err := w.leadField(ctx, name); err != nil || !there {
-			f.Err, f.Detail = orError(err, "there is no such lead field"), "see fields"
-		}
-		found = append(found, f)
+	name := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	f := crm.Finding{Subject: "field " + name, Detail: "is there"}
+	switch _, there, err := w.leadField(ctx, name); {
+	case err != nil:
+		f.Err, f.Detail = err, ""
+	case !there && w.s.Fields[fieldDoNotCall] != "":
+		f.Err, f.Detail = errors.New("there is no such lead field"), "see fields"
+	case !there:
+		f.Detail = "is not shown: calls of people who want no more of them may be refused; fields: {do_not_call: …} names another"
 	}
+	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)
 	found = append(found, w.checkTaskType(ctx), w.checkSearch(ctx))
 	return append(found, w.checkOwner(ctx)...)
-}
-
-func orError(err error, otherwise string) error {
-	if err != nil {
-		return err
-	}
-	return errors.New(otherwise)
 }
 
 // leadField returns the options of a lead field, and whether there is one.

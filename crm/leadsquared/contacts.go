@@ -26,8 +26,10 @@ const (
 
 // directory is the account's leads, for one entry.
 type directory struct {
-	w     *Writer
-	other bool // the last search brought leads of other numbers only
+	w      *Writer
+	number phone.Number // of the entry's contact
+	other  bool         // the last search brought leads of other numbers only
+	made   string       // id of a lead that has just been made, and has nothing but its number
 }
 
 var _ people.Directory = (*directory)(nil)
@@ -35,37 +37,43 @@ var _ people.Directory = (*directory)(nil)
 // Search asks by the number as LeadSquared compares it, which shows the lead with the latest activity only. Where nobody has it
 // so, or where several matter, it asks for what people have typed.
 func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
-	var found []people.Record
+	found, err := d.byNumber(ctx, n.String())
+	if err != nil {
+		return nil, err
+	}
 	matches := func() bool {
 		return slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) })
 	}
-	for _, spelling := range slices.Compact([]string{n.String(), n.Tail(10)}) {
-		rows, err := d.rows(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {spelling}}, nil)
+	if matches() && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
+		return found, nil
+	}
+	if len(n.Tail(10)) >= 6 && !d.w.narrow.Load() {
+		typed, err := d.typed(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range rows {
-			found = append(found, d.record(r))
+		found = append(found, typed...)
+	}
+	if d.w.narrow.Load() && !matches() && n.Tail(10) != n.String() {
+		national, err := d.byNumber(ctx, n.Tail(10))
+		if err != nil {
+			return nil, err
 		}
-		if matches() {
-			break
-		}
+		found = append(found, national...)
 	}
 	d.other = len(found) > 0 && !matches()
-	if matches() && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) || len(n.Tail(10)) < 6 || d.w.narrow.Load() {
-		return found, nil
-	}
-	rows, err := d.typed(ctx, n)
-	for _, r := range rows {
-		found = append(found, d.record(r))
-	}
-	return found, err
+	return found, nil
 }
 
-// typed asks for leads whose number has the digits of n with something in the middle, or nothing.
-func (d *directory) typed(ctx context.Context, n phone.Number) ([]row, error) {
+func (d *directory) byNumber(ctx context.Context, number string) ([]people.Record, error) {
+	return d.records(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {number}}, nil)
+}
+
+// typed asks for leads whose number has the digits of n with something in the middle, or nothing. An account that does not allow
+// that is not asked again.
+func (d *directory) typed(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	tail := n.Tail(10)
-	rows, err := d.rows(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
+	found, err := d.records(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
 		"Parameter": map[string]any{"LookupName": "Phone", "LookupValue": "%" + tail[:len(tail)/2] + "%" + tail[len(tail)/2:] + "%", "SqlOperator": "LIKE"},
 		"Columns":   map[string]any{"Include_CSV": strings.Join(d.columns(), ", ")},
 		"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
@@ -75,7 +83,7 @@ func (d *directory) typed(ctx context.Context, n phone.Number) ([]row, error) {
 		d.w.narrow.Store(true)
 		return nil, nil
 	}
-	return rows, err
+	return found, err
 }
 
 func (d *directory) columns() []string {
@@ -85,13 +93,20 @@ func (d *directory) columns() []string {
 	}
 }
 
-// rows asks for leads. LeadSquared answers with a list, or with one in an object.
-func (d *directory) rows(ctx context.Context, method, path string, query url.Values, body any) ([]row, error) {
+// records asks for leads. LeadSquared answers with a list, or with one in an object.
+func (d *directory) records(ctx context.Context, method, path string, query url.Values, body any) ([]people.Record, error) {
 	var answer any
 	if err := d.w.api.call(ctx, method, path, query, body, &answer); err != nil {
 		return nil, err
 	}
-	return rowsOf(answer, "Leads", "List")
+	rows, err := rowsOf(answer, "Leads", "List")
+	var out []people.Record
+	for _, r := range rows {
+		if r.text("ProspectID") != "" {
+			out = append(out, d.record(r))
+		}
+	}
+	return out, err
 }
 
 // rowsOf returns the records of an answer: it is a list, or an object with one under one of the names.
@@ -129,19 +144,27 @@ func rowsOf(answer any, names ...string) ([]row, error) {
 
 // Read reads a lead.
 func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, error) {
-	rows, err := d.rows(ctx, "GET", "LeadManagement.svc/Leads.GetById", url.Values{"id": {id}}, nil)
+	found, err := d.records(ctx, "GET", "LeadManagement.svc/Leads.GetById", url.Values{"id": {id}}, nil)
+	trusted := unavailable(err) && refusal(err).exception == ""
+	if trusted {
+		// There is no such request: the search has the lead, or else it is taken to be there.
+		found, err = nil, nil
+		if !d.number.IsZero() {
+			found, err = d.byNumber(ctx, d.number.String())
+		}
+	}
 	if gone(err) {
 		return people.Record{}, false, nil
 	}
 	if err != nil {
 		return people.Record{}, false, err
 	}
-	for _, r := range rows {
-		if strings.EqualFold(r.text("ProspectID"), id) {
-			return d.record(r), true, nil
+	for _, r := range found {
+		if strings.EqualFold(r.ID, id) {
+			return r, true, nil
 		}
 	}
-	return people.Record{}, false, nil
+	return people.Record{ID: id, Phones: []string{d.number.String()}}, trusted, nil
 }
 
 // Create has LeadSquared make the lead of the number, or find it should its search have kept it back. It sends the number alone,
@@ -176,6 +199,9 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 	}
 	if !ok {
 		r = people.Record{ID: id, Phones: []string{n.String()}, Created: time.Now()}
+	}
+	if r.Name == "" && time.Since(r.Created).Abs() < newLead {
+		d.made = id
 	}
 	return r, nil
 }

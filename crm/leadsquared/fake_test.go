@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/nyaruka/phonenumbers"
 )
 
 const (
@@ -45,9 +43,10 @@ type account struct {
 	refuse    string // a field of activities that is refused whatever it holds
 	most      int    // activities in one answer, whatever is asked for; 0: as asked
 	byRow     bool   // Offset counts activities, not pages
-	rate      int    // requests in 5 seconds; 0: any
-	noteLimit int    // characters of a note; 0: any
-	national  bool   // numbers have ten digits
+	rate      int    // requests in a window; 0: any
+	window    time.Duration
+	noteLimit int  // characters of a note; 0: any
+	national  bool // numbers have ten digits
 	times     []time.Time
 	overruns  int
 	updates   []string // ids of the leads that were changed with postUpdatedLead
@@ -55,7 +54,7 @@ type account struct {
 
 func newAccount() *account {
 	a := &account{
-		clock: time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC), off: map[string]bool{}, hidden: map[string]bool{},
+		clock: time.Now().UTC(), window: 5 * time.Second, off: map[string]bool{}, hidden: map[string]bool{},
 		stages: []string{"Prospect", "Hot Lead", "Cold", "New status", "Old status", "Old again", "Customer"},
 	}
 	a.addType(object{"ActivityEventName": "VInfer call", "Fields": []any{
@@ -94,10 +93,10 @@ func (a *account) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 
 func (a *account) route(r *http.Request) (any, *exception) {
 	now := time.Now()
-	a.times = slices.DeleteFunc(a.times, func(t time.Time) bool { return now.Sub(t) >= 5*time.Second })
+	a.times = slices.DeleteFunc(a.times, func(t time.Time) bool { return now.Sub(t) >= a.window })
 	if a.rate > 0 && len(a.times) >= a.rate {
 		a.overruns++
-		return nil, &exception{429, "MXRateLimitExceededException", fmt.Sprintf("API calls exceeded the limit of %d in 5 second(s)", a.rate)}
+		return nil, &exception{429, "MXRateLimitExceededException", fmt.Sprintf("API calls exceeded the limit of %d in %d second(s)", a.rate, a.window/time.Second)}
 	}
 	a.times = append(a.times, now)
 	q := r.URL.Query()
@@ -228,11 +227,20 @@ func (a *account) lead(id any) object {
 
 // alike compares numbers as LeadSquared does: with or without the country's code.
 func (a *account) alike(stored, asked string) bool {
-	stored, asked = phonenumbers.NormalizeDigitsOnly(stored), phonenumbers.NormalizeDigitsOnly(asked)
+	stored, asked = digits(stored), digits(asked)
 	if a.exact || len(stored) < 10 || len(asked) < 10 {
 		return stored == asked && stored != ""
 	}
 	return stored[len(stored)-10:] == asked[len(asked)-10:]
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func str(v any) string {
@@ -291,7 +299,7 @@ func (a *account) upsert(body any, q url.Values, update bool) (any, *exception) 
 	if update && by != "Phone" || number == "" {
 		return nil, &exception{500, "MXMandatoryAttributeMissingException", "'Phone' is mandatory"}
 	}
-	if digits := phonenumbers.NormalizeDigitsOnly(number); len(digits) < 7 || a.national && len(digits) != 10 {
+	if n := len(digits(number)); n < 7 || a.national && n != 10 {
 		return nil, &exception{500, "MXInvalidAttributeValueException", "Phone is not a valid number"}
 	}
 	for _, l := range a.leads {

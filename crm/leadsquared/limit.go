@@ -7,18 +7,21 @@ import (
 )
 
 // limiter lets through so many requests in any window, of all workers together. A request counts from its beginning until a window
-// after its end: however long each was under way, LeadSquared sees no more in a window of its own.
+// after its end: however long each was under way, LeadSquared sees no more in a window of its own. They begin evenly spread, the
+// first one a space after the start: a process that ended a moment ago may have used its window.
 type limiter struct {
 	mu     sync.Mutex
 	most   int
 	window time.Duration
+	next   time.Time     // when the next one may begin
 	open   int           // requests under way
 	ended  []time.Time   // when the others ended, oldest first
 	freed  chan struct{} // closed when one ends
 }
 
 func newLimiter(most int) *limiter {
-	return &limiter{most: most, window: 5 * time.Second, freed: make(chan struct{})}
+	const window = 5 * time.Second
+	return &limiter{most: most, window: window, next: time.Now().Add(window / time.Duration(most)), freed: make(chan struct{})}
 }
 
 // begin waits for a place and takes it. Its error is that of ctx.
@@ -50,7 +53,11 @@ func (l *limiter) take(now time.Time) (time.Duration, <-chan struct{}) {
 	}
 	l.ended = l.ended[old:]
 	if l.open+len(l.ended) < l.most {
+		if wait := l.next.Sub(now); wait > 0 {
+			return wait, nil
+		}
 		l.open++
+		l.next = now.Add(l.window / time.Duration(l.most))
 		return 0, nil
 	}
 	if len(l.ended) == 0 {

@@ -46,7 +46,7 @@ func TestThousand(t *testing.T) {
 
 	a.hide = true
 	var lost []crmtest.Fault
-	for n := 50; n < 8000; n += 450 {
+	for n := 50; n < 8000; n += 1000 {
 		lost = append(lost, crmtest.Fault{After: n, Times: 1, Lost: true})
 	}
 	server.Misbehave(lost...)

@@ -93,7 +93,8 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 			return err
 		}
 	}
-	found, err := w.people.Resolve(ctx, &directory{w: w}, &e, p)
+	d := &directory{w: w, number: w.people.Number(e.Call.Contact)}
+	found, err := w.people.Resolve(ctx, d, &e, p)
 	if err != nil {
 		return err
 	}
@@ -106,10 +107,12 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	// Of several leads the oldest gets the task and the transcript: which one was changed last changes with each write.
 	oldest := slices.MinFunc(found, func(a, b people.Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
 	for _, r := range found {
-		if err := w.updateLead(ctx, r, &e, p); err != nil {
+		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
 			return err
 		}
 		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID}
+		// A lead gets its name before its first activity, so one that was made just now and had none has no activity either.
+		j.bare = r.ID == d.made && nameOf(e.Call.Contact.Name) != "" && e.Event != crm.TranscriptReady
 		if !j.main {
 			j.suffix = "@" + r.ID
 		}
@@ -121,8 +124,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	return nil
 }
 
-// updateLead sends what the entry changes of a lead: its stage, the wish not to be called, a name and an owner that it lacks.
-func (w *Writer) updateLead(ctx context.Context, r people.Record, e *crm.Entry, p *crm.Progress) error {
+// updateLead sends what the entry changes of a lead: its stage, the wish not to be called, a name that it lacks, the owner of one
+// that was made just now.
+func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *crm.Entry, p *crm.Progress) error {
 	if e.Event == crm.TranscriptReady {
 		return nil
 	}
@@ -136,7 +140,7 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, e *crm.Entry, 
 	if name := w.people.NewName(r, e); nameOf(name) != "" && nameOf(name) != r.Name {
 		fields = append(fields, namePairs(name)...)
 	}
-	if w.s.Owner != "" && r.Name == "" && time.Since(r.Created).Abs() < newLead {
+	if w.s.Owner != "" && made {
 		id, err := w.owner(ctx, w.s.Owner)
 		if err != nil {
 			return err
