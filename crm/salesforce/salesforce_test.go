@@ -267,6 +267,7 @@ func TestConvertedLead(t *testing.T) {
 	e.DoNotCall = true
 	p := send(t, w, e, nil)
 	task := g.records["Task"][1]
+	c = g.find("Contact", text2(c["Id"]))
 	if p.Refs["contact"] != "Contact/"+text2(c["Id"]) || task["WhoId"] != c["Id"] || c["DoNotCall"] != true || l["Status"] != "Closed - Converted" {
 		t.Errorf("%v: %v %v", p.Refs, task["WhoId"], c)
 	}
