@@ -54,7 +54,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
 	}
-	e.Call.Summary = text.CutBytes(text.Clean(e.Call.Summary), longText)
+	e.Call.Summary = text.CutBy(text.Clean(e.Call.Summary), longText, stored)
 	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
 	if err != nil {
 		return err
