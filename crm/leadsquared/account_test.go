@@ -353,6 +353,22 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// TestTasksByOwner finds a task whose creation was not answered among those of its owner, where an account does not tell those of a
+// lead.
+func TestTasksByOwner(t *testing.T) {
+	for _, owner := range []string{"", "asha@example.com", human} {
+		a := newAccount()
+		a.off["LeadManagement.svc/RetrieveTaskByLeadId"] = true
+		_, w := start(t, a, func(_ *leadsquared.Config, s *crm.Settings) { s.Owner = owner })
+		send(t, w, crmtest.Full(1), nil)
+		send(t, w, crmtest.Full(2), nil)
+		send(t, w, crmtest.Full(1), nil)
+		if len(a.tasks) != 2 {
+			t.Errorf("owner %q: %d tasks", owner, len(a.tasks))
+		}
+	}
+}
+
 // TestConfigured takes an activity type by its code and fields by their names.
 func TestConfigured(t *testing.T) {
 	a := newAccount()

@@ -177,8 +177,12 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	if known {
 		return id, nil
 	}
-	var users []row
-	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &users); err != nil && !unavailable(err) {
+	var answer any
+	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
+		return "", err
+	}
+	users, err := rowsOf(answer, "List", "Users")
+	if err != nil {
 		return "", err
 	}
 	for _, u := range users {
