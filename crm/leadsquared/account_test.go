@@ -313,6 +313,15 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d tasks, warnings %q", len(a.tasks), p.Warnings)
 		}
 	})
+	t.Run("nobody is found by an exception", func(t *testing.T) {
+		server, w := start(t, newAccount(), func(c *leadsquared.Config, s *crm.Settings) {
+			c.ActivityCode, s.Fields = typeCode, map[string]string{"call_id": "mx_Custom_1"}
+		})
+		server.Misbehave(crmtest.Fault{Times: 1, Status: 500, Body: func(*http.Request, []byte) string {
+			return `{"Status":"Error","ExceptionType":"MXLeadNotFoundException","ExceptionMessage":"No lead has this number"}`
+		}})
+		send(t, w, crmtest.Completed(1), nil)
+	})
 	t.Run("a long note", func(t *testing.T) {
 		a := newAccount()
 		a.noteLimit = 4000
