@@ -240,3 +240,26 @@ func TestMadeBySomebodyElse(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 }
+
+// Of several contacts the first is deleted: the other's call is the one that is brought up to date.
+func TestFirstOfManyDeleted(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, func(s *crm.Settings) { s.OnMany = crm.ManyAll })
+	e := crmtest.Full(1)
+	for _, name := range []string{"One", "Two"} {
+		f.insert("Leads", "", map[string]any{"last_name": name, "phone_mobile": e.Call.Contact.E164})
+	}
+	refs := deliver(t, w, e, nil).Refs
+	first, second, _ := strings.Cut(refs["contact"], ",")
+	_, id, _ := strings.Cut(first, "/")
+	f.remove("Leads", id)
+	deliver(t, w, crmtest.Revised(e, "not_interested", "Dead"), refs)
+	for _, call := range f.state().Calls {
+		if want := map[bool]string{true: "not_interested", false: "escalated"}[call.Contact == second]; call.Disposition != want {
+			t.Errorf("the call of %s says %s, want %s", call.Contact, call.Disposition, want)
+		}
+	}
+	if n := len(f.tables["Calls"]); n != 2 {
+		t.Errorf("%d calls", n)
+	}
+}

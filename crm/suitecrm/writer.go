@@ -62,12 +62,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if len(found) == 0 {
 		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
 	}
-	for i, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r}
+	for _, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
 		at.module, at.id, _ = strings.Cut(r.ID, "/")
-		if i > 0 {
-			at.suffix = "@" + r.ID
-		}
 		if err := at.write(ctx); err != nil {
 			return err
 		}
