@@ -185,7 +185,9 @@ func (at *place) task(ctx context.Context) error {
 	if at.id != "" {
 		fresh["parent_type"], fresh["parent_id"] = at.module, at.id
 	}
-	if name := cmp.Or(t.Owner, at.contact.Owner, at.w.s.Owner); name != "" {
+	if t.Owner == "" && at.contact.Owner != "" {
+		fresh["assigned_user_id"] = at.contact.Owner // an id, whatever it looks like: users that came from elsewhere have their own kinds
+	} else if name := cmp.Or(t.Owner, at.w.s.Owner); name != "" {
 		owner, err := at.w.user(ctx, name)
 		if err != nil {
 			return err

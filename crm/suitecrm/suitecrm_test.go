@@ -263,3 +263,15 @@ func TestFirstOfManyDeleted(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 }
+
+func TestOwnerFromElsewhere(t *testing.T) {
+	f := newFake()
+	e := crmtest.Full(1)
+	f.insert("Leads", "", map[string]any{"last_name": "A lead", "phone_mobile": e.Call.Contact.E164, "assigned_user_id": "seed_sarah_id"})
+	deliver(t, open(t, crmtest.NewServer(t, f).URL, nil), e, nil)
+	for _, module := range []string{"Calls", "Tasks"} {
+		if got := f.tables[module][0]["assigned_user_id"]; got != "seed_sarah_id" {
+			t.Errorf("%s: %v", module, got)
+		}
+	}
+}
