@@ -96,27 +96,31 @@ func (d directory) queried(ctx context.Context, n phone.Number) (found []people.
 		if err != nil {
 			return nil, false, err
 		}
-		unsure = unsure || name == leads && len(rows) > 0 && m.silent || name == leads && !m.has("Converted__s")
+		unsure = unsure || name == leads && len(rows) > 0 && (m.silent || !m.has("Converted__s"))
 		for _, r := range rows {
 			if rec := d.record(name, m, r); hasNumber(rec, n) {
 				found = append(found, rec)
 			}
 		}
 	}
-	if len(found) > 1 && unsure { // which of them are converted is for their own answers to tell
-		for i, r := range found {
-			if strings.HasPrefix(r.ID, leads+"/") {
-				now, there, err := d.Read(ctx, r.ID)
-				if err != nil {
-					return nil, false, err
-				}
-				if there {
-					found[i] = now
-				}
-			}
+	if unsure { // whether it is converted is for the record itself to tell
+		found, err = d.reread(ctx, found, n)
+	}
+	return found, all, err
+}
+
+// reread returns the leads and contacts as they are now, those that still have the number.
+func (d directory) reread(ctx context.Context, found []people.Record, n phone.Number) (out []people.Record, err error) {
+	for _, r := range found {
+		now, there, err := d.Read(ctx, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if there && hasNumber(now, n) {
+			out = append(out, now)
 		}
 	}
-	return found, all, nil
+	return out, nil
 }
 
 // byNumber returns the query for those whose number is one of the values.
@@ -177,7 +181,7 @@ func (d directory) indexed(ctx context.Context, name string, n phone.Number, que
 			}
 		}
 		if len(found) > 0 {
-			return found, nil
+			return d.reread(ctx, found, n) // the index may be behind in its status too
 		}
 	}
 	return nil, nil

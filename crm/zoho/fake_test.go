@@ -60,7 +60,7 @@ func newFake() *fake {
 	phone := func(name string) row { return row{"api_name": name, "data_type": "phone"} }
 	person := append(text("First_Name", "Last_Name", "Company"), phone("Phone"), phone("Mobile"), phone("Fax"), row{"api_name": "VInfer_Do_Not_Call", "data_type": "boolean"})
 	f.fields = map[string][]row{
-		"Leads":    append(slices.Clone(person), list("Lead_Status", "-None-", "New", "Hot Lead", "Cold", "Callback", "Dead", "New status", "Old status", "Old again", "Contacted")),
+		"Leads":    append(slices.Clone(person), row{"api_name": "Converted__s", "data_type": "boolean"}, list("Lead_Status", "-None-", "New", "Hot Lead", "Cold", "Callback", "Dead", "New status", "Old status", "Old again", "Contacted")),
 		"Contacts": append(slices.Clone(person), phone("Home_Phone")),
 		"Calls": append(text("Subject", "Description", "Call_Duration", "VInfer_Language"), list("Call_Type", "Inbound", "Outbound", "Missed"),
 			list("Call_Result", "-None-", "Interested", "Not interested", "Requested call back"), list("Outgoing_Call_Status", "Completed", "Scheduled"),
@@ -256,6 +256,9 @@ func (f *fake) coql(rw http.ResponseWriter, query string) {
 		found[i] = row{}
 		for name := range strings.SplitSeq(m[1], ", ") {
 			found[i][name] = r[name]
+			if name == "Converted__s" {
+				found[i][name] = r["$converted"] == true
+			}
 		}
 	}
 	f.list(rw, found)

@@ -156,7 +156,9 @@ func TestBlueprint(t *testing.T) {
 }
 
 func TestConvertedLead(t *testing.T) {
-	for name, edit := range map[string]func(f *fake){"queries": func(*fake) {}, "search": func(f *fake) { f.noCOQL = true }} {
+	for name, edit := range map[string]func(f *fake){"queries": func(*fake) {}, "search": func(f *fake) { f.noCOQL = true }, "no field": func(f *fake) {
+		f.fields["Leads"] = keep(f.fields["Leads"], func(d row) bool { return d["api_name"] != "Converted__s" })
+	}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake()
 			edit(f)
