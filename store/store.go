@@ -112,7 +112,7 @@ type Ingested struct {
 	New     int      // ids never seen before
 	Changed int      // known ids with a change
 	Queued  int      // jobs made or brought up to date
-	Late    int      // new ids whose When lies behind the watermark, unless a backfill brought them
+	Late    int      // new ids whose When lies behind the watermark (see LateCall), unless a backfill brought them
 	Fresh   []string // destinations that got jobs
 	NewIDs  []string // the ids never seen before
 }
@@ -284,7 +284,8 @@ type Run struct {
 	Error     string        `json:"error"`
 }
 
-// LateCall is a call that was found although the time of its end had been read: it had not been shown then.
+// LateCall is a call that was found although the time of its end had been read: it had not been shown then. What ended in the last five
+// seconds before a poll and is shown to the next one is none.
 type LateCall struct {
 	ID   string    `json:"call_id"`
 	When time.Time `json:"completed"`

@@ -202,6 +202,21 @@ var windowTests = []test{
 		equal(e, "late", got.Late, 1)
 		equal(e, "late found", e.stats().LateFound, int64(1))
 	}},
+	{"what ended just before a poll, and is shown to the next, is not late", func(e *env) {
+		e.live(0, 10)
+		before := func(id string, d time.Duration) store.Row {
+			r := row(id, 10, id, nil)
+			r.When = at(10).Add(-d)
+			return r
+		}
+		got := e.live(10, 20, before("1s", time.Second), before("5s", 5*time.Second), before("6s", 6*time.Second))
+		equal(e, "new", got.New, 3)
+		equal(e, "late", got.Late, 1)
+		equal(e, "late found", e.stats().LateFound, int64(1))
+		p := page(30, before("7s", 4*time.Second))
+		p.Stream, p.Reach = store.AuditStream, at(10)
+		equal(e, "late, where an audit finds it", e.ingest(p).Late, 1)
+	}},
 	{"what is late is kept by who found it, how late it was, and by name if the polls did not find it", func(e *env) {
 		e.live(0, 100, row("1", 5, "a", nil))
 		e.live(100, 110, row("poll", 90, "a", nil), row("edge", 100, "b", nil))
