@@ -64,6 +64,13 @@ func SurveyFile(path string) (s Survey, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return s, fmt.Errorf("store: %w", err)
 	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return s, fmt.Errorf("store: %w", err)
+	}
+	if !st.Mode().IsRegular() { // a device would be read without end, a pipe waited for
+		return s, fmt.Errorf("%w: %s is no regular file", ErrDamaged, path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return s, fmt.Errorf("store: %w", err)

@@ -92,6 +92,9 @@ func storeBackupCommand(a *app) *cobra.Command {
 func mayReplace(path, state string) error {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
+		if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
+			return &exitError{exitLeft, fmt.Errorf("there is no directory %s to write the backup to", filepath.Dir(path))}
+		}
 		return nil
 	}
 	if err != nil {
