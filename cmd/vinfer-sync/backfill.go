@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -38,6 +39,9 @@ func backfillCommand(a *app) *cobra.Command {
 			}
 			if since == "" {
 				return usageError("--since is needed: from when on? For example --since -48h")
+			}
+			if some := cfg.VInfer.Campaigns; r.Campaign != "" && len(some) > 0 && !slices.Contains(some, r.Campaign) {
+				return usageError("--campaign %s is not one of vinfer.campaigns (%s): no call of it is taken", r.Campaign, strings.Join(some, ", "))
 			}
 			now := time.Now()
 			if r.Since, err = parseTime(since, now, cfg.Location()); err != nil {
