@@ -201,6 +201,7 @@ type Match struct {
 	ID    string // empty: none; one would be created or the call skipped, as configured
 	Label string // for people: name or link; no full phone number
 	Count int    // how many matched
+	None  bool   // no contact is looked for or made: the number is missing, impossible or one of Settings.OwnNumbers
 }
 
 // Finder is implemented by writers that can tell which contact they would write to, without writing.

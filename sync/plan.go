@@ -74,7 +74,7 @@ type PlanTask struct {
 
 // PlanContact is whom the call would be written to.
 type PlanContact struct {
-	Action string `json:"action"` // match, create, skip, dead, none (the call has no usable number), unknown (it was not looked up)
+	Action string `json:"action"` // match, create, skip, dead, none (the call has no usable number, or one of own_numbers), unknown (it was not looked up)
 	ID     string `json:"id"`
 	Label  string `json:"label"`
 	Count  int    `json:"count"` // of contacts that match
@@ -376,6 +376,8 @@ func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
 	}
 	out.ID, out.Label, out.Count = m.ID, m.Label, m.Count
 	switch {
+	case m.None:
+		out.Action = "none"
 	case m.ID != "":
 		out.Action = "match"
 	case m.Count > 0:

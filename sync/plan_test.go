@@ -89,7 +89,7 @@ func planned(t *testing.T, p Plan, id string) PlanCall {
 
 // A plan says what the next run then does, and while it is made no write leaves and the state file stays as it is.
 func TestPlanWritesNothing(t *testing.T) {
-	r := newRemote(t, map[string]crm.Match{"919000000001": {ID: "7", Label: "Priya", Count: 1}, "919000000002": {Count: 2}})
+	r := newRemote(t, map[string]crm.Match{"919000000001": {ID: "7", Label: "Priya", Count: 1}, "919000000002": {Count: 2}, "919000000004": {None: true}})
 	now := time.Now().Truncate(time.Second)
 	call := func(id, phone, disposition string, ago time.Duration) row {
 		return row{id: id, phone: phone, disposition: disposition, started: now.Add(-ago), seconds: 60}
@@ -106,7 +106,8 @@ func TestPlanWritesNothing(t *testing.T) {
 	a.set(func() {
 		a.rows = append(a.rows,
 			call("late", "+919000000001", "not_interested", 12*time.Minute), call("many", "+919000000002", "interested", 5*time.Minute),
-			call("nobody", "+919000000003", "callback_requested", 4*time.Minute), call("odd", "+919000000001", "odd", 3*time.Minute))
+			call("nobody", "+919000000003", "callback_requested", 4*time.Minute), call("odd", "+919000000001", "odd", 3*time.Minute),
+			call("own", "+919000000004", "interested", 2*time.Minute))
 		a.hook = func(_ http.ResponseWriter, q *http.Request, _ int) bool {
 			if q.Method != http.MethodGet {
 				t.Errorf("%s %s", q.Method, q.URL.Path)
@@ -128,7 +129,7 @@ func TestPlanWritesNothing(t *testing.T) {
 		t.Fatal("the state file changed", err)
 	}
 	looked := r.asked()[asked:]
-	if len(looked) != 3 {
+	if len(looked) != 4 {
 		t.Errorf("the destination was asked %v, want each contact once", looked)
 	}
 	for _, q := range looked {
@@ -136,7 +137,7 @@ func TestPlanWritesNothing(t *testing.T) {
 			t.Errorf("a write left: %s", q)
 		}
 	}
-	if d := p.Destinations[0]; p.New != 4 || d.Send != 2 || d.Skip != 2 {
+	if d := p.Destinations[0]; p.New != 5 || d.Send != 3 || d.Skip != 2 {
 		t.Errorf("%+v", p)
 	}
 	if c := planned(t, p, "late"); !c.Late || c.SetsStatus || c.Contact.Action != "match" || c.Contact.ID != "7" || c.Phone == "+919000000001" {
@@ -148,11 +149,14 @@ func TestPlanWritesNothing(t *testing.T) {
 	if c := planned(t, p, "nobody"); c.Contact.Action != "create" || c.Status != "Callback" || !c.SetsStatus || c.Task == nil || c.Task.Title != "Call back Priya Sharma" {
 		t.Errorf("%+v", c)
 	}
+	if c := planned(t, p, "own"); c.Action != "send" || c.Contact.Action != "none" {
+		t.Errorf("%+v", c)
+	}
 	if c := planned(t, p, "odd"); c.Action != "skip" || !strings.Contains(c.Reason, "mapping.unknown is skip") {
 		t.Errorf("%+v", c)
 	}
 	// The run does it; what is refused waits, and the next plan says so.
-	if s, err := rig.e.RunOnce(t.Context()); err != nil || s.New != 4 || s.Pending != 3 {
+	if s, err := rig.e.RunOnce(t.Context()); err != nil || s.New != 5 || s.Pending != 4 {
 		t.Fatalf("%+v %v", s, err)
 	}
 	if p, err = rig.e.Plan(t.Context(), PlanRequest{}); err != nil || p.New != 0 {

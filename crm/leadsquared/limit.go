@@ -37,7 +37,7 @@ func (l *limiter) begin(ctx context.Context) error {
 		case <-freed:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		timer.Stop()
 	}

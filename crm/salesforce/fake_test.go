@@ -299,7 +299,11 @@ func (g *org) composite(body object) (int, any) {
 	all, _ := body["allOrNone"].(bool)
 	before := map[string][]object{}
 	for e, rows := range g.records {
-		before[e] = slices.Clone(rows)
+		for _, o := range rows {
+			if all {
+				before[e] = append(before[e], maps.Clone(o))
+			}
+		}
 	}
 	refs, results, failed, queries := map[string]string{}, []object{}, false, 0
 	for _, v := range parts {

@@ -120,7 +120,7 @@ func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 func (b *Book) Find(ctx context.Context, d Directory, c crm.Contact) (crm.Match, error) {
 	n := b.Number(c)
 	if n.IsZero() {
-		return crm.Match{}, nil
+		return crm.Match{None: true}, nil
 	}
 	found, err := b.search(ctx, d, n)
 	if err != nil || len(found) == 0 {
@@ -150,15 +150,6 @@ func Wrote(e *crm.Entry, p *crm.Progress) {
 	if e.SetStatus && e.Status != "" && p.Refs[Ref] != "" {
 		p.Refs[status] = e.Status
 	}
-}
-
-// Suffix is what the names of the refs of a record end with, where a call is written to several: nothing for the first of those that were
-// chosen, whether or not it is still there.
-func Suffix(p *crm.Progress, id string) string {
-	if first, _, _ := strings.Cut(p.Refs[Ref], ","); id == "" || id == first {
-		return ""
-	}
-	return "@" + id
 }
 
 // NewName returns the name that a record lacks and the call has; empty: leave the one that it has. A record without a
