@@ -175,6 +175,9 @@ func (e *Engine) openAudit(days int, st store.Stats) (*auditProgress, bool, erro
 		return old, true, nil
 	}
 	p := &auditProgress{Days: days, To: st.Watermark, Began: now}
+	if at := e.serverNow().Truncate(time.Second); p.To.After(at) {
+		p.To = at // an operator has set the cursor beyond it
+	}
 	if days > 0 {
 		p.From = p.To.Add(-time.Duration(days) * day)
 	} else {
@@ -185,6 +188,9 @@ func (e *Engine) openAudit(days int, st store.Stats) (*auditProgress, bool, erro
 	}
 	if p.From.Before(st.First) {
 		p.From = st.First
+	}
+	if p.To.Before(p.From) {
+		p.To = p.From
 	}
 	p.UpTo = p.From
 	return p, false, e.putAudit(settingAuditing, p)
@@ -226,7 +232,7 @@ func (e *Engine) closeAudit(p *auditProgress, r *AuditReport) error {
 			r.LatestSeconds = max(r.LatestSeconds, int64(c.Seen.Sub(c.When).Seconds()))
 		}
 	}
-	if p.To.After(st.AuditedUntil) {
+	if p.To.After(st.AuditedUntil) && !p.To.After(e.serverNow()) {
 		if err := e.o.Store.PutSetting(store.AuditedSetting, []byte(rfc3339(p.To))); err != nil {
 			return err
 		}

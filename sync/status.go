@@ -149,7 +149,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 	s := Status{
 		Version: version, Pipeline: name, Cursor: rfc3339(st.Watermark),
 		Pending: st.Pending, Dead: st.Dead, Transcripts: st.Transcripts, Unfinished: st.Unfinished,
-		LateFound: st.LateFound, AuditedUntil: rfc3339(st.AuditedUntil),
+		LateFound: st.LateFound, AuditedUntil: rfc3339(auditedUntil(st)),
 		LastRun: LastRun{
 			At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
 			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error,
@@ -300,4 +300,12 @@ func (e *Engine) RetryDead(_ context.Context, nums []uint64) (int, error) {
 		c.hasten()
 	}
 	return n, err
+}
+
+// auditedUntil is how far an audit has proved that nothing is missing. Where the cursor was set back, what lies after it is read again first.
+func auditedUntil(st store.Stats) time.Time {
+	if st.AuditedUntil.After(st.Watermark) {
+		return st.Watermark
+	}
+	return st.AuditedUntil
 }

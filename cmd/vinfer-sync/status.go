@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vinfer-sync/vinfer-sync/alert"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -59,6 +61,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 		param = "lower bound not found out yet"
 	}
 	row("cursor", "%s, %s behind (%s)", or(s.Cursor, "none"), span(time.Duration(s.LagSeconds)*time.Second), param)
+	if at, err := time.Parse(time.RFC3339, s.Cursor); err == nil && time.Until(at) > time.Minute {
+		row("", "IN THE FUTURE: until then no call is read; vinfer-sync cursor set now ends that")
+	}
 	if s.LastRun.At == "" {
 		row("last run", "never")
 	} else {
@@ -102,9 +107,13 @@ func printStatus(out io.Writer, s engine.Status) error {
 		return err
 	}
 	for _, d := range s.Destinations {
+		told := func(what string) bool { // above, by a daemon
+			return slices.ContainsFunc(s.Alerts, func(a engine.Alert) bool { return a.Alert == what && a.Destination == d.Name })
+		}
 		switch {
 		case d.Paused:
 			fmt.Fprintf(out, "\n%s is paused and its calls are kept. To go on: vinfer-sync resume %s\n", d.Name, d.Name)
+		case d.State == "halted" && told(alert.Halted), d.Dead > 0 && d.State != "halted" && d.State != "orphaned" && told(alert.Dead):
 		case d.State == "halted":
 			fmt.Fprintf(out, "\n%s is halted and its calls are kept. Mend what the reason says, then: vinfer-sync resume %s\n", d.Name, d.Name)
 		case d.State == "orphaned" && d.Pending > 0:
