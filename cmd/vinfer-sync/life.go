@@ -14,6 +14,11 @@ import (
 
 // printLife tells a call's life in plain words. out belongs to a command whose reader may have gone.
 func printLife(out io.Writer, l store.Life, reveal bool) {
+	if l.Revision == 0 && l.Body == nil && len(l.Dests) == 0 { // nothing is known of it but that it was forgotten
+		fmt.Fprintf(out, "call        %s\n\n", l.ID)
+		printEvents(out, l)
+		return
+	}
 	fmt.Fprintf(out, "call        %s\nended       %s\nfirst seen  %s\nrevision    %d\n", l.ID, stamp(l.When), stamp(l.FirstSeen), l.Revision)
 	if l.Body == nil {
 		fmt.Fprintln(out, "content     deleted: no destination waits for it (calls show --live asks VInfer)")
@@ -32,14 +37,18 @@ func printLife(out io.Writer, l store.Life, reveal bool) {
 		fmt.Fprintf(out, "awaited     %s: asked %s, next ask %s\n", what, times(w.Attempts), stamp(w.Due))
 	}
 	fmt.Fprintln(out)
-	for _, e := range l.Events {
-		fmt.Fprintf(out, "%s  %s\n", stamp(e.At), e.What)
-	}
+	printEvents(out, l)
 	if len(l.Dests) == 0 {
 		fmt.Fprintln(out, "no destination has had to do with it")
 	}
 	for i := range l.Dests {
 		printWay(out, &l.Dests[i])
+	}
+}
+
+func printEvents(out io.Writer, l store.Life) {
+	for _, e := range l.Events {
+		fmt.Fprintf(out, "%s  %s\n", stamp(e.At), e.What)
 	}
 }
 
