@@ -19,6 +19,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
@@ -44,6 +45,7 @@ var kinds = []kind{
 	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
 	{name: "salesforce", http: func(d *Destination) *httpx.Config { return &d.Salesforce.Config }, fields: salesforce.Fields},
 	{name: "hubspot", http: func(d *Destination) *httpx.Config { return &d.HubSpot.Config }, fields: hubspot.Fields},
+	{name: "zoho", http: func(d *Destination) *httpx.Config { return &d.Zoho.Config }, fields: zoho.Fields},
 	{name: "leadsquared", http: func(d *Destination) *httpx.Config { return &d.LeadSquared.Config }, fields: leadsquared.Fields},
 }
 
@@ -96,6 +98,9 @@ func (d *decoder) checkDestinations(c *Config) {
 		d.checkMapping(&dest.Mapping, key+".mapping")
 		dest.Mapping = c.Mapping.over(dest.Mapping)
 		d.checkKind(dest, key, files)
+		if z := dest.Zoho; z != nil && z.TokenFile == "" {
+			z.TokenFile = filepath.Join(filepath.Dir(c.Store.Bolt.Path), "zoho-"+dest.Name+".token")
+		}
 		for k, s := range d.secrets {
 			if rest, ok := strings.CutPrefix(k, key+"."); ok {
 				if dest.Secrets == nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -136,6 +137,8 @@ type Destination struct {
 
 	HubSpot     *hubspot.Config     `yaml:"hubspot"`
 	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
+
+	Zoho *zoho.Config `yaml:"zoho"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`

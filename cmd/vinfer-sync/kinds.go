@@ -18,6 +18,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
 )
 
 // writer makes the writer of a configured destination: the one list of kinds. s is what kinds with contacts of their own are
@@ -58,6 +59,9 @@ func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity strin
 	case c.HubSpot != nil:
 		w, err = hubspot.New(*c.HubSpot, s)
 		return w, identityOf(c, c.HubSpot.BaseURL), err
+	case c.Zoho != nil:
+		w, err = zoho.New(*c.Zoho, s)
+		return w, identityOf(c, c.Zoho.API()+" "+c.Zoho.ClientID), err
 	case c.LeadSquared != nil:
 		w, err = leadsquared.New(*c.LeadSquared, s)
 		return w, identityOf(c, c.LeadSquared.Host()), err

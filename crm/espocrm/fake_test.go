@@ -186,6 +186,9 @@ func (s *site) route(r *http.Request, user string, path []string, body object) (
 		return nil, &refusal{404, "Record " + path[1] + " does not exist.", nil}
 	}
 	if len(path) == 3 {
+		if path[0] == "Call" {
+			return nil, &refusal{403, "No stream access.", nil}
+		}
 		return s.posts(path[0], path[1]), nil
 	}
 	if r.Method == http.MethodPut {

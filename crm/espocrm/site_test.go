@@ -472,3 +472,17 @@ func w1(cfg espocrm.Config) error {
 	}
 	return err
 }
+
+// A call of nobody keeps its transcript, though EspoCRM does not show the stream of a Call.
+func TestTranscriptOfNobody(t *testing.T) {
+	s := newSite()
+	e := crmtest.Full(1)
+	_, w := start(t, s, func(_ *espocrm.Config, c *crm.Settings) { c.OwnNumbers = []string{e.Call.Contact.E164} })
+	refs := send(t, w, e, nil).Refs
+	ready := crmtest.Transcribed(1)
+	ready.Call.Contact = e.Call.Contact
+	send(t, w, ready, refs)
+	if n := len(s.records["Note"]); n != 2 || len(s.records["Call"]) != 1 || len(s.records["Lead"]) != 0 {
+		t.Errorf("%d posts", n)
+	}
+}

@@ -55,6 +55,9 @@ func runOnce(ctx context.Context, cfg Config, in []byte) (r result) {
 		return result{code: -1, err: started(err)}
 	}
 	err := cmd.Wait()
+	if ctx.Err() != nil {
+		_ = killGroup(cmd) // what it was about to start when it was killed; nobody else can have its number so soon
+	}
 	r = result{stdout: out.b, stderr: said.text(), code: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
 	switch {

@@ -210,6 +210,7 @@ func (p *program) kill() {
 	case <-p.done: // its number may be another's by now
 	default:
 		_ = killGroup(p.cmd)
+		defer func() { _ = killGroup(p.cmd) }() // what it was about to start then; nobody else can have its number so soon
 	}
 	p.abandon()
 	_ = p.stdin.Close()

@@ -43,7 +43,11 @@ var toContact = map[string]int{calls: 194, notes: 202, tasks: 204}
 
 // pauses are how long to leave HubSpot alone by the limit that was overrun, where it does not say so itself. The daily one ends at
 // the portal's midnight, which no answer tells.
-var pauses = map[string]time.Duration{"TEN_SECONDLY_ROLLING": 10 * time.Second, "SECONDLY": time.Second, "DAILY": 30 * time.Minute}
+var pauses = map[string]time.Duration{"TEN_SECONDLY_ROLLING": 10 * time.Second, "SECONDLY": time.Second, daily: 30 * time.Minute}
+
+const daily = "DAILY"
+
+var untilMidnight = fmt.Sprintf(" (until midnight in the portal's time zone; asking again every %s)", pauses[daily])
 
 // api sends requests by one token.
 type api struct {
@@ -115,7 +119,13 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 	if err != nil {
 		return err
 	}
+	if dayOver(answer.Header) {
+		a.all.hold(pauses[daily], fmt.Errorf("%s has only %s requests left for today%s", a.base.Host, answer.Header.Get("X-HubSpot-RateLimit-Daily-Remaining"), untilMidnight))
+	}
 	if err := verdict(answer, shape); err != nil {
+		if answer.Status == http.StatusTooManyRequests {
+			a.all.hold(crm.Wait(err), err)
+		}
 		return &refused{fmt.Errorf("%s: %w", shapeOf(path), err), answer.Status, answer.Body}
 	}
 	if out == nil {
@@ -171,8 +181,8 @@ func verdict(a *httpx.Answer, shape string) error {
 				policy = "TEN_SECONDLY_ROLLING"
 			}
 		}
-		if policy == "DAILY" {
-			err = fmt.Errorf("%w (the day's requests are used up until midnight in the portal's time zone; asking again every %s)", err, pauses[policy])
+		if policy == daily {
+			err = fmt.Errorf("%w%s", err, untilMidnight)
 		}
 		return crm.Throttled(err, pauses[policy])
 	}

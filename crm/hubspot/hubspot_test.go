@@ -329,6 +329,29 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestPauses has HubSpot refuse a request, or say that the day is over: nothing more is sent by anybody.
+func TestPauses(t *testing.T) {
+	for name, fault := range map[string]crmtest.Fault{
+		"ten seconds": {Status: 429, Body: func(*http.Request, []byte) string { return `{"policyName":"TEN_SECONDLY_ROLLING"}` }},
+		"the day":     {Status: 429, Body: func(*http.Request, []byte) string { return `{"policyName":"DAILY"}` }},
+		"almost":      {Status: 404, Header: http.Header{"X-Hubspot-Ratelimit-Daily-Remaining": {"3"}}},
+	} {
+		server := crmtest.NewServer(t, newPortal().setUp())
+		w := open(t, server.URL, nil)
+		fault.After, fault.Times = 1, 1
+		server.Misbehave(fault)
+		for range 3 {
+			err := w.Write(t.Context(), crmtest.Completed(1), crm.NewProgress(nil, nil))
+			if name != "almost" && (crm.VerdictOf(err) != crm.Throttle || crm.Wait(err) < 9*time.Second) || err == nil {
+				t.Errorf("%s: %s, %v", name, crm.Wait(err), err)
+			}
+		}
+		if n := server.Count(); n != 2 {
+			t.Errorf("%s: %d requests", name, n)
+		}
+	}
+}
+
 func TestCheckAndSetup(t *testing.T) {
 	p := newPortal()
 	p.noUnique, p.scopes = true, []string{"oauth", "crm.objects.contacts.read"}

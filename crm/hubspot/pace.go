@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
 // HubSpot's limit for a free portal, until its answers tell the real one.
@@ -23,16 +25,23 @@ type pace struct {
 	flying  int           // requests under way
 	free    []time.Time   // when the places of answered requests become free, earliest first
 	changed chan struct{} // closed when a place may have become free or begun to
+
+	until time.Time // before then nothing is sent
+	why   error
 }
 
 func newPace(most int, window time.Duration) *pace {
 	return &pace{max: most, window: window, changed: make(chan struct{})}
 }
 
-// take waits for a place. The caller gives it back by done.
+// take waits for a place. The caller gives it back by done. While HubSpot wants to be left alone it returns crm.Throttled.
 func (p *pace) take(ctx context.Context) error {
 	for {
 		p.mu.Lock()
+		if wait := time.Until(p.until); wait > 0 {
+			defer p.mu.Unlock()
+			return crm.Throttled(p.why, wait)
+		}
 		p.expire()
 		if p.flying+len(p.free) < p.max {
 			p.flying++
@@ -56,6 +65,17 @@ func (p *pace) take(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// hold has nothing sent for a while: what other workers have under way would be refused, too, and counted.
+func (p *pace) hold(wait time.Duration, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until := time.Now().Add(wait); until.After(p.until) {
+		p.until, p.why = until, why
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 // done gives back a place after the answer, or what took its place.
@@ -110,6 +130,15 @@ func (p *pace) learn(h http.Header) {
 	if others := most - left - p.flying - len(p.free); ok && others > 0 {
 		p.occupy(others)
 	}
+}
+
+// spare is how many of the day's requests are left to others, who share them, and to the requests under way.
+const spare = 10
+
+// dayOver tells whether an answer says that the day's requests are used up.
+func dayOver(h http.Header) bool {
+	left, ok := header(h, "X-HubSpot-RateLimit-Daily-Remaining", 0, 1_000_000_000)
+	return ok && left < spare
 }
 
 // header reads a number from a header and clamps it; false: there is none.

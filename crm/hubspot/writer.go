@@ -60,11 +60,14 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if searches == 0 {
 		searches = defaultSearches
 	}
-	return &Writer{
+	w := &Writer{
 		api: &api{client, base, token, newPace(defaultMax, defaultWindow), newPace(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),
 		definitions: map[string]remembered{}, owners: map[string]string{}, told: map[string]bool{},
-	}, nil
+	}
+	// A process that was killed a moment ago may have used this second's, and no answer would tell.
+	w.api.searches.occupy(min(searches, defaultSearches))
+	return w, nil
 }
 
 // Close closes the idle connections.

@@ -313,6 +313,15 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d tasks, warnings %q", len(a.tasks), p.Warnings)
 		}
 	})
+	t.Run("nobody is found by an exception", func(t *testing.T) {
+		server, w := start(t, newAccount(), func(c *leadsquared.Config, s *crm.Settings) {
+			c.ActivityCode, s.Fields = typeCode, map[string]string{"call_id": "mx_Custom_1"}
+		})
+		server.Misbehave(crmtest.Fault{Times: 1, Status: 500, Body: func(*http.Request, []byte) string {
+			return `{"Status":"Error","ExceptionType":"MXLeadNotFoundException","ExceptionMessage":"No lead has this number"}`
+		}})
+		send(t, w, crmtest.Completed(1), nil)
+	})
 	t.Run("a long note", func(t *testing.T) {
 		a := newAccount()
 		a.noteLimit = 4000
@@ -351,6 +360,22 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTasksByOwner finds a task whose creation was not answered among those of its owner, where an account does not tell those of a
+// lead.
+func TestTasksByOwner(t *testing.T) {
+	for _, owner := range []string{"", "asha@example.com", human} {
+		a := newAccount()
+		a.off["LeadManagement.svc/RetrieveTaskByLeadId"] = true
+		_, w := start(t, a, func(_ *leadsquared.Config, s *crm.Settings) { s.Owner = owner })
+		send(t, w, crmtest.Full(1), nil)
+		send(t, w, crmtest.Full(2), nil)
+		send(t, w, crmtest.Full(1), nil)
+		if len(a.tasks) != 2 {
+			t.Errorf("owner %q: %d tasks", owner, len(a.tasks))
+		}
+	}
 }
 
 // TestConfigured takes an activity type by its code and fields by their names.

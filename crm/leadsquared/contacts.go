@@ -66,7 +66,11 @@ func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record
 }
 
 func (d *directory) byNumber(ctx context.Context, number string) ([]people.Record, error) {
-	return d.records(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {number}}, nil)
+	found, err := d.records(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {number}}, nil)
+	if strings.Contains(refusal(err).exception, "notfound") && gone(err) {
+		return nil, nil // an empty list is documented
+	}
+	return found, err
 }
 
 // typed asks for leads whose number has the digits of n with something in the middle, or nothing. An account that does not allow

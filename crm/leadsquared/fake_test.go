@@ -58,7 +58,7 @@ func newAccount() *account {
 		stages: []string{"Prospect", "Hot Lead", "Cold", "New status", "Old status", "Old again", "Customer"},
 	}
 	a.addType(object{"ActivityEventName": "VInfer call", "Fields": []any{
-		object{"SchemaName": "mx_Custom_1", "DisplayName": "VInfer call ID"},
+		object{"SchemaName": "mx_Custom_1", "DisplayName": "Vinfer Call Id"},
 		object{"SchemaName": "mx_Custom_2", "DisplayName": "Disposition"},
 		object{"SchemaName": "mx_Custom_3", "DisplayName": "Sentiment"},
 		object{"SchemaName": "mx_Custom_4", "DisplayName": "Duration (s)"},
@@ -155,6 +155,15 @@ func (a *account) route(r *http.Request) (any, *exception) {
 		return a.retrieve(q.Get("leadId"), o)
 	case "GET LeadManagement.svc/RetrieveTaskByLeadId":
 		return a.tasksOf(q.Get("leadId")), nil
+	case "POST Task.svc/Retrieve":
+		list := []object{}
+		for _, task := range a.tasks {
+			p := o["Parameter"].(object)
+			if p["LookupName"] == "OwnerId" && p["LookupValue"] == task["OwnerID"] || p["LookupName"] == "OwnerEmailAddress" && task["OwnerID"] == human {
+				list = append(list, task)
+			}
+		}
+		return object{"RecordCount": len(list), "List": list}, nil
 	case "GET Task.svc/RetrieveTaskType":
 		return []object{{"Id": "1", "Name": "Follow Up"}, {"Id": "2", "Name": "Call Back"}}, nil
 	case "POST Task.svc/Create":

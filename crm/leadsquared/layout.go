@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
@@ -54,19 +55,22 @@ func (w *Writer) findType(ctx context.Context) (layout, error) {
 		w.name(&at) // all is configured
 		return at, nil
 	}
-	var types []map[string]any
-	err := w.api.call(ctx, http.MethodGet, "ProspectActivity.svc/ActivityTypes.Get", nil, nil, &types)
+	var answer any
+	err := w.api.call(ctx, http.MethodGet, "ProspectActivity.svc/ActivityTypes.Get", nil, nil, &answer)
 	if err != nil && (at.code == 0 || !unavailable(err)) {
 		return at, err
 	}
-	for _, t := range types {
-		r := row(t)
+	types, err := rowsOf(answer, "List", "ActivityTypes")
+	if err != nil {
+		return at, err
+	}
+	for _, r := range types {
 		code, _ := strconv.Atoi(r.text("ActivityEvent", "EventCode", "ActivityEventCode", "Code"))
 		called := r.text("ActivityEventName", "DisplayName", "EventName", "Name")
 		if code == 0 || at.code != 0 && code != at.code || at.code == 0 && !strings.EqualFold(strings.TrimSpace(called), w.cfg.Activity) {
 			continue
 		}
-		at.code, at.name, at.all = code, called, fieldsOf(t)
+		at.code, at.name, at.all = code, called, fieldsOf(r)
 		break
 	}
 	if at.code == 0 {
@@ -92,7 +96,7 @@ func (w *Writer) name(at *layout) {
 		}
 	}
 	for _, l := range labels {
-		i := slices.IndexFunc(at.all, func(f field) bool { return strings.EqualFold(strings.TrimSpace(f.label), l.label) })
+		i := slices.IndexFunc(at.all, func(f field) bool { return isCalled(f.label, l.label) })
 		if i >= 0 && at.fields[l.ours] == "" {
 			at.fields[l.ours] = at.all[i].schema
 		}
@@ -100,6 +104,20 @@ func (w *Writer) name(at *layout) {
 	if at.fields[fieldCall] == "" && at.all == nil {
 		at.fields[fieldCall] = firstField // where setup puts it
 	}
+}
+
+// isCalled tells whether a field has the name, whatever its case and punctuation, and with or without VInfer before it.
+func isCalled(label, name string) bool {
+	letters := func(s string) string {
+		s = strings.Map(func(r rune) rune {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, s)
+		return strings.TrimPrefix(s, "vinfer")
+	}
+	return letters(label) == letters(name)
 }
 
 // fieldsOf returns the fields that an activity type says it has; nil: it says nothing.

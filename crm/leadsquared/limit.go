@@ -37,7 +37,7 @@ func (l *limiter) begin(ctx context.Context) error {
 		case <-freed:
 		case <-ctx.Done():
 			timer.Stop()
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 		timer.Stop()
 	}

@@ -61,19 +61,23 @@ func finished(task row) bool {
 
 func taskID(r row) string { return r.text("TaskID", "UserTaskId", "TaskId", "Id", "ID") }
 
+// taskOwner returns who gets the task, and the name of the field that says so: the rule's owner, the destination's, or the lead's.
+func (j *job) taskOwner() (by, owner string) {
+	owner = orDefault(orDefault(j.e.Task.Owner, j.w.s.Owner), j.lead.Owner)
+	if strings.Contains(owner, "@") {
+		return "OwnerEmailAddress", owner
+	}
+	return "OwnerId", owner
+}
+
 func (j *job) createTask(ctx context.Context) (id string, err error) {
 	t := j.e.Task
 	o := map[string]any{
 		"Name": orDefault(text.Line(t.Title, 200), "Call back"), "Description": text.NewBody(j.e).Within(j.w.cfg.ActivityLimit),
 		"RelatedEntity": 1, "RelatedEntityId": j.lead.ID, "DueDate": stamp(t.Due), "TaskType": map[string]any{"Name": j.w.cfg.TaskType},
 	}
-	switch owner := orDefault(t.Owner, j.w.s.Owner); {
-	case strings.Contains(owner, "@"):
-		o["OwnerEmailAddress"] = owner
-	case owner != "":
-		o["OwnerId"] = owner
-	case j.lead.Owner != "":
-		o["OwnerId"] = j.lead.Owner
+	if by, owner := j.taskOwner(); owner != "" {
+		o[by] = owner
 	}
 	// The task type's name and who gets it can be wrong in the configuration: the follow-up is worth more.
 	err = j.w.optional.Send(j.p, "task", o, []string{"TaskType", "OwnerEmailAddress", "OwnerId"}, aboutTask, func(o map[string]any) error {
@@ -96,9 +100,9 @@ func aboutTask(err error, name string) bool {
 func (j *job) findTask(ctx context.Context, id string) (row, error) {
 	var answer any
 	err := j.w.api.call(ctx, http.MethodGet, "LeadManagement.svc/RetrieveTaskByLeadId", url.Values{"leadId": {j.lead.ID}}, nil, &answer)
-	if unavailable(err) && j.lead.Owner != "" {
-		answer, err = nil, j.w.api.call(ctx, http.MethodPost, "Task.svc/Retrieve", nil, map[string]any{
-			"Parameter": map[string]any{"LookupName": "OwnerId", "LookupValue": j.lead.Owner, "FromDate": stamp(j.began().Add(-margin)), "ToDate": stamp(j.e.Task.Due.Add(margin))},
+	if by, owner := j.taskOwner(); unavailable(err) && owner != "" {
+		err = j.w.api.call(ctx, http.MethodPost, "Task.svc/Retrieve", nil, map[string]any{
+			"Parameter": map[string]any{"LookupName": by, "LookupValue": owner, "FromDate": stamp(j.began().Add(-margin)), "ToDate": stamp(j.e.Task.Due.Add(margin))},
 			"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
 			"Paging":    map[string]any{"Offset": 0, "RowCount": 1000},
 		}, &answer)

@@ -110,12 +110,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
 			return err
 		}
-		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID}
+		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID, suffix: people.Suffix(p, r.ID)}
 		// A lead gets its name before its first activity, so one that was made just now and had none has no activity either.
 		j.bare = r.ID == d.made && nameOf(e.Call.Contact.Name) != "" && e.Event != crm.TranscriptReady
-		if !j.main {
-			j.suffix = "@" + r.ID
-		}
 		if err := j.run(ctx); err != nil {
 			return err
 		}
@@ -177,8 +174,12 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	if known {
 		return id, nil
 	}
-	var users []row
-	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &users); err != nil && !unavailable(err) {
+	var answer any
+	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
+		return "", err
+	}
+	users, err := rowsOf(answer, "List", "Users")
+	if err != nil {
 		return "", err
 	}
 	for _, u := range users {

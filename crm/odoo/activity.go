@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,8 @@ func callMark(call string) string { return "VInfer call: " + call }
 func taskMark(call string) string { return "Follow-up of the VInfer call " + call }
 
 // activity logs the call: an activity of the type call is scheduled and then marked as done, with what is to be said. That
-// leaves a message in the chatter, which is what people read. Before version 18 the activity itself is deleted then.
+// leaves a message in the chatter, which is what people read. Before version 19 the activity itself is deleted then, unless (18)
+// its type says that it is kept.
 func (at *place) activity(ctx context.Context) error {
 	call, mark := at.e.Call.ID, callMark(at.e.Call.ID)
 	fresh := false
@@ -50,7 +52,7 @@ func (at *place) activity(ctx context.Context) error {
 			if err != nil || len(found) > 0 {
 				return first(found), err
 			}
-			if at.w.odoo.majorVersion() >= 18 {
+			if at.w.odoo.majorVersion() >= 19 {
 				return "", nil
 			}
 			message, err := at.message(ctx, mark)
@@ -61,7 +63,10 @@ func (at *place) activity(ctx context.Context) error {
 		},
 		Create: func(ctx context.Context) (string, error) {
 			day := at.w.s.In(cmp.Or(at.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
-			id, err := at.schedule(ctx, named{"date_deadline": day, "summary": at.title(), "note": text.HTML(mark)}, call, at.w.s.Owner)
+			id, err := at.schedule(ctx, named{
+				"date_deadline": day, "summary": at.title(), "note": text.HTML(mark),
+				"context": named{"mail_activity_quick_update": true}, // it is done at once: nobody is to be told by mail of something to do
+			}, call, at.w.s.Owner)
 			fresh = err == nil
 			return id, err
 		},
@@ -168,7 +173,7 @@ func heading(held string) string {
 // message returns the first message at the contact with that line in it.
 func (at *place) message(ctx context.Context, line string) (int64, error) {
 	rows, err := at.w.odoo.find(ctx, "mail.message", []any{
-		[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", text.HTML(line)},
+		[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", within(line)},
 	}, []string{"body"}, enough)
 	for _, r := range rows {
 		if hasLine(text.Plain(r.text("body")), line) {
@@ -227,7 +232,7 @@ func (at *place) note(ctx context.Context) error {
 		Ref: "note" + at.suffix, Content: note,
 		Look: func(ctx context.Context) (string, error) {
 			rows, err := at.w.odoo.find(ctx, "mail.message", []any{
-				[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", text.HTML(head)},
+				[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", within(head)},
 			}, []string{"body"}, enough)
 			for _, r := range rows {
 				if strings.HasPrefix(strings.TrimSpace(text.Plain(r.text("body"))), head) {
@@ -262,7 +267,7 @@ func (at *place) activities(ctx context.Context, key, mark string) (found []stri
 	if own != "note" {
 		domain = append(domain, "|", []any{own, "=", key})
 	}
-	rows, err := at.w.odoo.find(ctx, "mail.activity", append(domain, []any{"note", "ilike", text.HTML(mark)}), fields, enough)
+	rows, err := at.w.odoo.find(ctx, "mail.activity", append(domain, []any{"note", "ilike", within(mark)}), fields, enough)
 	for _, r := range rows {
 		if r.text(own) == key || hasLine(text.Plain(r.text("note")), mark) {
 			found = append(found, strconv.FormatInt(r.id(), 10))
@@ -320,15 +325,29 @@ func (at *place) schedule(ctx context.Context, values named, key, owner string) 
 	return firstID(result), nil
 }
 
-// firstID reads an id, alone or in a list; empty: there is none.
+// within is the pattern by which text is searched in a field of HTML. Odoo's own sanitizer decides which characters stand there as
+// entities, so each of those may be anything; what is found is compared afterwards.
+func within(s string) string {
+	return strings.NewReplacer("&", "%", "<", "%", ">", "%", `"`, "%", "'", "%", `\`, "%").Replace(s)
+}
+
+// recordset is how Odoo before version 19 writes records that a method returns into its answer: mail.activity(5,).
+var recordset = regexp.MustCompile(`^[a-z][\w.]*\((\d+),`)
+
+// firstID reads an id, alone, in a list or in a recordset; empty: there is none.
 func firstID(raw json.RawMessage) string {
 	var one int64
 	var many []int64
+	var said string
 	switch {
 	case json.Unmarshal(raw, &one) == nil && one != 0:
 		return strconv.FormatInt(one, 10)
 	case json.Unmarshal(raw, &many) == nil && len(many) > 0:
 		return strconv.FormatInt(many[0], 10)
+	case json.Unmarshal(raw, &said) == nil:
+		if m := recordset.FindStringSubmatch(said); m != nil {
+			return m[1]
+		}
 	}
 	return ""
 }

@@ -60,7 +60,7 @@ func (d contacts) search(ctx context.Context, model string, n phone.Number) ([]p
 		leaves = append(leaves, []any{"phone_sanitized", "=", n.E164()})
 	}
 	if tail := n.Tail(10); len(tail) >= 3 && has["phone_mobile_search"] { // it takes no shorter ones, and compares from the first digit on
-		for _, s := range []string{tail, "0" + tail, n.String()} {
+		for _, s := range []string{tail, "0" + tail, strings.TrimPrefix(n.String(), "+"), n.String()} {
 			leaves = append(leaves, []any{"phone_mobile_search", "ilike", s})
 		}
 	}
@@ -77,6 +77,9 @@ func (d contacts) search(ctx context.Context, model string, n phone.Number) ([]p
 	}
 	records := make([]people.Record, 0, len(rows))
 	for _, r := range rows {
+		if model == partners && !r.yes("active") {
+			continue // Odoo's way to throw a contact away; nobody would see a call there
+		}
 		records = append(records, record(model, r))
 	}
 	return records, nil
@@ -200,8 +203,10 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 		}
 		if change.stage != 0 && change.name != r.Status {
 			values["stage_id"] = change.stage
-			if r.Status == lost {
-				values["active"] = true
+			if r.Status == lost { // this clears the lost reason and lets Odoo work out the probability again
+				if err := w.odoo.call(ctx, model, "action_unarchive", []int64{id}, named{}, nil); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -225,10 +230,14 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 func (w *Writer) blacklist(ctx context.Context, number string, p *crm.Progress) error {
 	err := w.odoo.call(ctx, "phone.blacklist", "create", nil, named{"vals_list": []any{named{"number": number}}}, nil)
 	var denied *accessError
-	if errors.As(err, &denied) {
+	switch {
+	case errors.As(err, &denied):
 		if w.once("phone.blacklist") {
 			p.Warn("the API key's user may not add to Odoo's phone blacklist; contacts who do not want to be called are not marked: %v", err)
 		}
+		return nil
+	case crm.VerdictOf(err) == crm.Reject: // a number that is none in its country, or a server without the list: the call is written all the same
+		p.Warn("the number was not put on Odoo's phone blacklist: %v", err)
 		return nil
 	}
 	return err

@@ -2,6 +2,7 @@ package odoo_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -107,7 +108,8 @@ func (f *fake) term(model string, r map[string]any, domain []any) (bool, []any, 
 		return slices.ContainsFunc(list, func(x any) bool { return fmt.Sprint(x) == fmt.Sprint(have) }), domain[1:], nil
 	case "ilike":
 		text, _ := have.(string)
-		return strings.Contains(strings.ToLower(text), strings.ToLower(fmt.Sprint(want))), domain[1:], nil
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(fmt.Sprint(want)), "%", ".*")
+		return regexp.MustCompile("(?is)" + pattern).MatchString(text), domain[1:], nil
 	}
 	return false, nil, refuse(500, "builtins.ValueError", "Invalid operator %v", leaf[1])
 }

@@ -26,6 +26,7 @@ type fake struct {
 	next    int64
 	clock   time.Time
 	refused string // a method that is refused
+	mails   int    // to users who were given something to do
 }
 
 const (
@@ -216,6 +217,8 @@ func (f *fake) call(model, method string, ids []int64, args map[string]any) (any
 			return nil, refuse(422, "werkzeug.exceptions.UnprocessableEntity", "missing a required argument: 'vals'")
 		}
 		return f.write(model, ids, vals)
+	case "action_unarchive":
+		return nil, f.each(model, ids, func(r map[string]any) { r["active"], r["lost_reason_id"] = true, nil })
 	case "action_set_lost":
 		return nil, f.each(model, ids, func(r map[string]any) { r["active"], r["lost_reason_id"] = false, args["lost_reason_id"] })
 	case "activity_schedule":
@@ -315,7 +318,7 @@ func (f *fake) schedule(model string, ids []int64, args map[string]any) (any, *p
 	for _, id := range ids {
 		r := map[string]any{"res_model": model, "res_id": id}
 		for k, v := range args {
-			if k != "act_type_xmlid" {
+			if k != "act_type_xmlid" && k != "context" {
 				r[k] = v
 			}
 		}
@@ -325,12 +328,18 @@ func (f *fake) schedule(model string, ids []int64, args map[string]any) (any, *p
 		if bad := f.each(model, []int64{id}, func(map[string]any) {}); bad != nil {
 			return nil, bad
 		}
+		if r["user_id"] != nil && r["user_id"] != float64(uid) && args["context"] == nil {
+			f.mails++
+		}
 		made = append(made, f.insert("mail.activity", r))
+	}
+	if f.major < 19 { // records go into the answer as Python shows them
+		return fmt.Sprintf("mail.activity(%d,)", made[0]), nil
 	}
 	return made, nil
 }
 
-// feedback marks activities as done: archived, or deleted before version 18; in any case a message stays.
+// feedback marks activities as done: archived, or deleted before version 19; in any case a message stays.
 func (f *fake) feedback(ids []int64, args map[string]any) (any, *problem) {
 	var message int64
 	for _, id := range ids {
@@ -347,7 +356,7 @@ func (f *fake) feedback(ids []int64, args map[string]any) (any, *problem) {
 		message = f.insert("mail.message", map[string]any{"model": a["res_model"], "res_id": a["res_id"], "body": body})
 		a["active"], a["date_done"], a["feedback"] = false, f.clock.Format(time.DateOnly), args["feedback"]
 		a["_message"] = message
-		if f.major < 18 {
+		if f.major < 19 {
 			f.remove("mail.activity", id)
 		}
 	}
@@ -370,6 +379,9 @@ func (f *fake) post(model string, ids []int64, args map[string]any) (any, *probl
 	var id int64
 	for _, on := range ids {
 		id = f.insert("mail.message", map[string]any{"model": model, "res_id": on, "body": body, "message_type": args["message_type"]})
+	}
+	if f.major < 19 {
+		return id, nil
 	}
 	return []int64{id}, nil
 }

@@ -80,6 +80,15 @@ func TestPartnerWithoutLead(t *testing.T) {
 	}
 }
 
+func TestArchivedPartner(t *testing.T) {
+	f := newFake(18)
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	f.insert("res.partner", map[string]any{"name": "Thrown away", "phone": "098765 00001", "active": false})
+	if refs := deliver(t, w, crmtest.Full(1), nil).Refs; !strings.HasPrefix(refs["contact"], "crm.lead/") {
+		t.Errorf("got %q", refs)
+	}
+}
+
 func TestUnknownStage(t *testing.T) {
 	for status, want := range map[string]string{"Hotter": "New, Hot Lead, Cold", "Lost: no idea": "Too expensive"} {
 		f := newFake(19)
@@ -233,5 +242,42 @@ func TestValidate(t *testing.T) {
 	}
 	if err := config("https://odoo.example").Validate(); err != nil || errors.Unwrap(err) != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Before version 19 what a method returns as records stands in the answer as Python shows it; each step is still done once, and at the first attempt.
+func TestRecordsInAnswers(t *testing.T) {
+	for _, major := range []int{16, 18} {
+		f := newFake(major)
+		w := open(t, crmtest.NewServer(t, f).URL, func(s *crm.Settings) { s.Owner = "admin" })
+		e := crmtest.Full(1)
+		e.Call.ID = `cal_"1" & 'x'`
+		deliver(t, w, e, nil)
+		deliver(t, w, e, nil) // the refs were lost
+		if s := f.state(t); len(s.Calls) != 1 || len(s.Tasks) != 1 {
+			t.Errorf("%d: got %+v", major, s)
+		}
+		if f.mails != 1 { // for the follow-up
+			t.Errorf("%d: %d mails", major, f.mails)
+		}
+	}
+}
+
+func TestLostReasonIsCleared(t *testing.T) {
+	f := newFake(19)
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	phone := crmtest.Completed(1).Call.Contact.E164
+	f.insert("crm.lead", map[string]any{"name": "Lost", "phone": phone, "active": false, "lost_reason_id": 1, "stage_id": f.tables["crm.stage"][0]["id"]})
+	deliver(t, w, crmtest.Completed(1), nil)
+	if lead := f.tables["crm.lead"][0]; lead["active"] != true || lead["lost_reason_id"] != nil {
+		t.Errorf("got %v", lead)
+	}
+}
+
+func TestBlacklistRefusesTheNumber(t *testing.T) {
+	f := newFake(19)
+	f.refused = "phone.blacklist.create"
+	if p := deliver(t, open(t, crmtest.NewServer(t, f).URL, nil), crmtest.Full(1), nil); len(p.Warnings) != 1 || len(f.state(t).Calls) != 1 {
+		t.Errorf("%q", p.Warnings)
 	}
 }

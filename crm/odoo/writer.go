@@ -73,12 +73,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		}
 		return crm.Skipped("the call has no number of a contact, and in Odoo a call stands at a contact")
 	}
-	for i, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r}
+	for _, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
 		at.model, at.id = target(r.ID)
-		if i > 0 {
-			at.suffix = "@" + r.ID
-		}
 		if err := at.write(ctx); err != nil {
 			return err
 		}

@@ -76,7 +76,7 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 					}
 				}
 				f.remove("mail.activity", number(id))
-				if f.major < 18 && ref == "activity" {
+				if f.major < 19 && ref == "activity" {
 					f.tables["mail.message"] = nil
 				}
 			}

@@ -33,6 +33,7 @@ type Config struct {
 	PrivateKey   secret.Text `yaml:"private_key"`   // the JWT bearer flow: PEM of the key whose certificate the app has
 	Audience     string      `yaml:"audience"`      // the JWT bearer flow: aud; empty: login_url
 	Create       string      `yaml:"create"`        // what a new contact is: lead (default) or contact
+	Search       string      `yaml:"search"`        // how contacts are looked for: database (default), or index where that has too many
 	Company      string      `yaml:"company"`       // of new leads, which must have one; empty: [not provided]
 	CallStatus   string      `yaml:"call_status"`   // Status of a call's Task; empty: Completed
 	TaskStatus   string      `yaml:"task_status"`   // Status of a follow-up's Task; empty: Not Started
@@ -97,6 +98,11 @@ func (c Config) Validate() error {
 	case "", "lead", "contact":
 	default:
 		fault("create: %q is neither lead nor contact", c.Create)
+	}
+	switch c.Search {
+	case "", "database", "index":
+	default:
+		fault("search: %q is neither database nor index", c.Search)
 	}
 	if c.KeepFree < 0 {
 		fault("keep_free: %d is less than 0", c.KeepFree)

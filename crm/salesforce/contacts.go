@@ -141,6 +141,9 @@ func (v visit) follow(ctx context.Context, found []people.Record, leads []object
 func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	spellings := list(n.Typed()...)
 	found, err := v.ask(ctx, func(entity string) string {
+		if v.w.cfg.Search == "index" {
+			return ""
+		}
 		var ways []string
 		for _, f := range v.w.phones(entity) {
 			ways = append(ways, f+" IN "+spellings)
@@ -150,14 +153,30 @@ func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, err
 	if err != nil || slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
 		return found, err
 	}
-	if len(n.Tail(10)) < 6 {
-		return found, nil // the index would bring half of the org
+	searches := []string{n.Tail(10)}
+	if full := strings.TrimPrefix(n.E164(), "+"); v.w.cfg.Search == "index" && full != "" && full != searches[0] {
+		searches = append(searches, full) // the index may know a number as one word, country and all
 	}
-	named, err := v.w.index(ctx, n.Tail(10))
-	if err != nil || len(named) == 0 {
-		return found, err
+	for _, digits := range searches {
+		if len(digits) < 6 {
+			continue // the index would bring half of the org
+		}
+		named, err := v.w.index(ctx, digits)
+		if err != nil {
+			return nil, err
+		}
+		if len(named) == 0 {
+			continue
+		}
+		more, err := visit{w: v.w}.ask(ctx, byID(named))
+		if err != nil {
+			return nil, err
+		}
+		if found = append(found, more...); slices.ContainsFunc(more, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
+			break
+		}
 	}
-	return visit{w: v.w}.ask(ctx, byID(named))
+	return found, nil
 }
 
 // index asks the search index for records with the digits in a phone field and returns their ids by entity.

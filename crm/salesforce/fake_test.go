@@ -299,11 +299,7 @@ func (g *org) composite(body object) (int, any) {
 	all, _ := body["allOrNone"].(bool)
 	before := map[string][]object{}
 	for e, rows := range g.records {
-		for _, o := range rows {
-			if all {
-				before[e] = append(before[e], maps.Clone(o))
-			}
-		}
+		before[e] = slices.Clone(rows)
 	}
 	refs, results, failed, queries := map[string]string{}, []object{}, false, 0
 	for _, v := range parts {

@@ -267,6 +267,7 @@ func TestConvertedLead(t *testing.T) {
 	e.DoNotCall = true
 	p := send(t, w, e, nil)
 	task := g.records["Task"][1]
+	c = g.find("Contact", text2(c["Id"]))
 	if p.Refs["contact"] != "Contact/"+text2(c["Id"]) || task["WhoId"] != c["Id"] || c["DoNotCall"] != true || l["Status"] != "Closed - Converted" {
 		t.Errorf("%v: %v %v", p.Refs, task["WhoId"], c)
 	}
@@ -303,6 +304,44 @@ func TestIndex(t *testing.T) {
 		if p.Refs["contact"] != "Contact/"+text2(c["Id"]) || len(g.records["Lead"]) != 1 {
 			t.Errorf("%q: %v, %v", typed, p.Refs, g.state())
 		}
+	}
+}
+
+// By the index alone, which lags: what was made is remembered, and what may have been made is waited for.
+func TestIndexAlone(t *testing.T) {
+	g := newOrg()
+	server := crmtest.NewServer(t, g)
+	cfg := config(server.URL)
+	cfg.Search = "index"
+	w := open(t, cfg, nil)
+	g.hide = true
+	for n := range 3 {
+		e := crmtest.Completed(n)
+		e.Call.Contact = crmtest.Completed(7).Call.Contact
+		send(t, w, e, nil)
+	}
+	if got := g.state(); len(got.Contacts) != 1 || len(got.Calls) != 3 {
+		t.Errorf("%+v", got)
+	}
+	c := g.add(t, "Contact", object{"LastName": "B", "OtherPhone": "+91 (98765) 00-008"})
+	delete(g.unseen, text2(c["Id"]))
+	if p := send(t, w, crmtest.Completed(8), nil); p.Refs["contact"] != "Contact/"+text2(c["Id"]) {
+		t.Errorf("%v", p.Refs)
+	}
+	// The answer to the making of a lead is lost.
+	server.Misbehave(crmtest.Fault{After: 3, Times: 1, Lost: true})
+	p := crm.NewProgress(nil, nil)
+	if err := w.Write(t.Context(), crmtest.Completed(9), p); crm.VerdictOf(err) != crm.Retry || err == nil {
+		t.Fatalf("%v", err)
+	}
+	w = open(t, cfg, nil)
+	if err := w.Write(t.Context(), crmtest.Completed(9), p); crm.VerdictOf(err) != crm.Retry || !strings.Contains(err.Error(), "not known yet") {
+		t.Errorf("%v", err)
+	}
+	clear(g.unseen)
+	send(t, w, crmtest.Completed(9), p.Refs)
+	if got := g.state(); len(got.Contacts) != 3 || len(got.Calls) != 5 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -105,14 +105,11 @@ func (q *soql) known(field string) {
 
 func (q *soql) or() func(object) bool {
 	left := q.and()
-	mixed := false
 	for q.peek("OR") {
 		q.next()
 		a, b := left, q.and()
 		left = func(o object) bool { return a(o) || b(o) }
-		mixed = true
 	}
-	_ = mixed
 	return left
 }
 
@@ -155,7 +152,18 @@ func (q *soql) term() func(object) bool {
 	default:
 		q.fault = malformed("unexpected token: " + op)
 	}
-	return func(o object) bool { return slices.ContainsFunc(values, func(v any) bool { return same(o[field], v) }) }
+	texts := map[string]bool{}
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			texts[strings.ToLower(s)] = true
+		}
+	}
+	return func(o object) bool {
+		if s, ok := o[field].(string); ok {
+			return texts[strings.ToLower(s)]
+		}
+		return slices.ContainsFunc(values, func(v any) bool { return o[field] == v || o[field] == nil && v == false })
+	}
 }
 
 func (q *soql) value() any {
@@ -172,15 +180,6 @@ func (q *soql) value() any {
 	}
 	q.fault = malformed("unexpected token: " + t)
 	return nil
-}
-
-func same(held, v any) bool {
-	a, okA := held.(string)
-	b, okB := v.(string)
-	if okA && okB {
-		return strings.EqualFold(a, b)
-	}
-	return held == v || held == nil && v == false
 }
 
 // shown is a value as Salesforce shows it.

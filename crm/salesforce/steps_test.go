@@ -246,6 +246,7 @@ func TestValidate(t *testing.T) {
 		"username":  func(c *salesforce.Config) { c.Username = "u" },
 		"username:": func(c *salesforce.Config) { c.ClientSecret, c.PrivateKey = secret.Text{}, secret.New("x") },
 		"create":    func(c *salesforce.Config) { c.Create = "account" },
+		"search":    func(c *salesforce.Config) { c.Search = "all" },
 		"keep_free": func(c *salesforce.Config) { c.KeepFree = -1 },
 		"headers":   func(c *salesforce.Config) { c.Headers = map[string]secret.Text{"authorization": secret.New("x")} },
 	} {

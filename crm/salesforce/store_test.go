@@ -2,6 +2,7 @@ package salesforce_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -168,10 +169,16 @@ func (g *org) update(entity string, o, body object) *refusal {
 	if fault := g.valid(entity, body, false); fault != nil {
 		return fault
 	}
+	o = maps.Clone(o) // a composite request may have to go back to the other
 	for name, v := range body {
 		o[name] = v
 	}
 	o["LastModifiedDate"] = g.tick()
+	for i, other := range g.records[entity] {
+		if other["Id"] == o["Id"] {
+			g.records[entity][i] = o
+		}
+	}
 	return nil
 }
 

@@ -20,6 +20,10 @@ import (
 // refresh is how long what administrators rarely change is taken for true.
 const refresh = time.Hour
 
+// indexLag is how long a new contact may be missing in the search index. Salesforce promises nothing; less than five minutes have been
+// seen.
+const indexLag = 10 * time.Minute
+
 // Writer writes to one org.
 type Writer struct {
 	api      *api
@@ -55,7 +59,11 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	}
 	// Contacts are made with the number in a form that the database is asked for: what was made is found at once. The book
 	// remembers them all the same, should the org write numbers in a form of its own.
-	return &Writer{api: a, cfg: cfg, s: s, people: people.NewBook(s, 0), owners: map[string]string{}}, nil
+	lag := time.Duration(0)
+	if cfg.Search == "index" {
+		lag = indexLag
+	}
+	return &Writer{api: a, cfg: cfg, s: s, people: people.NewBook(s, lag), owners: map[string]string{}}, nil
 }
 
 // Close closes the idle connections.

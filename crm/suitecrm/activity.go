@@ -17,7 +17,7 @@ import (
 const (
 	longTitle = 50     // characters of a call's and a task's name
 	longNote  = 255    // and of a note's
-	longText  = 57_000 // bytes of a summary or a transcript: a description holds 65,535
+	longText  = 57_000 // bytes of a summary or a transcript, as stored: a description holds 65,535
 )
 
 // record makes a record once, under an id of its own. changes brings one that is there up to date; nil: it is left as it is.
@@ -26,6 +26,12 @@ func (at *place) record(ctx context.Context, ref string, b bean, content any, se
 		Ref: ref, Content: content, Update: changes,
 		Create: func(ctx context.Context) (string, error) {
 			err := send(b)
+			if crm.VerdictOf(err) == crm.Reject && !errors.Is(err, errExists) {
+				// Two who make it at once are told different things: it may be there.
+				if _, e := at.w.suite.get(ctx, b.Type, b.ID, "name", "deleted"); e == nil {
+					err = errExists
+				}
+			}
 			if !errors.Is(err, errExists) {
 				return b.ID, err
 			}
@@ -110,7 +116,12 @@ func (at *place) activity(ctx context.Context) error {
 	}
 	// The parent shows it on the lead; a contact's history asks for this relation.
 	_, err = step.Do(ctx, at.p, step.Step{Ref: "relation" + at.suffix, Create: func(ctx context.Context) (string, error) {
-		return at.id, at.w.suite.link(ctx, bean{Type: "Calls", ID: id}, bean{Type: at.module, ID: at.id})
+		err := at.w.suite.link(ctx, bean{Type: "Calls", ID: id}, bean{Type: at.module, ID: at.id}, strings.ToLower(at.module))
+		if crm.VerdictOf(err) == crm.Reject {
+			at.p.Warn("the call is shown at its contact by its parent only: %v", err)
+			err = nil
+		}
+		return at.id, err
 	}})
 	return err
 }
@@ -174,7 +185,9 @@ func (at *place) task(ctx context.Context) error {
 	if at.id != "" {
 		fresh["parent_type"], fresh["parent_id"] = at.module, at.id
 	}
-	if name := cmp.Or(t.Owner, at.contact.Owner, at.w.s.Owner); name != "" {
+	if t.Owner == "" && at.contact.Owner != "" {
+		fresh["assigned_user_id"] = at.contact.Owner // an id, whatever it looks like: users that came from elsewhere have their own kinds
+	} else if name := cmp.Or(t.Owner, at.w.s.Owner); name != "" {
 		owner, err := at.w.user(ctx, name)
 		if err != nil {
 			return err
@@ -204,7 +217,7 @@ func (at *place) note(ctx context.Context) error {
 	}
 	e := *at.e
 	transcript := *e.Transcript
-	transcript.Text = text.CutBytes(text.Clean(transcript.Text), longText)
+	transcript.Text = text.CutBy(text.Clean(transcript.Text), longText, stored)
 	e.Transcript = &transcript
 	values := map[string]any{"name": text.Line("Transcript of VInfer call "+e.Call.ID, longNote), "description": text.Note(&e, 65_000)}
 	if at.id != "" {

@@ -129,11 +129,24 @@ func (a *api) do(ctx context.Context, method, path string, query url.Values, bod
 	}
 }
 
+// errDenied is what SuiteCRM answers to what a role does not allow. Of one record it is a Reject, of a module it halts.
+var errDenied = errors.New("the role of the client's user does not allow it")
+
+// halting makes a lack of rights for a whole module a reason to stop.
+func halting(err error) error {
+	if errors.Is(err, errDenied) {
+		return crm.Halted(err)
+	}
+	return err
+}
+
 // errExists is what SuiteCRM answers to a record whose id it has or has had.
 var errExists = errors.New("a record with this id is there, or was")
 
 var (
 	exists  = regexp.MustCompile(`(?i)already exist`)
+	denied  = regexp.MustCompile(`AccessDenied|NotAllowed|does not have access`)
+	noUser  = regexp.MustCompile(`^Users module with id|^Module id is empty when trying to get Users`) // the client's own is gone
 	missing = regexp.MustCompile(`(?i)not found|not exist|is deleted|could not (?:be )?load`)
 	badName = regexp.MustCompile(`(?i)propert(?:y|ies)|field|column|option`)
 )
@@ -148,7 +161,12 @@ func (a *api) read(answer *httpx.Answer, shape string, out any) error {
 		_ = json.Unmarshal(answer.Body, &said)
 		err := httpx.Verdict(answer, shape)
 		detail := said.Errors.Detail
+		// SuiteCRM says 400 to all of these.
 		switch rejected := answer.Status == http.StatusBadRequest || answer.Status == http.StatusNotFound; {
+		case rejected && noUser.MatchString(detail):
+			return crm.Halted(fmt.Errorf("%w: the user of the OAuth2 client was deleted", err))
+		case rejected && denied.MatchString(detail):
+			return fmt.Errorf("%w: %w", errDenied, err)
 		case rejected && exists.MatchString(detail):
 			return fmt.Errorf("%w: %w", errExists, err)
 		case rejected && missing.MatchString(detail) && !badName.MatchString(detail): // 400, not 404
@@ -174,8 +192,18 @@ func (b bean) text(name string) string {
 	return s
 }
 
-// plain is text for a field that SuiteCRM may have escaped when it read it.
-func (b bean) plain(name string) string { return html.UnescapeString(b.text(name)) }
+// plain is the text of a field. SuiteCRM escapes what it stores, once or twice by its version, and again what it reads.
+func (b bean) plain(name string) string {
+	s := b.text(name)
+	for range 4 {
+		next := html.UnescapeString(s)
+		if next == s {
+			break
+		}
+		s = next
+	}
+	return s
+}
 
 func (b bean) time(name string) time.Time {
 	for _, layout := range []string{time.RFC3339, time.DateTime} {
@@ -215,14 +243,14 @@ func (a *api) find(ctx context.Context, module string, filters url.Values, field
 		q[k] = v
 	}
 	err := a.do(ctx, http.MethodGet, "/Api/V8/module/"+module, q, nil, "GET "+module, &out)
-	return out.Data, err
+	return out.Data, halting(err)
 }
 
 // create makes a record; errExists: there is, or was, one with the id.
 func (a *api) create(ctx context.Context, b bean) (string, error) {
 	var out single
-	if err := a.do(ctx, http.MethodPost, "/Api/V8/module", nil, map[string]any{"data": b}, shapeOf("POST", b), &out); err != nil {
-		return "", err
+	if err := a.do(ctx, http.MethodPost, "/Api/V8/module", nil, map[string]any{"data": b.harmless()}, shapeOf("POST", b), &out); err != nil {
+		return "", halting(err)
 	}
 	if out.Data.ID == "" {
 		return "", fmt.Errorf("%s made a record of %s and told no id", a.client.Base().Host, b.Type)
@@ -232,13 +260,19 @@ func (a *api) create(ctx context.Context, b bean) (string, error) {
 
 // change writes the attributes given and no others.
 func (a *api) change(ctx context.Context, b bean) error {
-	return a.do(ctx, http.MethodPatch, "/Api/V8/module", nil, map[string]any{"data": b}, shapeOf("PATCH", b), nil)
+	return a.do(ctx, http.MethodPatch, "/Api/V8/module", nil, map[string]any{"data": b.harmless()}, shapeOf("PATCH", b), nil)
 }
 
-// link relates two records, which may be related already.
-func (a *api) link(ctx context.Context, b, to bean) error {
+// link relates two records, which may be related already, by the link field of that name. Older versions (before 7.11.8) look for one
+// by themselves, and take the wrong one where two modules have several.
+func (a *api) link(ctx context.Context, b, to bean, field string) error {
 	path := "/Api/V8/module/" + b.Type + "/" + url.PathEscape(b.ID) + "/relationships"
-	return a.do(ctx, http.MethodPost, path, nil, map[string]any{"data": to}, "POST "+b.Type+" relationship to "+to.Type, nil)
+	shape := "POST " + b.Type + " relationship to " + to.Type
+	err := a.do(ctx, http.MethodPost, path+"/"+field, nil, map[string]any{"data": to}, shape, nil)
+	if crm.VerdictOf(err) == crm.Reject {
+		err = a.do(ctx, http.MethodPost, path, nil, map[string]any{"data": to}, shape, nil)
+	}
+	return err
 }
 
 func shapeOf(method string, b bean) string {
@@ -254,7 +288,8 @@ func (a *api) has(ctx context.Context, module string) (map[string]bool, error) {
 		return known.names, nil
 	}
 	var out single
-	if err := a.do(ctx, http.MethodGet, "/Api/V8/meta/fields/"+module, nil, nil, "GET meta of "+module, &out); err != nil {
+	err := a.do(ctx, http.MethodGet, "/Api/V8/meta/fields/"+module, nil, nil, "GET meta of "+module, &out)
+	if err != nil && crm.VerdictOf(err) != crm.Reject { // that is: older versions, and modules that the menu does not show, have no list
 		return nil, err
 	}
 	known = fieldList{time.Now(), map[string]bool{}}

@@ -3,6 +3,7 @@ package suitecrm_test
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"regexp"
 	"slices"
@@ -15,14 +16,19 @@ import (
 // fake is a SuiteCRM 7.13 as far as recorded from a running one: lax where that is lax (drop-downs, dates that it drops), strict where it
 // is strict (unknown names, ids that were there before).
 type fake struct {
-	tables  map[string][]map[string]any
-	fields  map[string][]string
-	used    map[string]bool // ids that are taken, of deleted records too
-	tokens  int
-	expired bool // the next request's token is refused
-	refuse  string
-	next    int
-	clock   time.Time
+	tables   map[string][]map[string]any
+	fields   map[string][]string
+	used     map[string]bool // ids that are taken, of deleted records too
+	tokens   int
+	expired  bool // the next request's token is refused
+	refuse   string
+	old      bool   // it has no route for links by name
+	raced    bool   // the database is the first to see that a record is there
+	hidden   bool   // the menu does not show the modules
+	userGone bool   // the client's user was deleted
+	deny     string // a method whose requests the role does not allow
+	next     int
+	clock    time.Time
 }
 
 const (
@@ -75,17 +81,36 @@ func (f *fake) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/Api/V8/"), "/")
 	switch d := body.Data; {
+	case f.userGone:
+		fault(rw, "Users module with id 0a1b2c3d-0000-4000-8000-000000000007 is not found")
 	case len(parts) == 3 && parts[0] == "meta":
+		if f.hidden {
+			fault(rw, "[SuiteCRM] [NotAllowedException] The API user does not have access to this module.")
+			return
+		}
 		attributes := map[string]any{}
 		for _, name := range f.fields[parts[2]] {
 			attributes[name] = map[string]any{"type": "varchar"}
 		}
 		answer(rw, 200, map[string]any{"data": map[string]any{"type": "fields", "attributes": attributes}})
+	case f.deny != "" && r.Method == f.deny:
+		fault(rw, "[SuiteCRM] [AccessDeniedException] ")
 	case r.Method == http.MethodPost && len(parts) == 1:
 		f.create(rw, d.Type, d.ID, d.Attributes)
 	case r.Method == http.MethodPatch && len(parts) == 1:
 		f.change(rw, d.Type, d.ID, d.Attributes)
-	case r.Method == http.MethodPost && len(parts) == 4 && parts[3] == "relationships":
+	case r.Method == http.MethodPost && len(parts) >= 4 && parts[3] == "relationships":
+		switch {
+		case len(parts) == 5 && f.old:
+			rw.WriteHeader(http.StatusNotFound)
+			return
+		case len(parts) == 5 && parts[4] != strings.ToLower(d.Type):
+			fault(rw, "Cannot load relationship %s for %s module", parts[4], parts[1])
+			return
+		case len(parts) == 4 && d.Type == "Contacts": // the first relationship of the two modules has no link field at calls
+			fault(rw, "Link field has not found in Call to determine relationship for Contact")
+			return
+		}
 		if f.row(parts[1], parts[2]) == nil || f.row(d.Type, d.ID) == nil {
 			fault(rw, "Bean %s with id %s is not found", d.Type, d.ID)
 			return
@@ -138,6 +163,9 @@ func (f *fake) create(rw http.ResponseWriter, module, id string, values map[stri
 	case id != "" && !isUUID.MatchString(id):
 		fault(rw, "The option \"id\" with value \"%s\" is invalid.", id)
 		return
+	case f.used[id] && f.raced:
+		fault(rw, "Duplicate entry '%s' for key 'PRIMARY'", id)
+		return
 	case f.used[id]:
 		fault(rw, "Bean %s with id %s is already exist", module, id)
 		return
@@ -165,6 +193,20 @@ func (f *fake) now() string {
 
 var sql = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`)
 
+var tags = regexp.MustCompile(`</?[a-zA-Z][^>]*>`)
+
+// purify does to a text what SuiteCRM 7.14 does when it saves one: purify_html of include/utils.php.
+func purify(s string) string {
+	clean := func(s string) string { // HTMLPurifier, roughly
+		return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(tags.ReplaceAllString(html.UnescapeString(s), ""))
+	}
+	decoded := html.UnescapeString(html.UnescapeString(html.EscapeString(clean(s))))
+	if strings.Contains(strings.ToLower(s+decoded), "<script>") {
+		return ""
+	}
+	return html.EscapeString(clean(decoded))
+}
+
 // set takes values as the database does: all is text, and a date in another form becomes none.
 func (f *fake) set(row, values map[string]any) {
 	for name, v := range values {
@@ -172,6 +214,7 @@ func (f *fake) set(row, values map[string]any) {
 		if strings.HasPrefix(name, "date_") && !sql.MatchString(s) {
 			s = ""
 		}
+		s = purify(s)
 		if len(s) > 65_535 {
 			s = s[:65_535]
 		}

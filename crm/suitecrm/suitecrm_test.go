@@ -174,3 +174,104 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// SuiteCRM strips what looks like markup from a text, and empties one with a script in it: nothing of ours may get lost so.
+func TestMarkupStays(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	e := crmtest.Full(1)
+	e.Call.Summary = `5 < 6 & "Tom's" <noise> &lt;b&gt; <script>alert(1)</script> &amp;lt;script&amp;gt;`
+	refs := deliver(t, w, e, nil).Refs
+	want := `5 ‹ 6 & "Tom's" ‹noise› & lt;b& gt; ‹script›alert(1)‹/script› & amp;lt;script& amp;gt;`
+	for range 2 {
+		s := f.state()
+		if len(s.Calls) != 1 || s.Calls[0].ID != e.Call.ID || s.Calls[0].Summary != want {
+			t.Errorf("got %+v", s.Calls)
+		}
+		again := crmtest.Revised(e, "not_interested", "Cold")
+		again.Call.Summary = "" // the one that is there stays
+		refs = deliver(t, w, again, refs).Refs
+	}
+}
+
+func TestRights(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	f.deny = http.MethodPost
+	if err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Halt || !strings.Contains(err.Error(), "role") {
+		t.Errorf("creating: %v", err)
+	}
+	f.deny = ""
+	refs := deliver(t, w, crmtest.Full(1), nil).Refs
+	f.deny = http.MethodPatch // of one record somebody may not be allowed to change what others are
+	if err := w.Write(t.Context(), crmtest.Revised(crmtest.Full(1), "not_interested", "Cold"), crm.NewProgress(refs, nil)); crm.VerdictOf(err) != crm.Reject {
+		t.Errorf("changing: %v", err)
+	}
+	f.deny = ""
+	// The client's own user is not a record that a person deleted.
+	f.userGone = true
+	p := crm.NewProgress(refs, nil)
+	if err := w.Write(t.Context(), crmtest.Revised(crmtest.Full(1), "not_interested", "Dead"), p); crm.VerdictOf(err) != crm.Halt || strings.Contains(fmt.Sprint(p.Refs), "deleted") {
+		t.Errorf("the user is gone: %v %q", err, p.Refs)
+	}
+}
+
+func TestHiddenModulesAndOldVersions(t *testing.T) {
+	f := newFake()
+	f.hidden, f.old = true, true
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	e := crmtest.Full(1)
+	f.insert("Contacts", "", map[string]any{"last_name": "A contact", "phone_home": e.Call.Contact.E164})
+	if p := deliver(t, w, e, nil); len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "by its parent only") {
+		t.Errorf("got %q", p.Warnings)
+	}
+	if s := f.state(); len(s.Calls) != 1 || len(s.Tasks) != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestMadeBySomebodyElse(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	deliver(t, w, crmtest.Full(1), nil)
+	f.raced = true
+	deliver(t, w, crmtest.Full(1), nil)
+	if s := f.state(); len(s.Calls) != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// Of several contacts the first is deleted: the other's call is the one that is brought up to date.
+func TestFirstOfManyDeleted(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, func(s *crm.Settings) { s.OnMany = crm.ManyAll })
+	e := crmtest.Full(1)
+	for _, name := range []string{"One", "Two"} {
+		f.insert("Leads", "", map[string]any{"last_name": name, "phone_mobile": e.Call.Contact.E164})
+	}
+	refs := deliver(t, w, e, nil).Refs
+	first, second, _ := strings.Cut(refs["contact"], ",")
+	_, id, _ := strings.Cut(first, "/")
+	f.remove("Leads", id)
+	deliver(t, w, crmtest.Revised(e, "not_interested", "Dead"), refs)
+	for _, call := range f.state().Calls {
+		if want := map[bool]string{true: "not_interested", false: "escalated"}[call.Contact == second]; call.Disposition != want {
+			t.Errorf("the call of %s says %s, want %s", call.Contact, call.Disposition, want)
+		}
+	}
+	if n := len(f.tables["Calls"]); n != 2 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestOwnerFromElsewhere(t *testing.T) {
+	f := newFake()
+	e := crmtest.Full(1)
+	f.insert("Leads", "", map[string]any{"last_name": "A lead", "phone_mobile": e.Call.Contact.E164, "assigned_user_id": "seed_sarah_id"})
+	deliver(t, open(t, crmtest.NewServer(t, f).URL, nil), e, nil)
+	for _, module := range []string{"Calls", "Tasks"} {
+		if got := f.tables[module][0]["assigned_user_id"]; got != "seed_sarah_id" {
+			t.Errorf("%s: %v", module, got)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
 	}
-	e.Call.Summary = text.CutBytes(text.Clean(e.Call.Summary), longText)
+	e.Call.Summary = text.CutBy(text.Clean(e.Call.Summary), longText, stored)
 	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
 	if err != nil {
 		return err
@@ -62,12 +62,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if len(found) == 0 {
 		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
 	}
-	for i, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r}
+	for _, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
 		at.module, at.id, _ = strings.Cut(r.ID, "/")
-		if i > 0 {
-			at.suffix = "@" + r.ID
-		}
 		if err := at.write(ctx); err != nil {
 			return err
 		}

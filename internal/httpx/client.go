@@ -289,6 +289,9 @@ func plainly(err error) string {
 		return err.Error() + ": what listens there speaks no TLS; write http:// if that is meant"
 	case isAlert(err) && strings.HasSuffix(err.Error(), "certificate required"):
 		return err.Error() + ": set client_cert and client_key"
+	case strings.Contains(err.Error(), "http2: client conn could not be established"):
+		// The server ended it right after the handshake. Its word why may come too late to be in the error, which has no type.
+		return err.Error() + ": if the server wants a certificate of yours, set client_cert and client_key"
 	}
 	return err.Error()
 }

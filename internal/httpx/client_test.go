@@ -224,8 +224,19 @@ func TestTLS(t *testing.T) {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	stranger := client(t, s.URL, Config{CAFile: ca})
-	if _, err := post(t, stranger, "/"); err == nil || !strings.Contains(err.Error(), "set client_cert") {
-		t.Errorf("without a client certificate: %v", err)
+	// By TLS 1.3 the server refuses after the handshake, and its word why may get lost with the connection: mostly it is there.
+	told := false
+	for range 50 {
+		_, err := post(t, stranger, "/")
+		if err == nil {
+			t.Error("no error without a client certificate")
+		}
+		if told = err != nil && strings.Contains(err.Error(), "set client_cert"); told {
+			break
+		}
+	}
+	if !told {
+		t.Error("without a client certificate it is never told what is missing")
 	}
 	if err := stranger.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "set client_cert") {
 		t.Errorf("dial without a client certificate: %v", err)

@@ -152,6 +152,15 @@ func Wrote(e *crm.Entry, p *crm.Progress) {
 	}
 }
 
+// Suffix is what the names of the refs of a record end with, where a call is written to several: nothing for the first of those that were
+// chosen, whether or not it is still there.
+func Suffix(p *crm.Progress, id string) string {
+	if first, _, _ := strings.Cut(p.Refs[Ref], ","); id == "" || id == first {
+		return ""
+	}
+	return "@" + id
+}
+
 // NewName returns the name that a record lacks and the call has; empty: leave the one that it has. A record without a
 // name may hold the number instead, which Placeholder put there.
 func (b *Book) NewName(r Record, e *crm.Entry) string {

@@ -115,18 +115,23 @@ func Line(s string, limit int) string {
 }
 
 // Cut returns s if it has at most limit characters, else its beginning and a word that it was cut.
-func Cut(s string, limit int) string { return cut(s, limit, "characters", utf8.RuneCountInString) }
+func Cut(s string, limit int) string { return CutBy(s, limit, utf8.RuneCountInString) }
+
+// CutBy is Cut for a limit that the CRM counts in its own way. size tells what a text counts, and must add up over its characters.
+func CutBy(s string, limit int, size func(string) int) string {
+	return cut(s, limit, "characters", utf8.RuneCountInString(s), size)
+}
 
 // CutBytes is Cut for a limit in bytes of UTF-8, as MySQL's TEXT has one of 65,535.
 func CutBytes(s string, limit int) string {
-	return cut(s, limit, "bytes", func(s string) int { return len(s) })
+	return cut(s, limit, "bytes", len(s), func(s string) int { return len(s) })
 }
 
-func cut(s string, limit int, unit string, size func(string) int) string {
+func cut(s string, limit int, unit string, whole int, size func(string) int) string {
 	if size(s) <= limit {
 		return s
 	}
-	note := "\n[… cut here: " + strconv.Itoa(size(s)) + " " + unit + " in all]"
+	note := "\n[… cut here: " + strconv.Itoa(whole) + " " + unit + " in all]"
 	room := limit - size(note)
 	if room < 0 {
 		note, room = "", limit

@@ -1,0 +1,390 @@
+package zoho
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+const (
+	leads    = "Leads"
+	contacts = "Contacts"
+
+	longName  = 80 // characters of Last_Name
+	longFirst = 40 // and of First_Name
+
+	// lag is how long the index of Zoho's search may hide a new lead, as far as anybody has told; COQL shows it at once.
+	lag = 2 * time.Minute
+)
+
+// directory are Zoho's leads and contacts.
+type directory struct{ *Writer }
+
+var _ people.Directory = directory{}
+
+// shown are the fields that a people.Record is made of.
+func (w *Writer) shown(name string, m module) []string {
+	fields := append([]string{"id", "First_Name", "Last_Name", "Owner", "Created_Time", "Modified_Time"}, m.phones()...)
+	if name == leads {
+		fields = append(fields, w.status())
+		if !m.silent && m.has("Converted__s") {
+			fields = append(fields, "Converted__s")
+		}
+	}
+	if f := w.doNotCall(); !m.silent && m.has(f) {
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+func (w *Writer) status() string    { return w.s.Field("status", Fields["status"]) }
+func (w *Writer) doNotCall() string { return w.s.Field("do_not_call", Fields["do_not_call"]) }
+
+// Search asks both modules. The database comes first, for every spelling that people type; what it does not have is looked for in the
+// index too, which knows numbers in other spellings and hides what is new.
+func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+	found, queried, err := d.queried(ctx, n)
+	if err != nil || len(found) > 1 || len(found) == 1 && !found[0].Superseded {
+		return found, err
+	}
+	for _, name := range []string{leads, contacts} {
+		more, err := d.indexed(ctx, name, n, queried)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// queried asks the database for the number; false: not both modules can be asked so.
+func (d directory) queried(ctx context.Context, n phone.Number) (found []people.Record, all bool, err error) {
+	var values []string
+	for _, s := range n.Typed() {
+		if len(values) < 50 { // as many as COQL's "in" takes
+			values = append(values, quote(s))
+		}
+	}
+	if len(values) == 0 {
+		return nil, true, nil
+	}
+	all = true
+	unsure := false
+	for _, name := range []string{leads, contacts} {
+		m, err := d.api.module(ctx, name)
+		if err != nil {
+			return nil, false, err
+		}
+		rows, err := d.api.query(ctx, name, d.byNumber(name, m, values))
+		if errors.Is(err, errNoQuery) {
+			all = false
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		unsure = unsure || name == leads && len(rows) > 0 && (m.silent || !m.has("Converted__s"))
+		for _, r := range rows {
+			if rec := d.record(name, m, r); hasNumber(rec, n) {
+				found = append(found, rec)
+			}
+		}
+	}
+	if unsure { // whether it is converted is for the record itself to tell
+		found, err = d.reread(ctx, found, n)
+	}
+	return found, all, err
+}
+
+// reread returns the leads and contacts as they are now, those that still have the number.
+func (d directory) reread(ctx context.Context, found []people.Record, n phone.Number) (out []people.Record, err error) {
+	for _, r := range found {
+		now, there, err := d.Read(ctx, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if there && hasNumber(now, n) {
+			out = append(out, now)
+		}
+	}
+	return out, nil
+}
+
+// byNumber returns the query for those whose number is one of the values.
+func (w *Writer) byNumber(name string, m module, values []string) string {
+	var conditions []string
+	for _, f := range m.phones() {
+		conditions = append(conditions, f+" in ("+strings.Join(values, ", ")+")")
+	}
+	return "select " + strings.Join(w.shown(name, m), ", ") + " from " + name + " where " + either(conditions) + " limit 200"
+}
+
+func hasNumber(r people.Record, n phone.Number) bool {
+	for _, p := range r.Phones {
+		if n.Is(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// indexed asks the search, which compares numbers by its own rules: by the number inside the country, and where the database could
+// not be asked also in international form and by the likeliest spellings.
+func (d directory) indexed(ctx context.Context, name string, n phone.Number, queried bool) (found []people.Record, err error) {
+	m, err := d.api.module(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	asks := []url.Values{{"phone": {n.Tail(10)}}}
+	if !queried {
+		asks = append(asks, url.Values{"phone": {n.String()}})
+		const each = 5 // of the ten criteria that one search takes, for two fields
+		spellings := n.Typed()
+		for i := 0; i < min(len(spellings), 4*each); i += each {
+			var criteria []string
+			for _, s := range spellings[i:min(i+each, len(spellings))] {
+				for _, f := range [2]string{"Phone", "Mobile"} {
+					criteria = append(criteria, "("+f+":equals:"+escape(s)+")")
+				}
+			}
+			asks = append(asks, url.Values{"criteria": {"(" + strings.Join(criteria, "or") + ")"}})
+		}
+	}
+	for _, q := range asks {
+		if q.Get("phone") == "" && q.Get("criteria") == "" {
+			continue
+		}
+		q.Set("per_page", "200") // of all fields: among those that are named Zoho does not show $converted
+		if name == leads {
+			q.Set("converted", "both")
+		}
+		var out list
+		if err := d.api.do(ctx, request{method: http.MethodGet, path: "/" + name + "/search", query: q, shape: "GET " + name + " search"}, &out); err != nil {
+			return nil, err
+		}
+		for _, r := range out.Data {
+			if rec := d.record(name, m, r); hasNumber(rec, n) {
+				found = append(found, rec)
+			}
+		}
+		if len(found) > 0 {
+			return d.reread(ctx, found, n) // the index may be behind in its status too
+		}
+	}
+	return nil, nil
+}
+
+func (w *Writer) record(name string, m module, r record) people.Record {
+	out := people.Record{
+		ID: name + "/" + r.text("id"), Name: strings.TrimSpace(r.text("First_Name") + " " + r.text("Last_Name")), Owner: r.ref("Owner"),
+		DoNotCall: r.is(w.doNotCall()), Created: r.time("Created_Time"), Changed: r.time("Modified_Time"),
+	}
+	if name == leads {
+		out.Status = r.text(w.status())
+		out.Superseded = r.is("$converted") || r.is("Converted__s")
+	}
+	for _, f := range m.phones() {
+		if v := r.text(f); v != "" {
+			out.Phones = append(out.Phones, v)
+		}
+	}
+	return out
+}
+
+// Read returns a lead or contact as it is now.
+func (d directory) Read(ctx context.Context, ref string) (people.Record, bool, error) {
+	name, id, _ := strings.Cut(ref, "/")
+	m, err := d.api.module(ctx, name)
+	if err != nil {
+		return people.Record{}, false, err
+	}
+	r, err := d.api.get(ctx, name, id)
+	if errors.Is(err, step.ErrGone) {
+		return people.Record{}, false, nil
+	}
+	if err != nil {
+		return people.Record{}, false, err
+	}
+	r["id"] = id
+	return d.record(name, m, r), true, nil
+}
+
+// Create makes a lead.
+func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
+	m, err := d.api.module(ctx, leads)
+	if err != nil {
+		return people.Record{}, err
+	}
+	values := record{d.s.Field("phone", Fields["phone"]): n.String()}
+	name := text.Line(e.Call.Contact.Name, longName)
+	setName(values, cmp.Or(name, people.Placeholder(n)))
+	now := time.Now()
+	r := people.Record{Name: name, Phones: []string{n.String()}, Created: now, Changed: now}
+	if e.SetStatus && e.Status != "" {
+		if err := d.allowed(m, e.Status); err != nil {
+			return r, err
+		}
+		values[d.status()], r.Status = e.Status, e.Status
+	}
+	if f := d.doNotCall(); e.DoNotCall && m.has(f) {
+		values[f], r.DoNotCall = true, true
+	}
+	if d.s.Owner != "" {
+		owner, err := d.api.user(ctx, d.s.Owner)
+		if err != nil {
+			return r, err
+		}
+		values["Owner"], r.Owner = record{"id": owner}, owner
+	}
+	id, err := d.create(ctx, values)
+	if codeOf(err) == duplicate {
+		if held, there, rerr := d.held(ctx, err); rerr != nil || there {
+			return held, rerr
+		}
+	}
+	r.ID = leads + "/" + id
+	return r, err
+}
+
+// create makes the lead, with a company where the organisation demands one.
+func (d directory) create(ctx context.Context, values record) (string, error) {
+	if d.company.Load() {
+		values["Company"] = values["Last_Name"]
+	}
+	id, err := d.api.create(ctx, "/"+leads, values)
+	if codeOf(err) == "MANDATORY_NOT_FOUND" && about(err, "Company") && values["Company"] == nil {
+		d.company.Store(true)
+		return d.create(ctx, values)
+	}
+	return id, err
+}
+
+// held returns the lead that has a unique value already.
+func (d directory) held(ctx context.Context, failure error) (people.Record, bool, error) {
+	id := twin(failure)
+	if id == "" {
+		return people.Record{}, false, nil
+	}
+	return d.Read(ctx, leads+"/"+id)
+}
+
+const duplicate = "DUPLICATE_DATA"
+
+// twin returns the id of the record that a refused one would double.
+func twin(err error) string {
+	var f *fault
+	if !errors.As(err, &f) || f.code != duplicate {
+		return ""
+	}
+	return string(cmp.Or(f.d.Duplicate.ID, f.d.ID))
+}
+
+// setName puts a name into two fields, of which the last must not be empty.
+func setName(values record, name string) {
+	at := strings.LastIndexByte(name, ' ')
+	if at > 0 && utf8.RuneCountInString(name[:at]) <= longFirst {
+		values["First_Name"] = name[:at]
+		name = name[at+1:]
+	}
+	values["Last_Name"] = name
+}
+
+// allowed refuses a status that the organisation's pick list does not have: Zoho itself would take it, and keep it.
+func (w *Writer) allowed(m module, status string) error {
+	f := m.fields[w.status()]
+	if f.takes(status) {
+		return nil
+	}
+	return crm.Rejected(fmt.Errorf("the lead status %q is none of %s's: %s", status, w.status(), strings.Join(f.values(), ", ")), "PUT Leads {"+w.status()+"}")
+}
+
+// touch brings a contact up to date: its status, its name where it has none, and the wish not to be called.
+func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *crm.Progress) error {
+	name, id, _ := strings.Cut(r.ID, "/")
+	values := record{}
+	if n := text.Line(w.live.NewName(r, e), longName); n != "" {
+		setName(values, n)
+	}
+	if status := w.live.Status(r, e, p); status != "" && name == leads {
+		m, err := w.api.module(ctx, leads)
+		if err != nil {
+			return err
+		}
+		if err := w.allowed(m, status); err != nil {
+			return err
+		}
+		values[w.status()] = status
+	}
+	if e.DoNotCall && !r.DoNotCall {
+		m, err := w.api.module(ctx, name)
+		if err != nil {
+			return err
+		}
+		if f := w.doNotCall(); m.has(f) {
+			values[f] = true
+		} else {
+			p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
+		}
+	}
+	for len(values) > 0 {
+		err := w.api.change(ctx, name, id, values)
+		locked := lockCodes[codeOf(err)]
+		switch {
+		case errors.Is(err, step.ErrGone):
+			return nil // deleted a moment ago: the next read tells
+		case !locked:
+			return err
+		case values[w.status()] == nil || len(values) == 1:
+			p.Warn("%s %s was left as it is, as Zoho holds it fast: %v", name, id, err)
+			return nil
+		}
+		delete(values, w.status()) // a Blueprint holds the status; the rest may be free
+		p.Warn("%s of %s %s was left as it is, as Zoho holds it fast: %v", w.status(), name, id, err)
+	}
+	return nil
+}
+
+// user returns the id of a user by id, e-mail address or name.
+func (a *api) user(ctx context.Context, name string) (string, error) {
+	if _, err := strconv.ParseUint(name, 10, 64); err == nil {
+		return name, nil
+	}
+	a.mu.Lock()
+	id := a.users[name]
+	a.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	var out struct {
+		Users []record `json:"users"`
+	}
+	q := url.Values{"type": {"ActiveUsers"}, "per_page": {"200"}}
+	if err := a.do(ctx, request{method: http.MethodGet, path: "/users", query: q, shape: "GET users"}, &out); err != nil {
+		return "", err
+	}
+	for _, u := range out.Users {
+		if strings.EqualFold(u.text("email"), name) || strings.EqualFold(u.text("full_name"), name) {
+			id = u.text("id")
+		}
+	}
+	if id == "" {
+		return "", crm.Rejected(fmt.Errorf("there is no active user %q in Zoho, who is to be the owner", name), "GET users")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.users[name] = id
+	return id, nil
+}

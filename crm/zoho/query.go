@@ -1,0 +1,77 @@
+package zoho
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+)
+
+// errNoQuery says that a module cannot be asked by COQL, for the scope or the edition lacks it.
+var errNoQuery = errors.New("no COQL")
+
+// query asks the database, in Zoho's query language. What it refuses is not asked for ten minutes.
+func (a *api) query(ctx context.Context, module, statement string) ([]record, error) {
+	if refused, _ := a.knowsQuery(module); refused {
+		return nil, errNoQuery
+	}
+	var out list
+	err := a.do(ctx, request{method: http.MethodPost, path: "/coql", body: map[string]string{"select_query": statement}, shape: "POST coql on " + module}, &out)
+	if crm.VerdictOf(err) == crm.Reject || codeOf(err) == "OAUTH_SCOPE_MISMATCH" || codeOf(err) == "NO_PERMISSION" {
+		a.mu.Lock()
+		a.noCOQL[module] = time.Now()
+		a.mu.Unlock()
+		return nil, errors.Join(errNoQuery, err)
+	}
+	if err == nil {
+		a.mu.Lock()
+		a.coql[module] = true
+		a.mu.Unlock()
+	}
+	return out.Data, err
+}
+
+// knowsQuery tells whether queries of a module were refused within the last ten minutes, and whether one has been answered.
+func (a *api) knowsQuery(module string) (refused, answered bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, is := a.noCOQL[module]
+	return is && time.Since(at) < refresh, a.coql[module]
+}
+
+// canQuery tells whether a module can be queried, by trying the statement where that is not known yet.
+func (a *api) canQuery(ctx context.Context, module, statement string) (bool, error) {
+	if refused, answered := a.knowsQuery(module); refused || answered {
+		return !refused, nil
+	}
+	_, err := a.query(ctx, module, statement)
+	if errors.Is(err, errNoQuery) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// quote makes of a value a literal of a query.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
+// either joins conditions by or: COQL wants brackets around each pair.
+func either(conditions []string) string {
+	out := conditions[0]
+	for _, c := range conditions[1:] {
+		out = "(" + out + " or " + c + ")"
+	}
+	if len(conditions) == 1 {
+		return "(" + out + ")"
+	}
+	return out
+}
+
+// escape makes of a value one of a search's criteria.
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `(`, `\(`, `)`, `\)`, `,`, `\,`).Replace(s)
+}
