@@ -85,7 +85,7 @@ func (w *Writer) checkQueries(ctx context.Context) crm.Finding {
 		}
 		able, err := w.api.canQuery(ctx, name, statement)
 		if err == nil && !able {
-			f.Detail = "COQL is refused on " + name + ": calls go through, with more requests, and leads made by others within minutes may be made twice: grant ZohoCRM.coql.READ"
+			f.Detail = "COQL is refused on " + name + ": calls go through with more requests: grant ZohoCRM.coql.READ"
 			return f
 		}
 		if err != nil {

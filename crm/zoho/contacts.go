@@ -67,6 +67,29 @@ func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record,
 		}
 		found = append(found, more...)
 	}
+	if len(found) == 0 && !queried {
+		return d.newest(ctx, n)
+	}
+	return found, nil
+}
+
+// newest looks among the leads that were made last, which the index may not show yet: this list comes from the database.
+func (d directory) newest(ctx context.Context, n phone.Number) (found []people.Record, err error) {
+	m, err := d.api.module(ctx, leads)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"fields": {strings.Join(d.shown(leads, m), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
+	var out list
+	err = d.api.do(ctx, request{method: http.MethodGet, path: "/" + leads, query: q, shape: "GET " + leads}, &out)
+	if err != nil && crm.VerdictOf(err) != crm.Reject {
+		return nil, err
+	}
+	for _, r := range out.Data {
+		if rec := d.record(leads, m, r); hasNumber(rec, n) {
+			found = append(found, rec)
+		}
+	}
 	return found, nil
 }
 

@@ -127,6 +127,10 @@ func (f *fake) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		f.list(rw, keep(f.tables[parts[0]], func(r row) bool { return r["id"] == parts[1] }))
+	case n == 1 && r.Method == http.MethodGet && q.Get("fields") != "" && q.Get("sort_order") == "desc":
+		rows := slices.Clone(f.tables[parts[0]])
+		slices.Reverse(rows)
+		f.list(rw, rows[:min(len(rows), 200)])
 	case n == 1 && r.Method == http.MethodPost && len(body.Data) == 1 && body.Trigger != nil:
 		f.insert(rw, parts[0], body.Data[0])
 	case n == 2 && r.Method == http.MethodPut && len(body.Data) == 1 && body.Trigger != nil:

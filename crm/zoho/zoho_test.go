@@ -193,7 +193,8 @@ func TestNoQueries(t *testing.T) {
 	f.noCOQL, f.lagging = true, true
 	delete(f.field("Calls", "VInfer_Call_ID"), "unique")
 	server := serve(t, f)
-	w := open(t, server.URL, nil)
+	c := config(t, server.URL)
+	w := openWith(t, c, nil)
 	w.Check(t.Context(), nil)
 	for n := range 40 {
 		server.Misbehave(crmtest.Fault{After: n, Times: 1, Lost: true})
@@ -207,6 +208,9 @@ func TestNoQueries(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "not known yet") {
 			t.Fatal(err)
 		}
+		late := crmtest.Completed(100 + n) // another process, which remembers nothing
+		late.Call.Contact = e.Call.Contact
+		deliver(t, openWith(t, c, nil), late, nil)
 	}
 	assertOnce(t, f.state())
 }
