@@ -39,6 +39,7 @@ func TestThousand(t *testing.T) {
 	}
 	p.MustRun(t, 0, []string{"done", `activity type "VInfer call"`, "VInfer call ID"}, "setup")
 	p.MustRun(t, 0, []string{}, "setup")
+	p.MustRun(t, 0, []string{}, "plan")
 	if len(a.types) != 1 {
 		t.Errorf("%d activity types", len(a.types))
 	}

@@ -67,6 +67,7 @@ func TestProgram(t *testing.T) {
 	}
 	p.MustRun(t, 0, []string{"done", "field Activity.VInfer_Key__c", "permission set VInfer_Sync"}, "setup")
 	p.MustRun(t, 0, nil, "setup")
+	p.MustRun(t, 0, nil, "plan")
 	if len(g.customised) != 2 || len(g.records["PermissionSet"]) != 1 || len(g.records["FieldPermissions"]) != 2 || len(g.records["PermissionSetAssignment"]) != 1 {
 		t.Errorf("%v %v", g.customised, g.records["FieldPermissions"])
 	}

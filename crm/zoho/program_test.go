@@ -42,6 +42,7 @@ func TestProgram(t *testing.T) {
 	}
 	p.MustRun(t, 0, []string{"done", "field Tasks.VInfer_Call_ID", "field Leads.VInfer_Do_Not_Call"}, "setup")
 	p.MustRun(t, 0, []string{}, "setup")
+	p.MustRun(t, 0, []string{}, "plan")
 	p.MustRun(t, 0, []string{"COQL works", "by the unique field", "asha@example.com", "all there"}, "check")
 
 	f.lagging = true
