@@ -25,7 +25,7 @@ demo: build ## show it at work: made-up calls into a database, no account needed
 	./$(BIN) demo --once
 
 test: ## run the tests
-	CGO_ENABLED=0 $(GO) test ./...
+	CGO_ENABLED=0 $(GO) test -timeout 20m ./...
 
 test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, and python3
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec
@@ -35,7 +35,7 @@ test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOT
 	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin
 
 race: ## run the tests under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
 lint: ## look for faults of style and sense (needs golangci-lint v2)
 	golangci-lint run
