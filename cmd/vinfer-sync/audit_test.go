@@ -70,22 +70,22 @@ func TestAKilledSweepLosesNothing(t *testing.T) {
 	t.Parallel()
 	const kills = 10
 	w := newWorld(t, simulator.Options{Seed: 3, Calls: 100, Contacts: 40, Span: 24 * time.Hour, LimitPerMinute: -1})
-	w.write("config.yaml", lateDatabase)
+	w.write("config.yaml", strings.Replace(lateDatabase, "settle: 2s", "settle: 8s", 1))
 	w.must(exitFine, "once")
 	want := 100
 	for round := range kills {
-		// They end now and come up a second later: polls that look back by nothing pass over most of them.
+		// They end now and come up six seconds later: polls that look back by nothing have passed over them by then.
 		for i := range 10 {
 			now := time.Now()
 			w.sim.Add(simulator.Call{
 				ID: fmt.Sprintf("call_%d_%d", round, i), Phone: fmt.Sprintf("+9198765%05d", i), Disposition: "interested", Duration: time.Second,
-				End: now, VisibleFrom: now.Add(time.Second),
+				End: now, VisibleFrom: now.Add(6 * time.Second),
 			})
 			want++
 		}
 		w.killed(time.Second, 1500*time.Millisecond, "run")
 	}
-	time.Sleep(4 * time.Second) // until the last of them have settled
+	time.Sleep(10 * time.Second) // until the last of them have settled
 	w.must(exitFine, "once")
 	w.must(exitFine, "once")
 	s := w.status()

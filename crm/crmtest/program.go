@@ -68,7 +68,9 @@ func (p *Program) Run(t *testing.T, args ...string) (out string, code int) {
 	cmd.Dir = p.dir
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
+	barrier()
 	err := cmd.Run()
+	barrier()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%q: %v", args, err)
@@ -99,6 +101,7 @@ func (p *Program) RunKilled(t *testing.T, server *Server) (kills int) {
 		server.Misbehave(Fault{After: n, Times: 1, Lost: true}, Fault{After: n + 1, Stall: true, Reached: reached})
 		cmd := exec.Command(p.path, "once")
 		cmd.Dir = p.dir
+		barrier()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
