@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +31,8 @@ type lab struct {
 	e       *Engine
 	stop    func()
 	noTotal bool
-	fault   func(*http.Request) bool // breaks the connection instead of an answer
+	faulty  sync.Mutex
+	fault   func(*http.Request) bool // breaks the connection instead of an answer; see breaks
 	client  func() *vinfer.Client
 	began   time.Time
 }
@@ -42,7 +44,7 @@ func inLab(t *testing.T, so simulator.Options, change func(*Options), f func(*la
 		time.Sleep(26 * 365 * day) // from 2000, which the probe takes for the far past
 		l := &lab{t: t, noTotal: so.NoTotal, rec: &recorder{}, path: path, began: time.Now().UTC()}
 		so.Before = func(r *http.Request) {
-			if l.fault != nil && l.fault(r) {
+			if l.broken(r) {
 				panic(http.ErrAbortHandler)
 			}
 		}
@@ -68,6 +70,19 @@ func inLab(t *testing.T, so simulator.Options, change func(*Options), f func(*la
 		defer func() { l.stop() }()
 		f(l)
 	})
+}
+
+// breaks sets what breaks connections. Requests come side by side: one page is asked for ahead.
+func (l *lab) breaks(fault func(*http.Request) bool) {
+	l.faulty.Lock()
+	defer l.faulty.Unlock()
+	l.fault = fault
+}
+
+func (l *lab) broken(r *http.Request) bool {
+	l.faulty.Lock()
+	defer l.faulty.Unlock()
+	return l.fault != nil && l.fault(r)
 }
 
 // start runs the daemon until stop. What it has in memory is lost then, as by a kill.
@@ -255,12 +270,12 @@ func TestAnInterruptedAuditGoesOn(t *testing.T) {
 		}
 		l.o.Schedule = "@every 2m"
 		pages := 0
-		l.fault = func(r *http.Request) bool {
+		l.breaks(func(r *http.Request) bool {
 			if r.URL.Query().Get("offset") != "" {
 				pages++
 			}
 			return pages > 2
-		}
+		})
 		if r, err := l.e.Audit(l.t.Context(), 1); err == nil {
 			l.t.Fatalf("not interrupted: %+v", r)
 		}
@@ -268,7 +283,7 @@ func TestAnInterruptedAuditGoesOn(t *testing.T) {
 			l.t.Fatalf("interrupted after %d: the test tests nothing", n)
 		}
 		l.stop()
-		l.fault = nil
+		l.breaks(nil)
 		l.start() // which polls at once
 		l.pass(time.Minute)
 		if n := len(l.delivered()); n != 40 {

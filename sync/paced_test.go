@@ -108,11 +108,11 @@ func TestACancelledBackfillDeliversNoMore(t *testing.T) {
 func TestABackfillKeepsItsRange(t *testing.T) {
 	inDialects(t, func(o *Options) { o.PageSize = 10 }, func(l *lab) {
 		pages := 0
-		l.fault = func(*http.Request) bool { pages++; return pages > 3 }
+		l.breaks(func(*http.Request) bool { pages++; return pages > 3 })
 		if err := <-l.backfill(l.t.Context(), BackfillRequest{Since: l.began.Add(-24 * time.Hour), Typed: "-24h"}); err == nil {
 			l.t.Fatal("not interrupted")
 		}
-		l.fault = nil
+		l.breaks(nil)
 		l.stop()
 		l.pass(5 * time.Hour)
 		l.start()
