@@ -39,7 +39,7 @@ func FuzzTitle(f *testing.F) {
 
 // A disposition has one spelling, which is its own.
 func FuzzDisposition(f *testing.F) {
-	for _, s := range []string{"Callback Requested", "dnd", "DO-NOT  CALL", "", "  ", "é-É", "İ", "\xff"} {
+	for _, s := range []string{"Callback Requested", "dnd", "DO-NOT  CALL", "", "  ", "é-É", "İ", "\xff", "-\rA", "do\u00a0not\u2028call"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/template"
 	"time"
+	"unicode"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
@@ -61,8 +62,8 @@ var synonyms = map[string]string{
 
 // Disposition returns the one spelling of a disposition: lower case, underscores, synonyms resolved.
 func Disposition(raw string) string {
-	d := strings.Join(strings.FieldsFunc(strings.ToLower(strings.TrimSpace(raw)), func(r rune) bool {
-		return r == ' ' || r == '-' || r == '_' || r == '\t'
+	d := strings.Join(strings.FieldsFunc(strings.ToLower(raw), func(r rune) bool {
+		return r == '-' || r == '_' || unicode.IsSpace(r)
 	}), "_")
 	if s, ok := synonyms[d]; ok {
 		return s
