@@ -5,6 +5,8 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
 FUZZTIME   ?= 20s
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# What is built from one commit is the same whenever that is: its dates are the commit's.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 BIN        := bin/vinfer-sync
 UNITS      := vinfer-sync.service vinfer-sync@.service vinfer-sync-backfill@.service
 GO         ?= go
@@ -13,13 +15,18 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-external test-browser race lint fmt fuzz bench check-units check-rules install uninstall clean
+.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench check-units check-man check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/vinfer-sync, static
 	$(GOBUILD) -o $(BIN) ./cmd/vinfer-sync
+
+man: ## write the manual page, dist/man/vinfer-sync.1
+	@mkdir -p dist/man
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) CGO_ENABLED=0 GOOS= GOARCH= $(GO) run -trimpath -ldflags '-X main.version=$(VERSION)' ./cmd/vinfer-sync man > dist/man/vinfer-sync.1.new
+	@mv dist/man/vinfer-sync.1.new dist/man/vinfer-sync.1
 
 demo: build ## show it at work: made-up calls into a database, no account needed
 	./$(BIN) demo --once
@@ -68,6 +75,9 @@ check-units: build ## check the systemd units and their sandbox (needs systemd's
 	if [ -s "$$dir/report" ]; then cat "$$dir/report"; exit 1; fi; \
 	systemd-sysusers --dry-run '$(CURDIR)/systemd/vinfer-sync.sysusers'
 
+check-man: man ## check the manual page (needs mandoc)
+	mandoc -T lint dist/man/vinfer-sync.1
+
 check-rules: ## check and test the alerting rules in contrib (needs promtool)
 	promtool check rules contrib/prometheus-rules.yaml
 	promtool test rules contrib/prometheus-rules_test.yaml
@@ -80,6 +90,8 @@ install: $(BIN) ## install the program, units and example below DESTDIR and PREF
 	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/vinfer-sync'
 	install -D -m 0644 config.example.yaml '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync/config.example.yaml'
 	install -D -m 0644 systemd/vinfer-sync.sysusers '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
+	install -d '$(DESTDIR)$(PREFIX)/share/man/man1'
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN) man > '$(DESTDIR)$(PREFIX)/share/man/man1/vinfer-sync.1'
 	install -d '$(DESTDIR)$(UNITDIR)'
 	for unit in $(UNITS); do \
 		sed 's|/usr/bin/vinfer-sync|$(PREFIX)/bin/vinfer-sync|' "systemd/$$unit" > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; \
@@ -88,7 +100,7 @@ install: $(BIN) ## install the program, units and example below DESTDIR and PREF
 	@echo 'Next: write /etc/vinfer-sync/config.yaml, then: systemd-sysusers && systemctl daemon-reload && systemctl enable --now vinfer-sync'
 
 uninstall: ## remove what install put there; configuration and state stay
-	rm -f '$(DESTDIR)$(PREFIX)/bin/vinfer-sync' '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/vinfer-sync' '$(DESTDIR)$(PREFIX)/share/man/man1/vinfer-sync.1' '$(DESTDIR)$(SYSUSERS)/vinfer-sync.conf'
 	rm -f '$(DESTDIR)$(UNITDIR)/vinfer-sync.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync@.service' '$(DESTDIR)$(UNITDIR)/vinfer-sync-backfill@.service'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/vinfer-sync'
 

@@ -114,10 +114,10 @@ func rootCommand() *cobra.Command {
 		return usageError("%w (see: %s --help)", err, c.CommandPath())
 	})
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml)")
-	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's)")
+	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: the configuration's)")
 	root.AddCommand(
 		runCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
-		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(),
+		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(), manCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
