@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
@@ -28,27 +27,14 @@ const tries = 3
 // maxReadings bounds how often a listing is read again that brings something new each time, and never all.
 const maxReadings = 12
 
-var idSeed = maphash.MakeSeed()
-
-// idSet holds the ids of a listing as hashes: a listing may be a million calls long.
-type idSet map[uint64]struct{}
-
-func (s idSet) add(id string) bool {
-	h := maphash.String(idSeed, id)
-	if _, ok := s[h]; ok {
-		return false
-	}
-	s[h] = struct{}{}
-	return true
-}
-
 // listing is one reading of a range.
 type listing struct {
 	e    *Engine
 	q    vinfer.Query
 	prio vinfer.Priority
-	// page takes a page; last: the listing ends with it. It is called once more without calls if the end was an empty page.
-	page func(p vinfer.Page, last bool) error
+	// page takes a page; fresh tells of each call whether no page before had it; last: the listing ends with it. It is called once more
+	// without calls if the end was an empty page.
+	page func(p vinfer.Page, fresh []bool, last bool) error
 	// anyTotal: the server's totals do not count the listing.
 	anyTotal bool
 	// look: only to see, nothing is remembered of it.
@@ -56,7 +42,7 @@ type listing struct {
 	// first may refuse the first page, before anything is stored, by an error.
 	first func(p vinfer.Page) error
 
-	all    idSet  // over all passes
+	all    *idSet // over all passes
 	reach  int    // rows of the listing that were covered, from its beginning
 	order  uint64 // tells the pages of the last pass, in their order, from others
 	total  int    // as the server last said; -1: it does not say
@@ -67,41 +53,41 @@ type listing struct {
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
 func (l *listing) read(ctx context.Context) (int, error) {
-	l.all = idSet{}
+	l.all = &idSet{}
 	pass := l.all
 	fruitless := 0 // readings in a row that brought nothing new
 	for again := 0; ; again++ {
-		before, order := len(l.all), l.order
+		before, order := l.all.n, l.order
 		ended, err := l.pass(ctx, pass)
 		if err != nil {
-			return len(l.all), err
+			return l.all.n, err
 		}
 		if ended {
-			return len(l.all), nil
+			return l.all.n, nil
 		}
-		if fruitless++; again == 0 || len(l.all) > before {
+		if fruitless++; again == 0 || l.all.n > before {
 			fruitless = 0
 		}
 		// The end came, but fewer distinct ids than the server counts. Calls that came up while it was read may explain it: then all
 		// that the server counted at the beginning are there. Or a second reading that brings the very same pages, all rows covered,
 		// shows that the server counts doubled rows. One that mixes its rows anew at each request proves nothing by bringing none that is new.
 		stable := fruitless > 0 && l.order == order && l.reach >= l.total
-		if l.total < 0 || len(l.all) >= l.total || l.missed <= 0 || stable {
-			return len(l.all), l.page(vinfer.Page{}, true)
+		if l.total < 0 || l.all.n >= l.total || l.missed <= 0 || stable {
+			return l.all.n, l.page(vinfer.Page{}, nil, true)
 		}
 		if fruitless == tries || again == maxReadings {
-			return len(l.all), fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; the range is read again at the next run",
-				errIncomplete, l.total, again+1, len(l.all))
+			return l.all.n, fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; the range is read again at the next run",
+				errIncomplete, l.total, again+1, l.all.n)
 		}
 		if err := pause(ctx, l.e.o.Pause); err != nil {
-			return len(l.all), err
+			return l.all.n, err
 		}
-		pass = idSet{}
+		pass = &idSet{}
 	}
 }
 
 // pass reads once from the beginning to an end; ended: the last page was given as the last.
-func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) {
+func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error) {
 	var head signature
 	var began time.Time
 	widest, length := 0, 0 // of the pages; of the page before
@@ -126,11 +112,11 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 			return false, nil
 		}
 		asked = false
-		sig, distinct, fresh := l.count(p, seen, began)
+		sig, distinct, fresh, first := l.count(p, seen, began)
 		l.order = l.order*1099511628211 + sig.sum
 		next := l.q.Offset + min(distinct, l.q.Limit)
 		if fresh == 0 {
-			over, err := l.over(ctx, p, head, sig, len(seen))
+			over, err := l.over(ctx, p, head, sig, seen.n)
 			if over || err != nil {
 				return false, err
 			}
@@ -158,13 +144,13 @@ func (l *listing) pass(ctx context.Context, seen idSet) (ended bool, err error) 
 		// A page shorter than asked is the last one, unless the server gives no more at a time: then it is as long as the longest before.
 		short := p.Rows < size && (widest == 0 || p.Rows < widest)
 		widest, length = max(widest, p.Rows), p.Rows
-		last := short && l.total >= 0 && next >= l.total && len(seen) == l.total
+		last := short && l.total >= 0 && next >= l.total && seen.n == l.total
 		l.q.Offset = next
 		drop := func() {}
 		if !last {
 			drop = l.prefetch(ctx, l.q)
 		}
-		if err := l.page(p, last); err != nil {
+		if err := l.page(p, first, last); err != nil {
 			drop()
 			return false, err
 		}
@@ -240,7 +226,7 @@ func (l *listing) endless(ctx context.Context) error {
 		return nil // it answers with its last page, or knows no offset
 	}
 	return fmt.Errorf("%w: it has no end: after %d calls VInfer answers offsets of more than a thousand million with still other calls. "+
-		"The cursor stays; ask VInfer what is wrong with its listing", errIncomplete, len(l.all))
+		"The cursor stays; ask VInfer what is wrong with its listing", errIncomplete, l.all.n)
 }
 
 // fetched is an answer to a page's request, and when it came.
@@ -283,32 +269,39 @@ type signature struct {
 	sum  uint64
 }
 
-// count adds the page's ids to the sets. A call that came up since the pass began is none of those that the server counted then.
-func (l *listing) count(p vinfer.Page, seen idSet, began time.Time) (sig signature, distinct, fresh int) {
+// count adds the page's ids to the sets: distinct ones it has, fresh ones in this pass, and first tells of each call whether it is the first
+// time in any. A call that came up since the pass began is none of those that the server counted then.
+func (l *listing) count(p vinfer.Page, seen *idSet, began time.Time) (sig signature, distinct, fresh int, first []bool) {
 	sig.rows = p.Rows
-	own := make(idSet, p.Rows)
-	one := func(id string, old bool) {
-		sig.sum = sig.sum*1099511628211 + maphash.String(idSeed, id)
-		if !own.add(id) {
-			return
+	var own idSet
+	one := func(id string, old bool) (isFirst bool) {
+		h := hashID(id)
+		sig.sum = sig.sum*1099511628211 + h
+		if !own.add(h) {
+			return false
 		}
 		distinct++
-		if seen.add(id) {
+		isNew := seen.add(h)
+		if isNew {
 			fresh++
 			if old {
 				l.missed--
 			}
 		}
-		l.all.add(id) // the same set in the first pass
+		if seen == l.all { // in the first pass
+			return isNew
+		}
+		return l.all.add(h)
 	}
+	first = make([]bool, len(p.Calls))
 	for i := range p.Calls {
 		at := listedAt(p.Calls[i], l.q.Bound)
-		one(p.Calls[i].ID, at.Before(began) || at.After(p.Date.Add(time.Second)))
+		first[i] = one(p.Calls[i].ID, at.Before(began) || at.After(p.Date.Add(time.Second)))
 	}
 	for i := range p.Broken {
 		one(brokenKey(p.Broken[i]), true)
 	}
-	return sig, distinct, fresh
+	return sig, distinct, fresh, first
 }
 
 // unpaged tells whether the server, which counts nothing, has no pages: it ignores the offset and answers with the whole list again. A number

@@ -91,7 +91,7 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 			hi, end = lo.Add(width).Truncate(time.Second), false
 		}
 		sl := &slice{
-			e: e, b: b, r: r, lo: lo, hi: hi, before: r.seen + sum.rows, seen: idSet{},
+			e: e, b: b, r: r, lo: lo, hi: hi, before: r.seen + sum.rows,
 			first: lo.Equal(r.from) && !r.goesOn, open: end && r.to.IsZero(), divisible: b.To && limit.Sub(lo) > sliceMin,
 		}
 		err := sl.read(ctx)
@@ -126,9 +126,10 @@ type slice struct {
 	lo, hi    time.Time
 	first     bool // nothing before it was read by this reader
 	open      bool
-	divisible bool  // it may be refused with errTooWide, before anything is stored
-	before    int   // rows of the slices before
-	seen      idSet // rows of the range
+	divisible bool                // it may be refused with errTooWide, before anything is stored
+	before    int                 // rows of the slices before
+	rows      int                 // of the range, distinct ones
+	going     map[string]struct{} // calls that had not ended when they were first read
 	got       readResult
 }
 
@@ -151,7 +152,7 @@ func (s *slice) read(ctx context.Context) error {
 	}
 	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take, look: s.r.take != nil}
 	n, err := l.read(ctx) // take adds what it stores to got
-	s.got.fetched, s.got.rows, s.got.requests = n, len(s.seen), l.pages
+	s.got.fetched, s.got.rows, s.got.requests = n, s.rows, l.pages
 	if bound == vinfer.From && s.r.stream == store.LiveStream && s.r.take == nil && err == nil {
 		e.extended.Lock()
 		e.extended.pages = max(l.pages, 1)
@@ -186,9 +187,9 @@ func (s *slice) begin(p vinfer.Page) error {
 }
 
 // take stores a page; with the last one the slice is closed.
-func (s *slice) take(p vinfer.Page, last bool) error {
-	page := s.page(p)
-	rows := s.before + len(s.seen)
+func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
+	page := s.page(p, fresh)
+	rows := s.before + s.rows
 	page.Seen = int64(rows)
 	if last {
 		page.Close = &store.Interval{From: s.lo, To: s.hi}
@@ -221,11 +222,11 @@ func (e *Engine) extend() bool {
 	return true
 }
 
-// page makes of a page what the store ingests.
-func (s *slice) page(p vinfer.Page) store.Page {
+// page makes of a page what the store ingests. fresh tells of each call whether it was not there before.
+func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 	e, r := s.e, s.r
 	out := store.Page{Stream: r.stream, Backfill: r.backfill, Reach: r.reach}
-	for _, c := range p.Calls {
+	for i, c := range p.Calls {
 		if !e.wanted(c) || r.campaign != "" && c.CampaignID != r.campaign {
 			if r.left != nil {
 				*r.left++
@@ -233,6 +234,10 @@ func (s *slice) page(p vinfer.Page) store.Page {
 			continue
 		}
 		if c.Unfinished() {
+			if s.going == nil {
+				s.going = map[string]struct{}{}
+			}
+			s.going[c.ID] = struct{}{}
 			if r.backfill == 0 {
 				out.Unfinished = append(out.Unfinished, store.Unfinished{ID: c.ID, Body: encode(content{Call: c})})
 			}
@@ -251,7 +256,10 @@ func (s *slice) page(p vinfer.Page) store.Page {
 			row.Hold = row.When.After(s.hi) // it began in this slice and ended in the next, which may hold an earlier one
 		}
 		if !row.When.Before(r.from) && (s.first || listedAt(c, boundOf(s.b)).After(s.lo)) {
-			s.seen.add(c.ID) // the others were counted with the slice before
+			if _, was := s.going[c.ID]; was || fresh[i] {
+				delete(s.going, c.ID)
+				s.rows++ // the others were counted with the slice before
+			}
 		}
 		out.Rows = append(out.Rows, row)
 	}
