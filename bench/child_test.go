@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		serveAPI()
 	case "receiver":
 		serveReceiver()
+	case "history":
+		serveHistory()
+	case "register":
+		serveRegister()
 	default:
 		os.Exit(m.Run())
 	}
