@@ -239,11 +239,17 @@ func (w *world) daemon() (stop func() (code int, log string)) {
 // killed runs a command and kills it some time after its start.
 func (w *world) killed(least, most time.Duration, args ...string) {
 	w.t.Helper()
+	w.killedOnce(func() { time.Sleep(least + rand.N(most-least)) }, args...)
+}
+
+// killedOnce runs a command and kills it once wait returns.
+func (w *world) killedOnce(wait func(), args ...string) {
+	w.t.Helper()
 	c := w.command(args...)
 	if err := c.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	time.Sleep(least + rand.N(most-least))
+	wait()
 	_ = c.Process.Kill() // it may have ended
 	_ = c.Wait()
 }
