@@ -117,6 +117,14 @@ type Ingested struct {
 	NewIDs  []string // the ids never seen before
 }
 
+// Add adds the counts of another page.
+func (i *Ingested) Add(o Ingested) {
+	i.New += o.New
+	i.Changed += o.Changed
+	i.Queued += o.Queued
+	i.Late += o.Late
+}
+
 // Kind of a job.
 type Kind byte
 

@@ -29,7 +29,7 @@ type readRange struct {
 	closed func(upTo time.Time, rows int) error
 	// checkpoint makes what a backfill keeps in the transaction that closes a slice, page what it counts with each page.
 	checkpoint func(upTo time.Time, rows int) []byte
-	page       func() // called when a page was stored
+	page       func() // called now and then when pages were stored
 	seen       int    // rows that the same reader has brought before
 	left       *int   // if not nil, counts the calls of campaigns that are not wanted
 	// take gets the pages instead of the store: nothing is written or remembered; nil: the store does.
@@ -50,10 +50,7 @@ func (s *readResult) add(n readResult) {
 	s.rows += n.rows
 	s.requests += n.requests
 	s.deep = s.deep || n.deep
-	s.New += n.New
-	s.Changed += n.Changed
-	s.Queued += n.Queued
-	s.Late += n.Late
+	s.Ingested.Add(n.Ingested)
 }
 
 const (
@@ -130,6 +127,7 @@ type slice struct {
 	before    int                 // rows of the slices before
 	rows      int                 // of the range, distinct ones
 	going     map[string]struct{} // calls that had not ended when they were first read
+	keeper    *keeper
 	got       readResult
 }
 
@@ -150,8 +148,17 @@ func (s *slice) read(ctx context.Context) error {
 	if !s.open && s.b.To {
 		q.To = s.hi
 	}
+	if s.r.take == nil {
+		s.keeper = newKeeper(e)
+	}
 	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take, look: s.r.take != nil}
-	n, err := l.read(ctx) // take adds what it stores to got
+	n, err := l.read(ctx)
+	if s.keeper != nil {
+		if kept := s.keeper.end(); err == nil {
+			err = kept
+		}
+		s.got.Ingested = s.keeper.got
+	}
 	s.got.fetched, s.got.rows, s.got.requests = n, s.rows, l.pages
 	if bound == vinfer.From && s.r.stream == store.LiveStream && s.r.take == nil && err == nil {
 		e.extended.Lock()
@@ -186,7 +193,7 @@ func (s *slice) begin(p vinfer.Page) error {
 	return nil
 }
 
-// take stores a page; with the last one the slice is closed.
+// take has a page stored; with the last one the slice is closed.
 func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
 	page := s.page(p, fresh)
 	rows := s.before + s.rows
@@ -203,12 +210,13 @@ func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
 	if s.r.take != nil {
 		return s.r.take(page)
 	}
-	got, err := s.e.ingest(page)
-	s.got.add(readResult{Ingested: got})
-	if s.r.page != nil && err == nil {
+	if err := s.keeper.put(page); err != nil {
+		return err
+	}
+	if s.r.page != nil && s.keeper.stored.Swap(false) {
 		s.r.page()
 	}
-	return err
+	return nil
 }
 
 // extend tells whether this poll of a start-filtered server reads the length of the longest call further back, and notes that it does.

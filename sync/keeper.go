@@ -1,0 +1,89 @@
+package sync
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+const (
+	keeperPages = 4    // that wait to be stored
+	keeperRows  = 1000 // of one transaction, once pages wait
+)
+
+// keeper stores the pages of a slice while the next ones are read. Pages that came while others were stored share a transaction: where VInfer
+// is slower than the disk each has its own.
+type keeper struct {
+	e      *Engine
+	pages  chan store.Page
+	done   chan struct{} // closed when it has ended
+	failed chan struct{} // closed when err is set
+	err    error
+	got    store.Ingested // to be read when it has ended
+	stored atomic.Bool    // something was, since this was set to false
+}
+
+func newKeeper(e *Engine) *keeper {
+	k := &keeper{e: e, pages: make(chan store.Page, keeperPages), done: make(chan struct{}), failed: make(chan struct{})}
+	go k.run()
+	return k
+}
+
+// put hands a page over. An error is that of a page before.
+func (k *keeper) put(p store.Page) error {
+	select {
+	case k.pages <- p:
+		return nil
+	case <-k.failed:
+		return k.err
+	}
+}
+
+// end waits until all is stored.
+func (k *keeper) end() error {
+	close(k.pages)
+	<-k.done
+	return k.err
+}
+
+func (k *keeper) run() {
+	defer close(k.done)
+	for p := range k.pages {
+		if k.err = k.keep(k.joined(p)); k.err != nil {
+			close(k.failed)
+			return
+		}
+	}
+}
+
+// joined adds to a page those that wait behind it.
+func (k *keeper) joined(p store.Page) store.Page {
+	for len(p.Rows) < keeperRows && p.Close == nil {
+		select {
+		case next, ok := <-k.pages:
+			if !ok {
+				return p
+			}
+			next.Rows = append(p.Rows, next.Rows...)
+			next.Unfinished = append(p.Unfinished, next.Unfinished...)
+			next.Broken = append(p.Broken, next.Broken...)
+			p = next
+		default:
+			return p
+		}
+	}
+	return p
+}
+
+func (k *keeper) keep(p store.Page) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // the run fails by it, and not the service
+			err = fmt.Errorf("storing a page: %v", r)
+		}
+	}()
+	got, err := k.e.ingest(p)
+	k.got.Add(got)
+	k.stored.Store(err == nil)
+	return err
+}
