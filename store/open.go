@@ -52,7 +52,7 @@ var (
 )
 
 // schema is the version of the layout that this program writes.
-const schema = 2
+const schema = 3
 
 // migration brings a store from one version of the layout to the next, in one transaction with the others that are due.
 type migration func(tx *bbolt.Tx) error
@@ -60,6 +60,7 @@ type migration func(tx *bbolt.Tx) error
 // migrations holds the step from each older version.
 var migrations = map[int]migration{
 	1: func(*bbolt.Tx) error { return nil }, // 2 has a journal beside the file, which a program that does not know it must not leave out
+	2: func(*bbolt.Tx) error { return nil }, // in 3 the bodies that are new have another form; those that are there stay as they are
 }
 
 // Open opens the store at path and makes it if there has been none. It errs with ErrLocked, ErrDamaged or ErrNewer where that is the

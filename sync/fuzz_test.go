@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // A title's template that the configuration accepted makes a title for any call, or an error: the call may say what it likes.
@@ -55,6 +56,11 @@ func FuzzContent(f *testing.F) {
 	f.Add([]byte(`{"call":{"id":"c","phone":"+919876543210","ended":"2024-01-15T10:35:22Z","duration":1e3},"transcript":{"text":"नमस्ते"}}`))
 	f.Add([]byte(`{"call":{"ended":"9999-12-31T23:59:59-12:00"}}`))
 	f.Add([]byte(`{`))
+	qa := 87.5
+	f.Add(encode(content{
+		Call:       vinfer.Call{ID: "c", Phone: "+919876543210", Name: "प्रिया", EndedAt: time.Unix(1e9, 5), QAScore: &qa, DurationSeconds: &qa},
+		Transcript: &vinfer.Transcript{Segments: []vinfer.Segment{{Speaker: "agent", Text: "नमस्ते", End: 1.5}}},
+	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decode(b)
 		if err != nil || c.Call.EndedAt.UTC().Year() > 9999 || c.Call.StartedAt.UTC().Year() > 9999 {

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,28 +10,6 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
-
-// content is the body of a job and of a watch: what the store keeps of a call.
-type content struct {
-	Call       vinfer.Call        `json:"call"`
-	Transcript *vinfer.Transcript `json:"transcript,omitempty"`
-}
-
-func encode(c content) []byte {
-	b, err := json.Marshal(c)
-	if err != nil { // floats from JSON are finite and times were parsed: nothing in it can fail
-		panic(fmt.Sprintf("encoding a call: %v", err))
-	}
-	return b
-}
-
-func decode(b []byte) (content, error) {
-	var c content
-	if err := json.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("stored call: %w", err)
-	}
-	return c, nil
-}
 
 // Tags of the fields whose change makes a revision. The transcript's address is left out: it may be signed and change by
 // itself, and the transcript is watched for anyway. They are stored: never renumber.

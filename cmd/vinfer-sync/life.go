@@ -10,6 +10,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 // printLife tells a call's life in plain words. out belongs to a command whose reader may have gone.
@@ -23,7 +24,7 @@ func printLife(out io.Writer, l store.Life, reveal bool) {
 	if l.Body == nil {
 		fmt.Fprintln(out, "content     deleted: no destination waits for it (calls show --live asks VInfer)")
 	} else {
-		body := string(l.Body)
+		body := engine.Readable(l.Body)
 		if !reveal {
 			body = mask.Phones(body)
 		}
