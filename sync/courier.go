@@ -3,7 +3,6 @@ package sync
 import (
 	"container/heap"
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -12,12 +11,8 @@ import (
 )
 
 const (
-	scanRows     = 256             // jobs looked up at a time
-	maxWaiting   = 50_000          // lanes whose back-off is kept in memory; the others are found by scanning again
-	backoffMax   = 5 * time.Minute // of a job and of a destination
-	throttleMax  = 15 * time.Minute
-	limitedMax   = 5 // so often a run waits for a destination that asks to be let alone
-	breakerAfter = 5 // failures in a row, of more than one contact
+	scanRows   = 256    // jobs looked up at a time
+	maxWaiting = 50_000 // lanes whose back-off is kept in memory; the others are found by scanning again
 )
 
 // courier schedules the deliveries of one destination: which lane is next, which wait, and whether the destination is
@@ -26,8 +21,10 @@ type courier struct {
 	e *Engine
 	d *Destination
 
+	claiming, delivering, settling string // what its workers are busy with
+
 	mu      sync.Mutex
-	wake    chan struct{}           // closed and replaced when something changes
+	wake    chan struct{}           // closed and replaced when something changes; nil: nobody waits
 	lanes   map[store.Lane]struct{} // in the buffer, in flight or waiting: not to be scanned
 	buffer  []store.JobRef          // to be launched, live work first
 	waiting waitHeap                // live work that waits for another try
@@ -58,13 +55,18 @@ type courier struct {
 }
 
 func newCourier(e *Engine, d *Destination) *courier {
-	return &courier{e: e, d: d, wake: make(chan struct{}), lanes: map[store.Lane]struct{}{}, paces: map[uint64]*pace{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{}}
+	return &courier{
+		e: e, d: d, claiming: "claim " + d.Name, delivering: "deliver to " + d.Name, settling: "settle " + d.Name,
+		lanes: map[store.Lane]struct{}{}, paces: map[uint64]*pace{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{},
+	}
 }
 
 // signal wakes all who wait; the caller holds mu.
 func (c *courier) signal() {
-	close(c.wake)
-	c.wake = make(chan struct{})
+	if c.wake != nil {
+		close(c.wake)
+		c.wake = nil
+	}
 }
 
 // refresh says that there may be jobs that no scan has seen.
@@ -278,6 +280,9 @@ func (c *courier) next(ctx context.Context) (store.JobRef, bool) {
 			return store.JobRef{}, false
 		}
 		ref, at, ok, err := c.take(time.Now())
+		if c.wake == nil && !ok {
+			c.wake = make(chan struct{})
+		}
 		wake := c.wake
 		c.mu.Unlock()
 		if ok {
@@ -350,149 +355,4 @@ func (c *courier) landed(ref store.JobRef, ahead *store.JobRef, scans uint64) {
 		c.buffer = slices.Insert(c.buffer, at, *ahead)
 	}
 	c.signal()
-}
-
-// succeeded notes a delivery.
-func (c *courier) succeeded() {
-	c.answered()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.passed = time.Now()
-	c.delivered++
-}
-
-// answered notes that the destination is well: it took a call, or refused one with reason.
-func (c *courier) answered() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.streak >= breakerAfter {
-		c.hurry()
-		c.e.log.Info("destination works again", keyDest, c.d.Name)
-	}
-	c.streak, c.limited, c.why = 0, 0, ""
-	clear(c.struck)
-}
-
-// failed notes a passing fault and returns when the job is tried again and whether the fault counts against the job alone.
-func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Time, alone bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.streak++
-	c.struck[r.Lane] = struct{}{}
-	c.why = err.Error()
-	open := c.streak >= breakerAfter && len(c.struck) > 1
-	if open {
-		c.openUntil = now.Add(c.e.backoff(c.streak - breakerAfter + 1))
-		if c.streak == breakerAfter || len(c.struck) == 2 && c.streak > breakerAfter && r.Attempts == 0 {
-			c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
-		}
-	}
-	if len(c.struck) > 2*breakerAfter { // enough to know that it is not one contact
-		clear(c.struck)
-		c.struck[r.Lane] = struct{}{}
-		c.struck[store.Lane{}] = struct{}{}
-	}
-	return now.Add(c.e.backoff(r.Attempts + 1)), !open
-}
-
-// throttled lets the destination alone.
-func (c *courier) throttled(wait time.Duration, err error, now time.Time) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !now.Before(c.until) {
-		c.limited++ // the others of the same moment were sent before the destination had said so
-	}
-	if wait <= 0 {
-		wait = c.e.backoff(c.limited)
-	}
-	if until := now.Add(min(wait, throttleMax)); until.After(c.until) {
-		c.until = until
-	}
-	c.why = err.Error()
-	return c.until
-}
-
-// halt stops the destination; false: it stood still already, what comes now was in flight.
-func (c *courier) halt(reason string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fresh := c.halted == ""
-	c.halted = reason
-	c.signal()
-	return fresh
-}
-
-// waitingFor says why the destination is not being delivered to though it has jobs; empty: it is.
-func (c *courier) waitingFor() (reason, lastError string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	switch {
-	case now.Before(c.until):
-		return waitReason(c.until, c.why), c.why
-	case c.streak >= breakerAfter && len(c.struck) > 1:
-		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why, c.why
-	case len(c.waiting)+len(c.laggard) > 0 && c.streak > 0:
-		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why, c.why
-	}
-	return "", ""
-}
-
-// quiet tells whether nothing is in flight or due before horizon.
-func (c *courier) quiet(horizon time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flight > 0 {
-		return false
-	}
-	if c.halted != "" || c.until.After(horizon) || c.limited >= limitedMax && time.Now().Before(c.until) {
-		return true
-	}
-	if c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon) {
-		return true
-	}
-	if len(c.buffer) > 0 || !c.done || c.stale {
-		return false
-	}
-	return (len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)) && (len(c.laggard) == 0 || c.laggard[0].Due.After(horizon))
-}
-
-// rested is quiet but for what is left of backfills.
-func (c *courier) rested(horizon time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.urging > 0:
-		return false
-	case c.halted != "" || c.until.After(horizon) || c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon):
-		return true
-	case c.urgent, len(c.buffer) > 0 && isLive(c.buffer[0]), len(c.buffer) == 0 && (!c.done || c.stale):
-		return false
-	}
-	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
-}
-
-// excused tells whether there is a reason why jobs of the destination wait.
-func (c *courier) excused() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.halted != "" || time.Now().Before(c.until) || len(c.waiting)+len(c.laggard) > 0 || !c.rescan.IsZero()
-}
-
-func (c *courier) counts() (delivered int64, dead int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.delivered, c.dead
-}
-
-// backoff returns the wait before try n+1: doubling from Options.Backoff to 5 min, with jitter so that many do not come back at once.
-func (e *Engine) backoff(n int) time.Duration {
-	d := backoffMax
-	if n < 1 {
-		n = 1
-	}
-	if n < 20 {
-		d = min(e.o.Backoff<<(n-1), backoffMax)
-	}
-	return d - d/10 + rand.N(d/5+1) //nolint:gosec // jitter needs no secrecy
 }

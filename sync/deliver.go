@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (c *courier) worker(ctx context.Context, slot int) {
 
 // claim claims a job; nil: it is gone, or cannot be had.
 func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.Job {
-	done := c.e.busy.begin("claim " + c.d.Name)
+	done := c.e.busy.begin(c.claiming)
 	defer done()
 	job, err := c.e.o.Store.Claim(ctx, slot, ref)
 	if err != nil {
@@ -63,7 +64,7 @@ func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.
 
 // deliver makes one attempt and says what became of it.
 func (c *courier) deliver(job *store.Job) store.Outcome {
-	done := c.e.busy.begin("deliver to " + c.d.Name)
+	done := c.e.busy.begin(c.delivering)
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
 	entry, left, refusal, err := c.e.entry(c.d, job)
@@ -164,7 +165,7 @@ func (c *courier) passedSince(t time.Time) bool {
 
 // settle records an outcome, however long that takes, and returns the next job of the slot, if there is one at once.
 func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.Outcome) *store.Job {
-	done := c.e.busy.begin("settle " + c.d.Name)
+	done := c.e.busy.begin(c.settling)
 	defer done()
 	if o.Verdict == store.Dead && o.Signature != "" && c.isHalted() {
 		o.Verdict = store.Release // halted meanwhile, for this very error most likely: it stays in the outbox with the others
@@ -334,7 +335,9 @@ func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
 
 // callbackTime reads a requested time; one without a zone is in the configured one. Zero: none, or not understood.
 func (e *Engine) callbackTime(s string) time.Time {
-	s = strings.TrimSpace(s)
+	if s = strings.TrimSpace(s); s == "" {
+		return time.Time{}
+	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"} {
 		if t, err := time.ParseInLocation(layout, s, e.zone); err == nil {
 			return t.UTC()
@@ -346,7 +349,11 @@ func (e *Engine) callbackTime(s string) time.Time {
 // key is the idempotency key of one revision of one event. The content is part of it: a store that was lost and made again counts revisions from 1 again.
 func key(ev crm.Event, job *store.Job) string {
 	body := sha256.Sum256(job.Body)
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%x", job.ID, ev, job.Revision, body))
+	b := make([]byte, 0, 192)
+	b = append(append(b, job.ID...), '\n')
+	b = append(append(b, ev...), '\n')
+	b = append(strconv.AppendInt(b, int64(job.Revision), 10), '\n')
+	sum := sha256.Sum256(hex.AppendEncode(b, body[:]))
 	return "vs1-" + hex.EncodeToString(sum[:16])
 }
 

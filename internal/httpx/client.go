@@ -128,7 +128,7 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	defer cancel()
 	secrets := c.secrets
 	for name, values := range req.Header {
-		if !ordinary[textproto.CanonicalMIMEHeaderKey(name)] {
+		if !ordinary[name] && !ordinary[textproto.CanonicalMIMEHeaderKey(name)] {
 			for _, v := range values {
 				secrets = append(secrets[:len(secrets):len(secrets)], headerSecrets(v)...)
 			}
@@ -205,6 +205,7 @@ func afterthought(conn *tls.Conn) error {
 var ordinary = map[string]bool{
 	"Accept": true, "Content-Type": true, "User-Agent": true, "Idempotency-Key": true, "If-Match": true, "If-None-Match": true,
 	"X-Vinfer-Signature": true, "X-Vinfer-Sync-Attempt": true, "X-Vinfer-Sync-Late": true,
+	"X-VInfer-Signature": true, "X-VInfer-Sync-Attempt": true, "X-VInfer-Sync-Late": true, // as the webhook spells them: found at once
 }
 
 // headerSecrets returns a header's value and, of "Bearer x", also x.
@@ -315,7 +316,7 @@ func (e *failed) Unwrap() error { return e.cause }
 type bound struct{ c *Client }
 
 func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != b.c.base.Scheme || !strings.EqualFold(hostPort(req.URL), hostPort(b.c.base)) {
+	if req.URL.Scheme != b.c.base.Scheme || req.URL.Host != b.c.base.Host && !strings.EqualFold(hostPort(req.URL), hostPort(b.c.base)) {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
