@@ -96,7 +96,7 @@ func (m manners) has(k Kind) bool { return m.kinds[k] != nil }
 // pick takes the faults that are due for a path, and counts them off.
 func (s *Server) pick(path string) manners {
 	var m manners
-	for _, f := range s.faults {
+	for n, f := range s.faults {
 		isAnswer := slices.Contains(answers, f.Kind)
 		if f.Count == 0 || !f.matches(path) || isAnswer && m.answer != nil || !isAnswer && m.has(f.Kind) ||
 			slices.Contains(listings, f.Kind) && path != "/calls" {
@@ -106,7 +106,7 @@ func (s *Server) pick(path string) manners {
 			f.Skip--
 			continue
 		}
-		if f.Share > 0 && float64(s.mix(int32(s.served), forFault)%10_000) >= f.Share*10_000 {
+		if f.Share > 0 && float64(s.mix(int32(s.served), forFault+uint64(n)<<8)%10_000) >= f.Share*10_000 {
 			continue
 		}
 		if f.Count > 0 {
