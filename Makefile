@@ -4,6 +4,7 @@ PREFIX     ?= /usr/local
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
 FUZZTIME   ?= 20s
+SOAK       ?= 1m
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # What is built from one commit is the same whenever that is: its dates are the commit's.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
@@ -15,7 +16,7 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench packages test-packages check-units check-man check-rules install uninstall clean
+.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages check-units check-man check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +60,11 @@ fuzz: ## fuzz every fuzz target for FUZZTIME (20s)
 		done; \
 	done
 
-bench: ## run the benchmarks
-	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchtime=1x ./bench
+bench: ## run the benchmarks; BENCH_CALLS=1000000 for a past of a million calls (50,000)
+	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchtime=1x -timeout 4h ./bench
+
+soak: ## let everything go wrong for SOAK (1m): nothing may be lost, doubled or leak
+	CGO_ENABLED=0 $(GO) test -count=1 -tags soak -timeout 0 -v ./soak -soak $(SOAK)
 
 packages: ## build the deb and rpm packages into dist, with SHA256SUMS (git; the first time it builds nfpm)
 	packaging/build dist
