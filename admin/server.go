@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -74,7 +75,8 @@ func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error)
 		return nil, fmt.Errorf("admin.socket: %w", err)
 	}
 	if g, err := user.LookupGroup(group); err == nil {
-		if gid, err := strconv.Atoi(g.Gid); err == nil {
+		// Under the unit it is that group's from the beginning, and changing owners is not allowed there, not even to what they are.
+		if gid, err := strconv.Atoi(g.Gid); err == nil && gid != groupOf(path) {
 			_ = os.Chown(path, -1, gid) // not ours to give: the owner alone uses it
 		}
 	}
@@ -82,6 +84,15 @@ func Serve(path, storePath string, b Backend, log *slog.Logger) (*Server, error)
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = s.http.Serve(ln) }()
 	return s, nil
+}
+
+// groupOf returns the number of the group that a file belongs to, -1 if it cannot be found out.
+func groupOf(path string) int {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return -1
+	}
+	return int(st.Gid)
 }
 
 // Close ends the server; commands in the middle of something are cut off.
