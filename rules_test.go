@@ -1,5 +1,5 @@
-// Package rules_test holds the rules that this repository keeps about itself.
-package rules_test
+// Package vinfersync_test holds the rules that this repository keeps about itself.
+package vinfersync_test
 
 import (
 	"bytes"
@@ -58,6 +58,7 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
+	{"=" + module, nil}, // the example
 	{"cmd/", []string{"admin", "alert", "config", "crm", "internal/", "store", "sync", "vinfer"}},
 	{"bench", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}}, // measures the whole
 	{"soak", []string{"vinfer/simulator"}}, // runs the program as it is

@@ -42,7 +42,7 @@ func find(explicit string, places ...string) (string, error) {
 	}
 	return "", Errors{{
 		Problem: "there is no configuration: neither " + strings.Join(places, " nor ") + " exists",
-		Remedy:  "name one by --config, or copy config.example.yaml",
+		Remedy:  "vinfer-sync init writes one; --config names one that is somewhere else",
 	}}
 }
 

@@ -28,27 +28,30 @@ func checkCommand(a *app) *cobra.Command {
 		Use: "check", Short: "Check the configuration, the key and every destination, without writing",
 		Long: "Checks the configuration, then the key, the cursor parameter, the clock and every destination. Nothing is written.\n\nExit codes: 0 fine; 1 something is wrong; 69 VInfer or a destination cannot be reached; 77 the key was refused; 78 bad configuration.",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.load()
-			if err != nil {
-				return err
-			}
-			warn(c, cfg)
-			t := &checkTable{w: tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)}
-			t.row("configuration", "", nil, cfg.File)
-			if !offline {
-				ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
-				defer cancel()
-				t.vinfer(ctx, a, cfg)
-				for i := range cfg.CRM {
-					t.destination(ctx, cfg, &cfg.CRM[i])
-				}
-			}
-			return t.end(c.OutOrStdout())
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.check(c, offline) },
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "only the configuration")
 	return c
+}
+
+// check prints what it finds as a table. The error has the exit code, and words only where the configuration is at fault.
+func (a *app) check(c *cobra.Command, offline bool) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	warn(c, cfg)
+	t := &checkTable{w: tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)}
+	t.row("configuration", "", nil, cfg.File)
+	if !offline {
+		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+		defer cancel()
+		t.vinfer(ctx, a, cfg)
+		for i := range cfg.CRM {
+			t.destination(ctx, cfg, &cfg.CRM[i])
+		}
+	}
+	return t.end(c.OutOrStdout())
 }
 
 // checkTable prints findings and remembers the exit code that they call for.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -87,14 +88,19 @@ func run(args []string) int {
 	root := rootCommand()
 	root.SetArgs(timesAreNoFlags(args))
 	err := root.ExecuteContext(ctx)
+	complain(os.Stderr, err)
+	return codeOf(err)
+}
+
+// complain says what an error has to say.
+func complain(out io.Writer, err error) {
 	var faults config.Errors
 	switch {
 	case errors.As(err, &faults) && len(faults) > 1: // one a line, each with its place in front
-		fmt.Fprintf(os.Stderr, "vinfer-sync: %d faults in the configuration\n%v\n", len(faults), faults)
+		fmt.Fprintf(out, "vinfer-sync: %d faults in the configuration\n%v\n", len(faults), faults)
 	case err != nil && err.Error() != "":
-		fmt.Fprintln(os.Stderr, "vinfer-sync:", err)
+		fmt.Fprintln(out, "vinfer-sync:", err)
 	}
-	return codeOf(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -116,7 +122,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml)")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: the configuration's)")
 	root.AddCommand(
-		runCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
+		initCommand(a), runCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
 		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(), manCommand(),
 	)
 	root.InitDefaultCompletionCmd()
