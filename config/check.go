@@ -201,12 +201,12 @@ func (d *decoder) checkKey(v *VInfer) {
 }
 
 func (d *decoder) checkProxy(key, value string) {
-	if value == "" {
+	if value == "" || value == httpx.Direct {
 		return
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		d.hide(key, "no proxy's URL", "write http://proxy.example:3128; http, https, socks5 and socks5h are known")
+		d.hide(key, "no proxy's URL", "write http://proxy.example:3128; http, https, socks5 and socks5h are known, and direct for none")
 	}
 }
 

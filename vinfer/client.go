@@ -38,6 +38,7 @@ type Client struct {
 	log       *slog.Logger
 	http      *retryablehttp.Client
 	budget    *budget
+	passwords []string // of the proxy, in the forms that it may repeat
 	skew      atomic.Int64
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
 	pageless  atomic.Bool  // the server refuses limit and offset
@@ -59,7 +60,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	cl := &Client{
-		base: base, key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
+		base: base, passwords: proxySecrets(tr, base), key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
 		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
 	}
 	if cl.log == nil {
@@ -316,13 +317,13 @@ func (c *Client) came(a *answer, err error) error {
 		text += " " + s
 	}
 	if ct := a.header.Get("Content-Type"); ct != "" {
-		text += " (" + excerpt([]byte(ct), "") + ")"
+		text += " (" + excerpt([]byte(ct)) + ")"
 	}
-	var key string
+	secrets := c.passwords
 	if k, err := c.key(); err == nil {
-		key = strings.TrimSpace(k.Reveal())
+		secrets = append(secrets[:len(secrets):len(secrets)], strings.TrimSpace(k.Reveal()))
 	}
-	if s := excerpt(a.body, key); s != "" {
+	if s := excerpt(a.body, secrets...); s != "" {
 		text += fmt.Sprintf(": %q", s)
 	}
 	if err == nil {
@@ -337,7 +338,10 @@ func (c *Client) fail(u *url.URL, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 		var authority x509.UnknownAuthorityError
+		var refusal *proxyRefusal
 		switch {
+		case errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired:
+			err = fmt.Errorf("%w: put the right user and password into vinfer.proxy", err)
 		case ue.Timeout():
 			err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)
 		case errors.As(err, &authority):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
+// direct is the value of Config.Proxy that uses no proxy, whatever the environment says.
+const direct = "direct"
+
 // Config says how to reach the API. However it is printed it shows the base URL only.
 type Config struct {
 	BaseURL   string                      // with the version: https://api.vinfer.ai/v1
@@ -24,7 +28,7 @@ type Config struct {
 	Timeout   time.Duration               // of one try, its body included; 0: 30 s
 	Reserve   float64                     // share of the limit that is left to others: 0.1 keeps 10 % free
 	CAFile    string                      // PEM file of roots besides the system's
-	Proxy     string                      // URL; empty: HTTPS_PROXY and its kin from the environment
+	Proxy     string                      // URL; empty: HTTPS_PROXY and its kin from the environment; "direct": none
 	UserAgent string                      // empty: "vinfer-sync"
 	RetryWait time.Duration               // before the second try of an unreadable page or a 5xx, then doubling; 0: 1 s
 	Logger    *slog.Logger                // requests at debug level; may be nil
@@ -69,11 +73,19 @@ func newTransport(c Config) (*http.Transport, error) {
 		MaxIdleConnsPerHost:   16,
 		ForceAttemptHTTP2:     true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &proxyRefusal{res.StatusCode}
+		},
 	}
 	if c.Dial != nil {
 		tr.DialContext, tr.Proxy = c.Dial, nil
 	}
-	if c.Proxy != "" && c.Dial == nil {
+	if c.Proxy == direct {
+		tr.Proxy = nil
+	} else if c.Proxy != "" && c.Dial == nil {
 		u, err := url.Parse(c.Proxy)
 		if err != nil || u.Host == "" {
 			return nil, errors.New("vinfer: the proxy is not a URL with a host") // it may hold a password
@@ -100,6 +112,29 @@ func newTransport(c Config) (*http.Transport, error) {
 		tr.TLSClientConfig.RootCAs = roots
 	}
 	return tr, nil
+}
+
+// proxyRefusal is what a proxy answers in place of a connection.
+type proxyRefusal struct{ status int }
+
+func (e *proxyRefusal) Error() string {
+	return fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status))
+}
+
+// proxySecrets returns the password for the proxy on the way to base, as it is and as it travels.
+func proxySecrets(tr *http.Transport, base *url.URL) []string {
+	if tr.Proxy == nil {
+		return nil
+	}
+	u, err := tr.Proxy(&http.Request{URL: base})
+	if err != nil || u == nil {
+		return nil
+	}
+	password, ok := u.User.Password()
+	if !ok {
+		return nil
+	}
+	return []string{password, base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))}
 }
 
 // environmentProxy hides a faulty proxy setting's value: net/http would print it, password and all.

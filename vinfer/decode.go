@@ -234,10 +234,10 @@ func (c *Call) times(o object) error {
 		}
 	}
 	if endErr != nil {
-		return fmt.Errorf("its completion time is no time: %q", excerpt([]byte(o.text("ended_at", "completed_at", "end_time", "timestamp")), ""))
+		return fmt.Errorf("its completion time is no time: %q", excerpt([]byte(o.text("ended_at", "completed_at", "end_time", "timestamp"))))
 	}
 	if startErr != nil && ended.IsZero() && c.Status != "in_progress" {
-		return fmt.Errorf("its start is no time: %q", excerpt([]byte(o.text("started_at", "start_time")), ""))
+		return fmt.Errorf("its start is no time: %q", excerpt([]byte(o.text("started_at", "start_time"))))
 	}
 	c.StartedAt, c.EndedAt = started, ended // a senseless start is the zero time
 	return nil

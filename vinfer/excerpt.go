@@ -11,14 +11,17 @@ const excerptLen = 80 // bytes
 // digits is what may be a phone number, whole, cut off or with separators. Words and ids with a few digits stay.
 var digits = regexp.MustCompile(`\+?\d(?:[\s().-]{0,2}\d){4,}`)
 
-// excerpt returns the first printable bytes of what a server sent, for an error: in one line, without the key, should
-// the server repeat it, and without anything that could be a phone number.
-func excerpt(b []byte, key string) string {
+// excerpt returns the first printable bytes of what a server sent, for an error: in one line, without the secrets, should
+// the server repeat them, and without anything that could be a phone number.
+func excerpt(b []byte, secrets ...string) string {
 	if len(b) > 4096 {
 		b = b[:4096]
 	}
 	s := string(b)
-	if key != "" {
+	for _, key := range secrets {
+		if key == "" {
+			continue
+		}
 		s = strings.ReplaceAll(s, key, "[redacted]")
 		// The head of the key may stand at the cut.
 		for n := min(len(key)-1, len(s)); n >= 8; n-- {

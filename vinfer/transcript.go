@@ -130,7 +130,7 @@ func decodeTranscript(contentType string, body []byte) (t Transcript, done bool,
 	s.read(raw, 0)
 	switch job(s.status) {
 	case jobPending:
-		return Transcript{}, false, fmt.Errorf("%w: its status is %q", ErrNotReady, excerpt([]byte(s.status), ""))
+		return Transcript{}, false, fmt.Errorf("%w: its status is %q", ErrNotReady, excerpt([]byte(s.status)))
 	case jobFailed:
 		if len(s.Segments) == 0 && s.Text == "" {
 			return Transcript{}, false, fmt.Errorf("%w: the transcription %s", ErrNotFound, s.status)

@@ -74,7 +74,7 @@ func (a *api) verdict(answer *httpx.Answer, shape string) error {
 	}
 	err := httpx.Verdict(answer, shape)
 	if !failed {
-		err = fmt.Errorf("%s answers %d with an error: %s", a.base.Host, answer.Status, httpx.Words(answer.Body, a.access, a.secret))
+		err = fmt.Errorf("%s answers %d with an error: %s", a.base.Host, answer.Status, answer.Words(answer.Body))
 	}
 	kind := strings.ToLower(f.ExceptionType)
 	_, asked := answer.RetryAfter()

@@ -22,6 +22,15 @@ func again(err error) bool {
 	return errors.As(err, &me) && (me.Number == 1213 || me.Number == 1020 || me.Number == 1062)
 }
 
+// hush takes the password out of what a server, or what stands in its place, says to it.
+func hush(err error, password string) error {
+	var me *gomysql.MySQLError
+	if errors.As(err, &me) {
+		me.Message = httpx.Mask(me.Message, password)
+	}
+	return err
+}
+
 // explain gives an error its verdict, by its number: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and
 // https://mariadb.com/kb/en/mariadb-error-codes/
 func explain(err error) error {

@@ -180,7 +180,8 @@ func New(c Config, workers int) (Writer, error) {
 			if err != nil {
 				return nil, err
 			}
-			return connector.Connect(ctx)
+			conn, err := connector.Connect(ctx)
+			return conn, hush(err, cfg.Passwd)
 		},
 		Tx:      func(t *sql.Tx, prefix string) table.Tx { return tx{t, prefix} },
 		Version: version, Migrate: migrate, Script: script, Look: look, Explain: explain, Again: again,

@@ -262,7 +262,7 @@ func (e *accessError) Unwrap() error { return e.error }
 // words returns what an exception says, without the groups that may do what was refused.
 func (s *server) words(message string) string {
 	message, _, _ = strings.Cut(message, "\n\nThis operation is allowed")
-	return httpx.Words([]byte(message), s.cfg.APIKey.Reveal())
+	return s.client.Words([]byte(message))
 }
 
 func (s *server) url(path string) string {

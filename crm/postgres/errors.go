@@ -33,6 +33,15 @@ func codeOf(err error) string {
 	return ""
 }
 
+// hush takes the password out of what a server, or what stands in its place, says to it.
+func hush(err error, password string) error {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		pe.Message, pe.Detail = httpx.Mask(pe.Message, password), httpx.Mask(pe.Detail, password)
+	}
+	return err
+}
+
 // explain gives an error its verdict, by its SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 func explain(err error) error {
 	var pe *pgconn.PgError

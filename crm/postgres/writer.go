@@ -114,7 +114,8 @@ func New(c Config, workers int) (Writer, error) {
 			if err != nil {
 				return nil, err
 			}
-			return stdlib.GetConnector(*cfg).Connect(ctx)
+			conn, err := stdlib.GetConnector(*cfg).Connect(ctx)
+			return conn, hush(err, cfg.Password)
 		},
 		Tx:      func(t *sql.Tx, prefix string) table.Tx { return tx{t, prefix} },
 		Version: version, Migrate: t.migrate, Script: t.script, MayCreate: t.mayCreate, Look: look, Explain: explain, Again: again,

@@ -9,7 +9,6 @@ import (
 	"net/url"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // request is a part of a composite request, which counts as one however many parts it has (25 at most, 5 of them queries).
@@ -62,7 +61,7 @@ func (a *api) failure(p request, r result) error {
 		return nil
 	}
 	shape := p.Method + " " + shapeOf(p.URL[len(root):]) + names(p.Body)
-	text := fmt.Errorf("%s answers %d to %s %s: %s", a.client.Base().Host, r.Status, p.Method, p.Ref, httpx.Words(r.Body, a.cfg.ClientSecret.Reveal()))
+	text := fmt.Errorf("%s answers %d to %s %s: %s", a.client.Base().Host, r.Status, p.Method, p.Ref, a.client.Words(r.Body))
 	e := &refused{status: r.Status, part: p.Ref, faults: faultsOf(r.Body), body: r.Body}
 	switch {
 	case r.Status/100 == 4 && r.Status != http.StatusTooManyRequests && r.Status != http.StatusRequestTimeout:

@@ -95,9 +95,9 @@ var lockCodes = map[string]bool{
 // judge reads a code as the error that a Write returns.
 func judge(answer *httpx.Answer, host, shape string, v verdict) error {
 	d := v.details()
-	said := fmt.Sprintf("%s answers %d: %s", host, answer.Status, httpx.Words([]byte(v.Code+" "+v.Message)))
+	said := fmt.Sprintf("%s answers %d: %s", host, answer.Status, answer.Words([]byte(v.Code+" "+v.Message)))
 	if name := firstOf(d.Path, d.Name); name != "" {
-		said += " (" + httpx.Words([]byte(name)) + ")"
+		said += " (" + answer.Words([]byte(name)) + ")"
 	}
 	f := &fault{code: v.Code, text: said, d: d}
 	wait, asked := answer.RetryAfter()

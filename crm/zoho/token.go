@@ -136,7 +136,7 @@ func (m *minter) ask(ctx context.Context) (string, time.Duration, error) {
 
 // refusal reads why no token was given.
 func (m *minter) refusal(answer *httpx.Answer, code, why string) error {
-	said := m.client.Base().Host + " gives no access token: " + httpx.Words([]byte(code+" "+why), m.cfg.RefreshToken.Reveal(), m.cfg.ClientSecret.Reveal())
+	said := m.client.Base().Host + " gives no access token: " + answer.Words([]byte(code+" "+why))
 	switch low := strings.ToLower(code + " " + why); {
 	case strings.Contains(low, "too many requests"), strings.Contains(low, "access_denied"), strings.Contains(low, "access denied"):
 		wait, asked := answer.RetryAfter()

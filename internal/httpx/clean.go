@@ -4,13 +4,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"html"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 const (
@@ -23,41 +24,20 @@ var (
 	hidden = regexp.MustCompile(`(?is)<(script|style|head)\b.*?(</(script|style|head)\s*>|\z)|<!--.*?(-->|\z)`)
 	tags   = regexp.MustCompile(`(?s)</?[a-zA-Z!?][^<>]*(>|\z)`)
 	escape = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
-
-	// What is left alone comes first: a UUID, a date, an address, an id of VInfer's shape. Then runs of digits as people and
-	// programs write phone numbers.
-	date    = regexp.MustCompile(`^(?:19|20)\d\d-[01]\d-[0-3]\d\b`)
-	numbers = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b` +
-		`|\b(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?\b` +
-		`|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d{1,5})?\b` +
-		`|\b(?:call?|cmp|camp|job)_[a-z0-9]+` +
-		`|\p{Nd}(?:(?:[ \x{a0}().+-]|%20){0,3}\p{Nd})*`)
 )
 
 // MaskPhones replaces in s what may be a phone number, in any script's digits and with the usual separators, by stars
 // and its last two digits. Ids of calls, dates and UUIDs stay readable.
 func MaskPhones(s string) string {
-	return numbers.ReplaceAllStringFunc(s, func(run string) string {
-		if strings.ContainsFunc(run, unicode.IsLetter) || date.MatchString(run) || isAddress(run) {
-			return run
-		}
+	return mask.Numbers(s, 7, func(number string) string {
 		var digits []rune
-		for _, r := range strings.ReplaceAll(run, "%20", " ") {
+		for _, r := range number {
 			if unicode.IsDigit(r) {
 				digits = append(digits, r)
 			}
 		}
-		if len(digits) < 7 {
-			return run
-		}
 		return strings.Repeat("*", len(digits)-2) + string(digits[len(digits)-2:])
 	})
-}
-
-func isAddress(s string) bool {
-	host, _, _ := strings.Cut(s, ":")
-	_, err := netip.ParseAddr(host)
-	return err == nil
 }
 
 // Mask returns s with the secrets, as they are and as they look in a URL, in JSON and in HTML, replaced, and phone numbers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,8 +56,11 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 		c.headers.Set(name, value.Reveal())
 		c.secrets = append(c.secrets, headerSecrets(value.Reveal())...)
 	}
-	for _, u := range []string{base.String(), cfg.Proxy.Reveal()} {
-		c.secrets = append(c.secrets, urlSecrets(u)...)
+	c.secrets = append(c.secrets, urlSecrets(base)...)
+	if proxy != nil {
+		if u, err := proxy(&http.Request{URL: base}); err == nil && u != nil {
+			c.secrets = append(c.secrets, urlSecrets(u)...)
+		}
 	}
 	c.transport = &http.Transport{
 		Proxy:                 proxy,
@@ -88,6 +92,9 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 // origin; the caller closes the bodies and maps the answers.
 func (c *Client) HTTP() *http.Client { return c.http }
 
+// Words is the package's Words without the client's secrets. Those of single requests it does not know: see Answer.Words.
+func (c *Client) Words(text []byte) string { return Words(text, c.secrets...) }
+
 // Base returns a copy of the URL that the client was made for.
 func (c *Client) Base() *url.URL {
 	u := *c.base
@@ -109,6 +116,9 @@ type Answer struct {
 	secrets []string
 	cut     error // why Body is not whole
 }
+
+// Words is the package's Words without the secrets that went with the request.
+func (a *Answer) Words(text []byte) string { return Words(text, a.secrets...) }
 
 // JSON decodes the body into v. Its errors do not show the body.
 func (a *Answer) JSON(v any) error {
@@ -217,13 +227,9 @@ func headerSecrets(v string) []string {
 }
 
 // urlSecrets returns what a URL may hide in its password, its path and its query: many receivers put a token there.
-func urlSecrets(raw string) (out []string) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil
-	}
+func urlSecrets(u *url.URL) (out []string) {
 	if password, ok := u.User.Password(); ok {
-		out = append(out, password)
+		out = append(out, password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	for _, values := range u.Query() {
 		out = append(out, values...)

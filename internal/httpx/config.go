@@ -137,7 +137,7 @@ func (c Config) CheckFiles() error {
 func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
 	switch c.Proxy.Reveal() {
 	case "":
-		return http.ProxyFromEnvironment, nil
+		return environmentProxy, nil
 	case Direct:
 		return nil, nil
 	}
@@ -150,6 +150,15 @@ func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
 		return http.ProxyURL(u), nil
 	}
 	return nil, errors.New("proxy: only http, https and socks5 are supported")
+}
+
+// environmentProxy hides a faulty setting's value: net/http would print it, password and all.
+func environmentProxy(r *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(r)
+	if err != nil {
+		return nil, errors.New("the proxy that is set in the environment (HTTPS_PROXY, HTTP_PROXY) is not a URL")
+	}
+	return u, nil
 }
 
 func (c Config) tls() (*tls.Config, error) {

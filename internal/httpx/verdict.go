@@ -22,7 +22,7 @@ func Verdict(a *Answer, shape string) error {
 	if text := http.StatusText(a.Status); text != "" {
 		said += " " + text
 	}
-	if words := Words(a.Body, a.secrets...); words != "" {
+	if words := a.Words(a.Body); words != "" {
 		said += ": " + words
 	}
 	err := errorText(said)

@@ -2,37 +2,82 @@
 package mask
 
 import (
+	"net/netip"
 	"regexp"
-	"slices"
+	"strings"
+	"unicode"
 )
 
-var phones = regexp.MustCompile(`\+\d[\d\s()-]{6,18}\d|\b\d{10,15}\b`)
+// least is how many digits a number has at least that Phones hides.
+const least = 8
 
-// Phone returns a phone number with all its digits but the last two replaced.
+// Phone returns a phone number with all its digits but the last two replaced, in whatever script they are.
 func Phone(s string) string {
-	b := []byte(s)
 	shown := 2
-	for i, c := range slices.Backward(b) {
-		switch {
-		case c < '0' || c > '9':
-		case shown > 0 && len(b) > 4:
-			shown--
-		default:
-			b[i] = 'x'
-		}
+	if len([]rune(s)) <= 4 {
+		shown = 0
 	}
-	return string(b)
+	return hide(s, shown)
 }
 
-// Phones returns s with all but the last two digits of everything that looks like a phone number replaced.
+// Phones returns s with all but the last two digits of everything that looks like a phone number replaced. Ids of calls, dates, UUIDs and
+// addresses stay.
 func Phones(s string) string {
-	return phones.ReplaceAllStringFunc(s, func(p string) string {
-		b := []byte(p)
-		for i := range b[:len(b)-2] {
-			if b[i] >= '0' && b[i] <= '9' {
-				b[i] = 'x'
+	return Numbers(s, least, func(number string) string { return hide(number, 2) })
+}
+
+// hide replaces the digits of s but for the last ones.
+func hide(s string, shown int) string {
+	r := []rune(s)
+	for i := len(r) - 1; i >= 0; i-- {
+		switch {
+		case !unicode.IsDigit(r[i]):
+		case shown > 0:
+			shown--
+		default:
+			r[i] = 'x'
+		}
+	}
+	return string(r)
+}
+
+// What is left alone comes first: a UUID, a date, an address, an id of VInfer's shape. Then runs of digits as people and programs write
+// phone numbers.
+var (
+	date    = regexp.MustCompile(`^(?:19|20)\d\d-[01]\d-[0-3]\d\b`)
+	numbers = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b` +
+		`|\b(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?\b` +
+		`|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d{1,5})?\b` +
+		`|\b(?:call?|cmp|camp|job)_[a-z0-9]+` +
+		`|\p{Nd}(?:(?:[ \x{a0}().+-]|%20){0,3}\p{Nd})*`)
+)
+
+// Numbers returns s with what may be a phone number, of at least so many digits, in any script's digits and with the usual separators,
+// replaced by what f makes of it. f gets blanks for their escapes in URLs.
+func Numbers(s string, digits int, f func(number string) string) string {
+	return numbers.ReplaceAllStringFunc(s, func(run string) string {
+		if isAddress(run) || date.MatchString(run) {
+			return run
+		}
+		number := strings.ReplaceAll(run, "%20", " ")
+		n := 0
+		for _, r := range number {
+			switch {
+			case unicode.IsLetter(r):
+				return run
+			case unicode.IsDigit(r):
+				n++
 			}
 		}
-		return string(b)
+		if n < digits {
+			return run
+		}
+		return f(number)
 	})
+}
+
+func isAddress(s string) bool {
+	host, _, _ := strings.Cut(s, ":")
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }

@@ -4,15 +4,30 @@ import "testing"
 
 func TestPhones(t *testing.T) {
 	for in, want := range map[string]string{
-		`{"phone":"+919876543210"}`:     `{"phone":"+xxxxxxxxxx10"}`,
-		"98765 43210 and 9876543210":    "98765 43210 and xxxxxxxx10",
-		"+91 98765 43210":               "+xx xxxxx xxx10",
-		"call_0001 ended 2026-01-31":    "call_0001 ended 2026-01-31",
-		"duration 145, status 422, 100": "duration 145, status 422, 100",
-		"":                              "",
+		`{"phone":"+919876543210"}`:               `{"phone":"+xxxxxxxxxx10"}`,
+		"98765 43210 and 9876543210":              "xxxxx xxx10 and xxxxxxxx10",
+		"+91 98765 43210":                         "+xx xxxxx xxx10",
+		"0091-98765.43210, tel9876543210":         "xxxx-xxxxx.xxx10, telxxxxxxxx10",
+		"98765%2043210":                           "xxxxx xxx10",
+		"९८७६५ ४३२१०":                             "xxxxx xxx१०",
+		"10.20.30.40:9477 took 1234 ms":           "10.20.30.40:9477 took 1234 ms",
+		"call_1234567890 at 2026-01-31T09:14:03Z": "call_1234567890 at 2026-01-31T09:14:03Z",
+		"call_0001 ended 2026-01-31":              "call_0001 ended 2026-01-31",
+		"duration 145, status 422, 100":           "duration 145, status 422, 100",
+		"":                                        "",
 	} {
 		if got := Phones(in); got != want {
 			t.Errorf("Phones(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPhone(t *testing.T) {
+	for in, want := range map[string]string{
+		"+919876543210": "+xxxxxxxxxx10", "98765 43210": "xxxxx xxx10", "९८७६५४३२१०": "xxxxxxxx१०", "1234": "xxxx", "12345": "xxx45", "": "",
+	} {
+		if got := Phone(in); got != want {
+			t.Errorf("Phone(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
