@@ -123,18 +123,24 @@ type world struct {
 
 func newWorld(t *testing.T, o simulator.Options) *world {
 	t.Helper()
+	w := &world{t: t, dir: newDir(t), hook: &hook{}}
+	w.serve(o)
+	s := httptest.NewServer(w.hook)
+	t.Cleanup(s.Close)
+	w.hookURL = s.URL + "/hook"
+	return w
+}
+
+// newDir makes a directory to run the program in.
+func newDir(t *testing.T) string {
+	t.Helper()
 	// Not t.TempDir: with the test's name in it the path can be too long for a socket.
 	dir, err := os.MkdirTemp("", "vs")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir, hook: &hook{}}
-	w.serve(o)
-	s := httptest.NewServer(w.hook)
-	t.Cleanup(s.Close)
-	w.hookURL = s.URL + "/hook"
-	return w
+	return dir
 }
 
 // serve puts another API in the place of the one before.

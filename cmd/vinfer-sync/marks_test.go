@@ -15,7 +15,6 @@ import (
 const (
 	secretMark = "zqMARKqz"   // in every secret
 	markPhone  = "9812309876" // the contact's national number
-	markWords  = "zqWORDSqz"  // in what people said, and in their names
 )
 
 // marks is what to look for in what the program has written.

@@ -40,25 +40,39 @@ cd "$DIR" && exec "$SELF" "$@"
 `
 	stubSystemctl = `#!/bin/sh
 cd "$DIR"
-pid=$(cat pid 2>/dev/null)
+name=${2#vinfer-sync} name=${name#@}
+pid=$(cat "pid$name" 2>/dev/null)
 case "$1" in
 stop)
 	test -n "$pid" || exit 0
 	kill -TERM "$pid"
 	while test -d "/proc/$pid" && ! grep -q ') Z' "/proc/$pid/stat"; do sleep 0.02; done
-	rm -f pid
+	rm -f "pid$name"
 	;;
 start)
-	rm -f admin.sock
-	"$SELF" run >>log 2>&1 &
-	echo $! >pid
-	while test ! -S admin.sock; do
+	rm -f "admin$name.sock"
+	"$SELF" run -c "${name:-config}.yaml" >>log 2>&1 &
+	echo $! >"pid$name"
+	while test ! -S "admin$name.sock"; do
 		kill -0 $! || exit 1
+		sleep 0.02
+	done
+	;;
+reload)
+	reloads=$(grep -c 'msg="configuration reloaded"' log || true)
+	kill -HUP "$pid"
+	while test "$(grep -c 'msg="configuration reloaded"' log || true)" = "$reloads"; do
+		kill -0 "$pid" || exit 1
 		sleep 0.02
 	done
 	;;
 esac
 `
+	// It restarts what runs, as the package does.
+	stubApt = `#!/bin/sh
+test ! -e "$DIR/pid" || { systemctl stop vinfer-sync && systemctl start vinfer-sync; }
+`
+	stubChown   = "#!/bin/sh\n"
 	stubRunuser = `#!/bin/sh
 shift 3 && exec "$@"
 `
@@ -93,9 +107,21 @@ func recipes(t *testing.T) map[string]string {
 }
 
 func newKitchen(t *testing.T, all map[string]string) *kitchen {
-	k := &kitchen{world: newWorld(t, simulator.Options{LimitPerMinute: -1}), recipes: all, bin: t.TempDir()}
+	return equip(newWorld(t, simulator.Options{LimitPerMinute: -1}), all)
+}
+
+// another is a second machine: the same configuration, VInfer and destinations, and nothing else yet.
+func (k *kitchen) another() *kitchen {
+	w := *k.world
+	w.dir = newDir(k.t)
+	return equip(&w, k.recipes)
+}
+
+func equip(w *world, all map[string]string) *kitchen {
+	t := w.t
+	k := &kitchen{world: w, recipes: all, bin: t.TempDir()}
 	k.write("config.yaml", recipeConfig)
-	for name, text := range map[string]string{"vinfer-sync": stubProgram, "systemctl": stubSystemctl, "runuser": stubRunuser, "journalctl": stubJournalctl} {
+	for name, text := range map[string]string{"vinfer-sync": stubProgram, "systemctl": stubSystemctl, "runuser": stubRunuser, "journalctl": stubJournalctl, "apt-get": stubApt, "chown": stubChown} {
 		if err := os.WriteFile(filepath.Join(k.bin, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -132,12 +158,25 @@ func (k *kitchen) sh(code int, script string) string {
 	return string(text)
 }
 
-var recipePaths = strings.NewReplacer("/var/lib/vinfer-sync", ".", "/etc/vinfer-sync", ".", "/var/backups/vinfer-sync", "backups", "-o vinfer-sync -g vinfer-sync ", "")
+var recipePaths = strings.NewReplacer("/var/lib/vinfer-sync", ".", "/etc/vinfer-sync", ".", "/var/backups/vinfer-sync", "backups", "-o vinfer-sync -g vinfer-sync ", "", "-o root -g vinfer-sync ", "")
 
 // follow follows a recipe of the document.
 func (k *kitchen) follow(name string, code int) string {
 	k.t.Helper()
 	return k.sh(code, recipePaths.Replace(k.recipes[name]))
+}
+
+// carry takes a backup to another machine.
+func (k *kitchen) carry(to *kitchen, name string) {
+	k.t.Helper()
+	b, err := os.ReadFile(filepath.Join(k.dir, "backups", name))
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(to.dir, "backups"), 0o700)
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	to.write("backups/"+name, string(b))
 }
 
 // kill ends the service as a crash does.
@@ -271,6 +310,9 @@ func TestRecipes(t *testing.T) {
 			k.call("call_a")
 			cook(k)
 		})
+	}
+	for _, name := range followedByChanges() {
+		followed[name] = true
 	}
 	for name := range all {
 		if !followed[name] {
