@@ -315,7 +315,7 @@ func TestProxiesPasswordsAreNotShown(t *testing.T) {
 	t.Cleanup(proxy.Close)
 	at := strings.TrimPrefix(proxy.URL, "http://")
 	for name, url := range map[string]string{
-		"refusing": "http://me:" + secretMark + "@" + at, "closed": "http://me:" + secretMark + "@127.0.0.1:9", "socks": "socks5://me:" + secretMark + "@" + at,
+		"refusing": "http://me:" + secretMark + "@" + at, "closed": "http://me:" + secretMark + "@127.0.0.1:9", "socks": "socks5://me:" + secretMark + "@127.0.0.1:9",
 		"tls": "https://me:" + secretMark + "@" + at, "faulty": "http://me:" + secretMark + "@:bad", "scheme": "gopher://me:" + secretMark + "@" + at,
 	} {
 		for _, from := range []string{"environment", "configuration"} {

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -165,38 +166,87 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	return a, nil
 }
 
-// Dial opens a connection to the origin, TLS included, and closes it again without a request. Behind a proxy it reaches the proxy only.
+// Dial opens a connection to the origin, TLS included, and closes it again without a request. It goes through the proxy where
+// there is one; behind a SOCKS proxy, or without TLS, it reaches the proxy only.
 func (c *Client) Dial(parent context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(parent, min(c.timeout, 10*time.Second), errTimeout)
 	defer cancel()
-	target := c.base
-	if c.transport.Proxy != nil {
-		proxy, err := c.transport.Proxy(&http.Request{URL: c.base})
-		if err != nil {
-			return c.failure(parent, ctx, err, c.secrets)
-		}
-		if proxy != nil {
-			target = proxy
-		}
-	}
-	conn, err := c.transport.DialContext(ctx, "tcp", hostPort(target))
-	if err != nil {
+	if err := c.dial(ctx); err != nil {
 		return c.failure(parent, ctx, err, c.secrets)
 	}
-	defer func() { _ = conn.Close() }()
-	if target.Scheme == "https" {
-		config := c.transport.TLSClientConfig.Clone()
-		config.ServerName = target.Hostname()
-		secure := tls.Client(conn, config)
-		err := secure.HandshakeContext(ctx)
-		if err == nil {
-			err = afterthought(secure)
+	return nil
+}
+
+func (c *Client) dial(ctx context.Context) error {
+	next := c.base
+	var proxy *url.URL
+	if c.transport.Proxy != nil {
+		var err error
+		if proxy, err = c.transport.Proxy(&http.Request{URL: c.base}); err != nil {
+			return err
 		}
-		if err != nil {
-			return c.failure(parent, ctx, err, c.secrets)
+		if proxy != nil {
+			next = proxy
 		}
 	}
+	conn, err := c.transport.DialContext(ctx, "tcp", hostPort(next))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if next.Scheme == "https" {
+		if conn, err = c.secure(ctx, conn, next.Hostname()); err != nil {
+			return err
+		}
+	}
+	if proxy == nil || c.base.Scheme != "https" || !strings.HasPrefix(proxy.Scheme, "http") {
+		return nil
+	}
+	if err := tunnel(ctx, conn, proxy, hostPort(c.base)); err != nil {
+		return err
+	}
+	_, err = c.secure(ctx, conn, c.base.Hostname())
+	return err
+}
+
+// tunnel asks a proxy for a connection to target.
+func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, target string) error {
+	req := (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{"User-Agent": {userAgent}}}).WithContext(ctx)
+	if password, ok := proxy.User.Password(); ok || proxy.User.Username() != "" {
+		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(proxy.User.Username()+":"+password)))
+	}
+	if err := req.Write(conn); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return err
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return &proxyRefusal{res.StatusCode}
+	}
 	return nil
+}
+
+// secure makes the TLS handshake with a host.
+func (c *Client) secure(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+	config := c.transport.TLSClientConfig.Clone()
+	config.ServerName = host
+	secure := tls.Client(conn, config)
+	err := secure.HandshakeContext(ctx)
+	if err == nil {
+		err = afterthought(secure)
+	}
+	if deadline, ok := ctx.Deadline(); ok && err == nil {
+		err = conn.SetReadDeadline(deadline) // afterthought has set a shorter one
+	}
+	return secure, err
 }
 
 // afterthought waits a moment for what a server has to say after the handshake: by TLS 1.3 it refuses a client's certificate, or the
