@@ -285,7 +285,7 @@ func BenchmarkSQLite10k(b *testing.B) {
 	var best outcome
 	for b.Loop() {
 		for range 2 {
-			w, err := sqlite.New(sqlite.Config{Path: filepath.Join(b.TempDir(), "crm.db")})
+			w, err := sqlite.New(sqlite.Config{Path: filepath.Join(b.TempDir(), "crm.db")}, crm.Settings{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -26,13 +26,13 @@ import (
 func writer(c *config.Destination, s crm.Settings) (w crm.Writer, identity string, err error) {
 	switch {
 	case c.SQLite != nil:
-		w, err = sqlite.New(*c.SQLite)
+		w, err = sqlite.New(*c.SQLite, s)
 		return w, identityOf(c, c.SQLite.Path), err
 	case c.Postgres != nil:
-		w, err = postgres.New(*c.Postgres, s.Workers)
+		w, err = postgres.New(*c.Postgres, s)
 		return w, identityOf(c, c.Postgres.Schema), err
 	case c.MySQL != nil:
-		w, err = mysql.New(*c.MySQL, s.Workers)
+		w, err = mysql.New(*c.MySQL, s)
 		return w, identityOf(c, "mysql"), err
 	case c.Exec != nil:
 		w, err = exec.New(*c.Exec, s.Workers)

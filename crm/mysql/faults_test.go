@@ -158,7 +158,7 @@ func TestTooLong(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	_, dsn, db := dbtest.NewMariaDB(t)
-	w, err := mysql.New(mysql.Config{DSN: secret.New(dsn), Timeout: time.Second}, 1)
+	w, err := mysql.New(mysql.Config{DSN: secret.New(dsn), Timeout: time.Second}, crm.Settings{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRotatedDSN(t *testing.T) {
 		}
 	}
 	set(strings.Replace(dsn, "geheim", "falsch", 1))
-	w, err := mysql.New(mysql.Config{DSNFile: file}, 2)
+	w, err := mysql.New(mysql.Config{DSNFile: file}, crm.Settings{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestEncryption(t *testing.T) {
 		"the system's":      {dsn: dsn + "?tls=true", fails: true, want: "certificate"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			w, err := mysql.New(mysql.Config{DSN: secret.New(test.dsn), CAFile: test.ca}, 1)
+			w, err := mysql.New(mysql.Config{DSN: secret.New(test.dsn), CAFile: test.ca}, crm.Settings{Workers: 1})
 			if err != nil {
 				t.Fatal(err)
 			}

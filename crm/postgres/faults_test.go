@@ -171,7 +171,7 @@ func TestTooLong(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	_, dsn, db := dbtest.NewPostgres(t)
-	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Timeout: time.Second}, 1)
+	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Timeout: time.Second}, crm.Settings{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestRotatedDSN(t *testing.T) {
 		}
 	}
 	set(strings.Replace(dsn, name+":", "nobody:", 1))
-	w, err := postgres.New(postgres.Config{DSNFile: file}, 2)
+	w, err := postgres.New(postgres.Config{DSNFile: file}, crm.Settings{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestSchema(t *testing.T) {
 	if _, err := db.Exec("CREATE TABLE contacts (a integer)"); err != nil {
 		t.Fatal(err)
 	}
-	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Schema: `Vinfer "calls"`}, 2)
+	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Schema: `Vinfer "calls"`}, crm.Settings{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestSchema(t *testing.T) {
 		EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "Vinfer ""calls""" TO ' || (SELECT rolname FROM pg_roles JOIN pg_database ON datdba = pg_roles.oid WHERE datname = current_database()); END$$`); err != nil {
 		t.Fatal(err)
 	}
-	w2, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Schema: `Vinfer "calls"`}, 2)
+	w2, err := postgres.New(postgres.Config{DSN: secret.New(dsn), Schema: `Vinfer "calls"`}, crm.Settings{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

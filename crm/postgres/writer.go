@@ -101,8 +101,8 @@ var (
 	_ crm.Provisioner = Writer{}
 )
 
-// New returns a Writer with as many connections as there are workers. It connects to nothing.
-func New(c Config, workers int) (Writer, error) {
+// New returns a Writer with as many connections as there are workers. Of s only Workers, OwnNumbers and Region matter. It connects to nothing.
+func New(c Config, s crm.Settings) (Writer, error) {
 	if err := c.Validate(); err != nil {
 		return Writer{}, err
 	}
@@ -119,7 +119,7 @@ func New(c Config, workers int) (Writer, error) {
 		},
 		Tx:      func(t *sql.Tx, prefix string) table.Tx { return tx{t, prefix} },
 		Version: version, Migrate: t.migrate, Script: t.script, MayCreate: t.mayCreate, Look: look, Explain: explain, Again: again,
-	}, c.Timeout, workers)}, nil
+	}, c.Timeout, s)}, nil
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -21,7 +21,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(crmtest.ChildOf); dsn != "" {
-		crmtest.Child(func() (crm.Writer, error) { return postgres.New(postgres.Config{DSN: secret.New(dsn)}, 4) })
+		crmtest.Child(func() (crm.Writer, error) {
+			return postgres.New(postgres.Config{DSN: secret.New(dsn)}, crm.Settings{Workers: 4})
+		})
 		return
 	}
 	goleak.VerifyTestMain(dbtest.Main{M: m})
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, dsn string) postgres.Writer {
 	t.Helper()
-	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn)}, 8)
+	w, err := postgres.New(postgres.Config{DSN: secret.New(dsn)}, crm.Settings{Workers: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

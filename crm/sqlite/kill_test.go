@@ -23,7 +23,7 @@ const childFile = "VINFER_SYNC_TEST_SQLITE"
 
 // child writes entries with four workers and prints the number of each once it is acknowledged.
 func child(path string) {
-	w, err := sqlite.New(sqlite.Config{Path: path})
+	w, err := sqlite.New(sqlite.Config{Path: path}, crm.Settings{})
 	if err != nil {
 		panic(err)
 	}

@@ -38,6 +38,7 @@ func (c Config) Validate() error {
 // Writer writes to one file. The file is opened, and made if need be, by the first Write.
 type Writer struct {
 	path    string
+	s       crm.Settings
 	commits group.Committer[*job]
 	db      *database // only the committer's goroutine uses it
 }
@@ -55,8 +56,8 @@ type job struct {
 	contact int64
 }
 
-// New returns a Writer. It touches no file.
-func New(cfg Config) (*Writer, error) {
+// New returns a Writer. Of s only OwnNumbers and Region matter. It touches no file.
+func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func New(cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
 	}
-	w := &Writer{path: path}
+	w := &Writer{path: path, s: s}
 	w.commits.Commit = w.commit
 	return w, nil
 }
@@ -77,6 +78,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "row of calls")
 	}
+	table.Disown(&e.Call.Contact, w.s)
 	j := &job{e: &e}
 	if err := w.commits.Do(ctx, j); err != nil {
 		return err
@@ -213,6 +215,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 // Find tells which contact a call would be written to.
 func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 	var m crm.Match
+	table.Disown(&c, w.s)
 	if c.Phone == "" && c.E164 == "" {
 		return m, nil
 	}

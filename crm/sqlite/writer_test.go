@@ -48,7 +48,7 @@ func TestWriter(t *testing.T) {
 
 func open(t testing.TB, path string) *sqlite.Writer {
 	t.Helper()
-	w, err := sqlite.New(sqlite.Config{Path: path})
+	w, err := sqlite.New(sqlite.Config{Path: path}, crm.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,4 +125,32 @@ func value(t testing.TB, path, query string) string {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return fmt.Sprint(v)
+}
+
+// A number of our own is nobody's: the contact who has it is left alone, and the call stands at one without a number.
+func TestOwnNumbersAreNobodys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crm.db")
+	w, err := sqlite.New(sqlite.Config{Path: path}, crm.Settings{OwnNumbers: []string{"+919876543210"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	put := func(id, phone string) {
+		t.Helper()
+		e := crmtest.Completed(1)
+		e.Call.ID, e.Call.Contact = id, crm.Contact{Phone: phone, E164: phone, Name: "Somebody"}
+		if err := w.Write(t.Context(), e, crm.NewProgress(nil, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a", "+919876543210")
+	put("b", "+919876543210")
+	put("c", "+919876543211")
+	got := state(t, path)
+	if len(got.Contacts) != 3 || len(got.Calls) != 3 || got.Contacts[0].Phone != "" || got.Contacts[1].Phone != "" || got.Contacts[2].Phone != "+919876543211" {
+		t.Errorf("got %+v", got)
+	}
+	if m, err := w.Find(t.Context(), crm.Contact{Phone: "09876543210", E164: "+919876543210"}); err != nil || m.Count != 0 {
+		t.Errorf("found %+v, %v", m, err)
+	}
 }

@@ -58,17 +58,18 @@ type Dialect struct {
 type Server struct {
 	d       Dialect
 	timeout time.Duration
+	s       crm.Settings
 	workers int
 	db      *sql.DB
 	ready   chan bool // holds whether the tables have been looked at; who took it out is alone with them
 }
 
 // NewServer returns a Server. It connects to nothing.
-func NewServer(d Dialect, timeout time.Duration, workers int) *Server {
+func NewServer(d Dialect, timeout time.Duration, settings crm.Settings) *Server {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	s := &Server{d: d, timeout: timeout, workers: max(workers, 1), ready: make(chan bool, 1)}
+	s := &Server{d: d, timeout: timeout, s: settings, workers: max(settings.Workers, 1), ready: make(chan bool, 1)}
 	s.db = sql.OpenDB(connector{d.Connect})
 	s.db.SetMaxOpenConns(s.workers)
 	s.db.SetMaxIdleConns(s.workers)
@@ -96,6 +97,7 @@ func (s *Server) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "row of calls")
 	}
+	Disown(&e.Call.Contact, s.s)
 	var contact int64
 	err := s.limited(ctx, func(ctx context.Context) (err error) {
 		if err := s.prepare(ctx); err != nil {
@@ -185,6 +187,7 @@ func (s *Server) Close() error { return s.db.Close() }
 
 // Find tells which contact a call would be written to.
 func (s *Server) Find(ctx context.Context, c crm.Contact) (m crm.Match, err error) {
+	Disown(&c, s.s)
 	if c.Phone == "" && c.E164 == "" {
 		return m, nil
 	}

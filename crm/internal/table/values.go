@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 )
 
 // Values says how a database takes what a call holds.
@@ -74,6 +75,13 @@ func number(f *float64) any {
 		return nil
 	}
 	return *f
+}
+
+// Disown takes a number of our own out: nobody else is reached by it. What is left is a contact without a number, of this call alone.
+func Disown(c *crm.Contact, s crm.Settings) {
+	if phone.Of(*c, s.Region).OneOf(s.OwnNumbers) {
+		c.Phone, c.E164, c.National = "", "", ""
+	}
 }
 
 // HasNote tells whether e brings something to keep as a note.
