@@ -1,4 +1,4 @@
-package rules_test
+package vinfersync_test
 
 import (
 	"os"

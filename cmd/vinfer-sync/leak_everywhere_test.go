@@ -126,7 +126,7 @@ func (l *leak) start(args ...string) (c *exec.Cmd, output func() string) {
 	if l.format != "terminal" {
 		c.Stdout, c.Stderr = &out, &out
 	} else {
-		master, slave := terminal(l.t)
+		master, slave := pseudoTerminal(l.t)
 		c.Stdout, c.Stderr = slave, slave
 		var read sync.WaitGroup
 		read.Go(func() { _, _ = io.Copy(&out, master) }) // ends with an error, as terminals do
@@ -158,11 +158,11 @@ func (l *leak) show(args string) string {
 // left looks through all that lies around but for the store, the destinations, and what was given to it.
 func (l *leak) left() {
 	l.t.Helper()
-	l.files(l.t, l.dir, "secrets/", "config.yaml", "state.db", "copy.db", "calls.jsonl", "crm.db", "zoho-zoho.token")
+	l.scan(l.t, l.dir, "secrets/", "config.yaml", "state.db", "copy.db", "calls.jsonl", "crm.db", "zoho-zoho.token")
 }
 
-// terminal opens a pseudo-terminal.
-func terminal(t *testing.T) (master, slave *os.File) {
+// pseudoTerminal opens a pseudo-terminal.
+func pseudoTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {

@@ -57,8 +57,8 @@ func (m *marks) none(t *testing.T, what, text string) {
 	}
 }
 
-// files looks through every file below dir whose path from there does not begin with one of except.
-func (m *marks) files(t *testing.T, dir string, except ...string) {
+// scan looks through every file below dir whose path from there does not begin with one of except.
+func (m *marks) scan(t *testing.T, dir string, except ...string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
