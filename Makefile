@@ -16,7 +16,7 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages check-units check-man check-rules install uninstall clean
+.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages test-systemd check-units check-man check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ packages: ## build the deb and rpm packages into dist, with SHA256SUMS (git; the
 # What they unpack goes even where they are killed: a whole system lies there.
 test-packages: packages ## install, upgrade and remove the packages in Debian roots (needs root, mmdebstrap and rpm)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -tags packages ./packaging
+
+test-systemd: ## boot a Debian system and run the service on it, installation to purge (needs root, mmdebstrap and systemd-nspawn)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -v -tags systemd ./packaging
 
 # verify wants the program of ExecStart to exist, so the units are looked at with the one just built. It only warns of
 # most faults: whatever it says is one.
