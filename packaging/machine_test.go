@@ -176,8 +176,10 @@ func first(pid int) string {
 
 // command is one that runs in the container, as root.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	all := append([]string{"-t", m.leader, "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--", "/usr/bin/env", "-i",
-		path, "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="}, args...)
+	all := append([]string{
+		"-t", m.leader, "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--", "/usr/bin/env", "-i",
+		path, "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=",
+	}, args...)
 	return exec.CommandContext(ctx, "nsenter", all...)
 }
 
