@@ -61,7 +61,7 @@ var arrows = []struct {
 	{"=" + module, nil}, // the example
 	{"cmd/", []string{"admin", "alert", "config", "crm", "internal/", "store", "sync", "vinfer"}},
 	{"bench", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}}, // measures the whole
-	{"soak", []string{"vinfer/simulator"}}, // runs the program as it is
+	{"soak", []string{"vinfer/simulator"}},                                                // runs the program as it is
 	{"alert", []string{"internal/", "=store", "=sync"}},
 	{"admin", []string{"alert", "internal/", "store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},

@@ -54,9 +54,19 @@ func (c *content) texts() [13]struct {
 		tag byte
 		at  *string
 	}{
-		{bodyID, &v.ID}, {bodyCampaign, &v.CampaignID}, {bodyPhone, &v.Phone}, {bodyName, &v.Name}, {bodyDirection, &v.Direction},
-		{bodyStatus, &v.Status}, {bodyDisposition, &v.Disposition}, {bodyLanguage, &v.Language}, {bodyTranscriptURL, &v.TranscriptURL},
-		{bodyTranscriptJob, &v.TranscriptJob}, {bodySentiment, &v.Sentiment}, {bodySummary, &v.Summary}, {bodyCallback, &v.CallbackAt},
+		{bodyID, &v.ID},
+		{bodyCampaign, &v.CampaignID},
+		{bodyPhone, &v.Phone},
+		{bodyName, &v.Name},
+		{bodyDirection, &v.Direction},
+		{bodyStatus, &v.Status},
+		{bodyDisposition, &v.Disposition},
+		{bodyLanguage, &v.Language},
+		{bodyTranscriptURL, &v.TranscriptURL},
+		{bodyTranscriptJob, &v.TranscriptJob},
+		{bodySentiment, &v.Sentiment},
+		{bodySummary, &v.Summary},
+		{bodyCallback, &v.CallbackAt},
 	}
 }
 

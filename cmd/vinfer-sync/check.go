@@ -8,13 +8,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/store"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -46,9 +50,10 @@ func (a *app) check(c *cobra.Command, offline bool) error {
 	if !offline {
 		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
 		defer cancel()
+		known := t.store(ctx, a, cfg)
 		t.vinfer(ctx, a, cfg)
 		for i := range cfg.CRM {
-			t.destination(ctx, cfg, &cfg.CRM[i])
+			t.destination(ctx, cfg, &cfg.CRM[i], known[cfg.CRM[i].Name])
 		}
 	}
 	return t.end(c.OutOrStdout())
@@ -73,8 +78,8 @@ func (t *checkTable) row(part, subject string, err error, detail string) {
 }
 
 func joinText(a, b string) string {
-	if b == "" {
-		return a
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + "; " + b
 }
@@ -89,9 +94,10 @@ func (t *checkTable) end(io.Writer) error {
 	return nil
 }
 
-// worse raises the exit code: a refused key, then what cannot be reached, before anything else.
+// worse raises the exit code: a refused key, then a bad configuration, then what cannot be reached, before anything else.
 func (t *checkTable) worse(code int) {
-	if t.code != exitRefused {
+	rank := []int{exitFine, exitLeft, exitUnreachable, exitConfig, exitRefused}
+	if slices.Index(rank, code) > slices.Index(rank, t.code) {
 		t.code = code
 	}
 }
@@ -99,18 +105,22 @@ func (t *checkTable) worse(code int) {
 func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	api, err := newClient(cfg, a.logger(cfg))
 	if err != nil {
-		t.row("vinfer", "client", err, "")
+		t.row("vinfer", "client", err, "see vinfer.base_url, vinfer.ca_file and vinfer.proxy")
 		return
 	}
 	defer api.Close()
 	b, err := api.Probe(ctx)
 	switch {
 	case errors.Is(err, vinfer.ErrRefused):
-		t.row("vinfer", "key", err, "put a valid key where vinfer.api_key says; a Read-Only key is enough")
+		detail := "put a valid key where vinfer.api_key says; a Read-Only key is enough"
+		if strings.Contains(err.Error(), "403") {
+			detail += "; or a proxy or firewall on the way forbids it"
+		}
+		t.row("vinfer", "key", err, detail)
 		t.worse(exitRefused)
 		return
 	case err != nil:
-		t.row("vinfer", "connection", err, "see vinfer.base_url, vinfer.proxy and the firewall")
+		t.row("vinfer", "connection", err, whatToDo(err))
 		t.worse(exitUnreachable)
 		return
 	}
@@ -145,10 +155,88 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	}
 }
 
-func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *config.Destination) {
+// whatToDo is the remedy where VInfer's API did not answer as it should.
+func whatToDo(err error) string {
+	if errors.Is(err, vinfer.ErrUnreadable) {
+		return "that is no answer of VInfer's: see vinfer.base_url; or a proxy or a login page on the way answers, see vinfer.proxy"
+	}
+	at := site{url: "vinfer.base_url", proxy: "vinfer.proxy", ca: "vinfer.ca_file"}
+	return or(remedy(err, at), "see vinfer.base_url, vinfer.proxy and the firewall")
+}
+
+// known is what the store knows of a destination.
+type known struct {
+	kind          string
+	pending, dead int
+}
+
+// store looks whether the state file can be used, and returns what it knows of destinations, by their names. Nothing is written.
+func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[string]known {
+	path, all := cfg.Store.Bolt.Path, map[string]known{}
+	client, err := a.dial(cfg.Admin.Socket, path)
+	if client != nil {
+		defer client.Close()
+		s, err := client.Status(ctx)
+		for _, d := range s.Destinations {
+			all[d.Name] = known{d.Kind, d.Pending, d.Dead}
+		}
+		t.row("store", "state file", err, path+", which the running service holds")
+		return all
+	}
+	if err != nil {
+		t.row("store", "admin socket", err, or(remedy(err, site{}), "see admin.socket"))
+		return all
+	}
+	dir, made := filepath.Dir(path), ""
+	for { // what is not there yet is made at the first start
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			break
+		}
+		made, dir = filepath.Dir(path)+" is made at the first start", filepath.Dir(dir)
+	}
+	err = unix.Access(dir, unix.W_OK|unix.X_OK)
+	if fi, serr := os.Stat(dir); serr == nil && !fi.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		err = fmt.Errorf("%s cannot be written to: %w", dir, err)
+		t.row("store", "state file", err, or(remedy(err, site{}), "see store.bbolt.path"))
+		return all
+	}
+	if store.Absent(path) {
+		t.row("store", "state file", nil, or(made, path+" is made at the first start"))
+		return all
+	}
+	st, err := store.OpenRehearsal(path, store.Options{})
+	if errors.Is(err, store.ErrLocked) {
+		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
+		return all
+	}
+	if err == nil {
+		var s store.Stats
+		s, err = st.Stats()
+		err = errors.Join(err, st.Close())
+		for _, d := range s.Dests {
+			all[d.Name] = known{d.Kind, d.Pending, d.Dead}
+		}
+	}
+	detail := path
+	if err != nil {
+		detail = or(remedy(err, site{}), "see docs/OPERATIONS.md, Repair")
+	}
+	t.row("store", "state file", err, detail)
+	return all
+}
+
+func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *config.Destination, was known) {
+	if was.kind != "" && was.kind != c.Kind() {
+		t.row(c.Name, "kind", fmt.Errorf("it is %s now and was %s: once and run refuse that", c.Kind(), was.kind),
+			fmt.Sprintf("give the new one another name; the old one has %s that wait and %d dead letters, and goes on when it is configured again", calls(int64(was.pending)), was.dead))
+		t.worse(exitConfig)
+	}
 	d, err := destination(cfg, c)
 	if err != nil {
-		t.row(c.Name, c.Kind(), err, "")
+		t.row(c.Name, c.Kind(), err, mended(c, crm.Finding{Err: err}))
 		return
 	}
 	if cl, ok := d.Writer.(io.Closer); ok {
@@ -163,6 +251,9 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 		if dir := madeAtStart(cfg, c); dir != "" && errors.Is(f.Err, fs.ErrNotExist) {
 			f.Err, f.Detail = nil, dir+" is made at the first start"
 		}
+		if f.Err != nil {
+			f.Detail = mended(c, f)
+		}
 		t.row(c.Name, f.Subject, f.Err, f.Detail)
 		if f.Err == nil {
 			continue
@@ -174,6 +265,35 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 			t.worse(exitUnreachable)
 		}
 	}
+}
+
+// mended is what a failing line of a destination ends with: what its kind says is to be done, and what its error asks for.
+func mended(c *config.Destination, f crm.Finding) string {
+	at := site{url: "the destination's url", proxy: "the destination's proxy", ca: "the destination's ca_file"}
+	switch {
+	case c.Postgres != nil:
+		at = site{url: "the dsn", ca: "sslrootcert in the dsn"}
+	case c.MySQL != nil:
+		at = site{url: "the dsn", ca: "ca_file"}
+	}
+	text := f.Err.Error()
+	do := remedy(f.Err, at)
+	if strings.Contains(text, "connection refused") && !c.HTTP.Proxy.Empty() {
+		do = "it goes through its proxy: see host and port there, and whether that runs"
+	}
+	docs := "docs/crm/" + c.Kind() + ".md"
+	if c.Webhook != nil || c.JSONL != nil {
+		docs = "README.md, Destinations"
+	}
+	switch told := strings.Contains(f.Detail, " "); { // else it names what was looked at
+	case do != "" && strings.HasPrefix(f.Detail, "see "):
+		return do // and more to the point
+	case do != "" || told:
+		return joinText(f.Detail, do)
+	case crm.VerdictOf(f.Err) == crm.Halt:
+		return joinText(f.Detail, "see that its key is right, and what the key's user may do: "+docs)
+	}
+	return joinText(f.Detail, "what it needs: "+docs)
 }
 
 // madeAtStart returns the directory of a destination's file if it is the state file's and not there yet: opening the store, or systemd, makes

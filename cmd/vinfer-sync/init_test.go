@@ -223,7 +223,8 @@ func TestInitGivenUp(t *testing.T) {
 				x.until(step[0], step[1])
 			}
 			code, seen := x.end()
-			if code != exitLeft || !strings.Contains(seen, "given up; nothing was written") || len(w.files()) > 0 {
+			// Of what a program says just after Ctrl-C the terminal may throw away some: it empties its queues then.
+			if code != exitLeft || keys == end && !strings.Contains(seen, "given up; nothing was written") || len(w.files()) > 0 {
 				t.Errorf("%q at %q: exit code %d, files %q\n%s", keys, last, code, w.files(), seen)
 			}
 		}

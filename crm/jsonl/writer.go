@@ -94,10 +94,14 @@ func (w *Writer) Check(context.Context, []string) []crm.Finding {
 	f, err := os.OpenFile(w.file.path, os.O_WRONLY|os.O_APPEND, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		dir := filepath.Dir(w.file.path)
-		return []crm.Finding{{Subject: "file", Err: writable(dir), Detail: w.file.path + " will be made by the first call"}}
+		f := crm.Finding{Subject: "file", Detail: w.file.path + " will be made by the first call"}
+		if f.Err = writable(dir); f.Err != nil {
+			f.Detail = w.file.path
+		}
+		return []crm.Finding{f}
 	}
 	if err != nil {
-		return []crm.Finding{{Subject: "file", Err: err, Detail: "let the service's user write to " + w.file.path}}
+		return []crm.Finding{{Subject: "file", Err: err, Detail: w.file.path}}
 	}
 	defer func() { _ = f.Close() }()
 	return []crm.Finding{{Subject: "file", Err: ours(f, w.file.path), Detail: w.file.path}}
