@@ -105,7 +105,7 @@ func TestDeb(t *testing.T) {
 
 	says := r.run("dpkg", "-i", older)
 	r.installed("0.0.0~older")
-	if !strings.Contains(says, "systemctl enable --now vinfer-sync") {
+	if !strings.Contains(says, "Next, as root: vinfer-sync init") {
 		t.Errorf("the installation does not say what is next: %s", says)
 	}
 	r.gone(enabled, "/etc/vinfer-sync/config.yaml", "/etc/vinfer-sync/env")
@@ -122,7 +122,7 @@ func TestDeb(t *testing.T) {
 	if !r.has("/etc/vinfer-sync/config.example.yaml.dpkg-dist") || !r.has(enabled) {
 		t.Error("no new example beside the operator's, or the service is enabled no more")
 	}
-	if strings.Contains(says, "enable --now") {
+	if strings.Contains(says, "vinfer-sync init") {
 		t.Errorf("an upgrade says what the first installation does: %s", says)
 	}
 	r.run("dpkg", "--force-confold", "-i", newer) // once more changes nothing
@@ -166,7 +166,7 @@ func TestRPM(t *testing.T) {
 
 	says := rpm("-i", "--nodeps", older)
 	r.installed("0.0.0~older")
-	if !strings.Contains(says, "systemctl enable --now vinfer-sync") {
+	if !strings.Contains(says, "Next, as root: vinfer-sync init") {
 		t.Errorf("the installation does not say what is next: %s", says)
 	}
 	r.gone(enabled, "/etc/vinfer-sync/config.yaml", "/etc/vinfer-sync/env")
@@ -182,7 +182,7 @@ func TestRPM(t *testing.T) {
 	if !r.has("/etc/vinfer-sync/config.example.yaml.rpmnew") || !r.has(enabled) {
 		t.Error("no new example beside the operator's, or the service is enabled no more")
 	}
-	if strings.Contains(says, "enable --now") {
+	if strings.Contains(says, "vinfer-sync init") {
 		t.Errorf("an upgrade says what the first installation does: %s", says)
 	}
 	if got := strings.TrimSpace(rpm("-q", "--qf", "%{VERSION}\n", "vinfer-sync")); got != version {

@@ -28,6 +28,7 @@ func TestService(t *testing.T) {
 		{"systemd finds no fault with the units", (*world).verify},
 		{"the sandbox scores at most 1.5", (*world).score},
 		{"without a configuration it stays down, exit code 78", (*world).unconfigured},
+		{"a new user's way, from init to the first call", (*world).newcomer},
 		{"it starts and is ready", (*world).start},
 		{"the key comes as a credential and stands nowhere else", (*world).credential},
 		{"the sandbox is in force", (*world).sandbox},
@@ -93,10 +94,37 @@ func (w *world) staysDown(because string) {
 
 func (w *world) unconfigured() { w.staysDown("/etc/vinfer-sync/config.yaml: cannot be read") }
 
-func (w *world) start() {
+// newcomer does what the program says, and nothing else.
+func (w *world) newcomer() {
 	w.write("/etc/systemd/system/simulator.service", simulatorUnit, 0o644)
 	w.run("systemctl", "daemon-reload")
 	w.run("systemctl", "enable", "--now", "simulator")
+	w.until("the API answers", func() bool { return w.command(w.t.Context(), "bash", "-c", "</dev/tcp/127.0.0.1/8420").Run() == nil })
+	w.write("/root/key", apiKey+"\n", 0o600)
+	says := w.run("sh", "-c", "vinfer-sync init --non-interactive --api-key-file - --base-url "+api+" --start=-2h </root/key")
+	next, found := "", false
+	for line := range strings.Lines(says) {
+		if next, found = strings.CutPrefix(line, "Next: "); found {
+			break
+		}
+	}
+	if next = strings.TrimSpace(next); next != "systemctl enable --now vinfer-sync" {
+		w.t.Fatalf("init says:\n%s", says)
+	}
+	w.run("sh", "-c", next)
+	w.until("a call is delivered", func() bool { return w.status().Destinations[0].Delivered > 0 })
+	if len(w.inDatabase("/var/lib/vinfer-sync/crm.db")) == 0 {
+		w.t.Error("it is not in the database")
+	}
+	if strings.Contains(says, apiKey) || strings.Contains(w.read(config), apiKey) {
+		w.t.Errorf("the key is in the configuration, or in what init says:\n%s", says)
+	}
+	// What follows begins anew.
+	w.run("systemctl", "disable", "--now", unit)
+	w.run("sh", "-c", "rm -r /var/lib/vinfer-sync/* /etc/vinfer-sync/config.yaml /etc/vinfer-sync/vinfer_api_key /root/key")
+}
+
+func (w *world) start() {
 	w.configure(basis)
 	w.write("/etc/vinfer-sync/credentials/vinfer_api_key", apiKey+"\n", 0o600)
 	w.dropIn(unit, "credentials", "LoadCredential=vinfer_api_key:/etc/vinfer-sync/credentials/vinfer_api_key")
@@ -272,6 +300,7 @@ max_call: 10m
 store: {bbolt: {path: /var/lib/vinfer-sync-sales/state.db}}
 admin: {socket: /run/vinfer-sync-sales/admin.sock, listen: 127.0.0.1:9478}
 `, api), 0o644)
+	w.run("sh", "-c", ". /etc/vinfer-sync/env; export VINFER_API_KEY; vinfer-sync check -c /etc/vinfer-sync/sales.yaml")
 	w.run("systemctl", "start", "vinfer-sync@sales")
 	w.shows("vinfer-sync@sales.service", "ActiveState", "active", "SubState", "running")
 	w.until("it has delivered", func() bool {
