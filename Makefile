@@ -16,7 +16,7 @@ GO         ?= go
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages test-systemd check-units check-man check-rules install uninstall clean
+.PHONY: help security build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages test-systemd check-units check-man check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,9 @@ demo: build ## show it at work: made-up calls into a database, no account needed
 test: ## run the tests
 	CGO_ENABLED=0 $(GO) test -timeout 20m ./...
 
-test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, and python3
+test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, python3 and strace
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec
-	CGO_ENABLED=0 $(GO) test -tags external -run Databases ./cmd/vinfer-sync
+	CGO_ENABLED=0 $(GO) test -tags external -run 'Databases|Connections' ./cmd/vinfer-sync
 
 test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOTS=DIR keeps pictures
 	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin
@@ -75,6 +75,9 @@ test-packages: packages ## install, upgrade and remove the packages in Debian ro
 
 test-systemd: ## boot a Debian system and run the service on it, installation to purge (needs root, mmdebstrap and systemd-nspawn)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -v -tags systemd ./packaging
+
+security: ## verify the modules, look for known weaknesses in them, and for secrets in the tree and in all commits (the first time it builds tools)
+	.ci/security
 
 # verify wants the program of ExecStart to exist, so the units are looked at with the one just built. It only warns of
 # most faults: whatever it says is one.
