@@ -230,15 +230,21 @@ func (t *txn) checkRest() error {
 	return unknown
 }
 
-// checkGenerations also sees to it that nothing is kept twice.
+// checkGenerations also sees to it that nothing is kept twice. The keys of all newer generations are walked beside those of each, in their
+// order: to look up each key in each of them takes minutes where there are ten million.
 func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool), look func(k []byte, r *T)) error {
-	var newer []*bbolt.Bucket
-	for _, g := range t.generations(name) {
-		b := t.bucket(name).Bucket(u64Key(g))
-		err := each(b, name, decode, func(k []byte, r *T) error {
+	gens := t.generations(name)
+	for i, g := range gens {
+		var newer []walk
+		for _, n := range gens[:i] {
+			c := t.bucket(name).Bucket(u64Key(n)).Cursor()
+			k, _ := c.First()
+			newer = append(newer, walk{c, k})
+		}
+		err := each(t.bucket(name).Bucket(u64Key(g)), name, decode, func(k []byte, r *T) error {
 			look(k, r)
-			for _, o := range newer {
-				if o.Get(k) != nil {
+			for i := range newer {
+				if newer[i].reaches(k) {
 					return damaged(name, k, "there are two")
 				}
 			}
@@ -247,7 +253,20 @@ func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool),
 		if err != nil {
 			return err
 		}
-		newer = append(newer, b)
 	}
 	return nil
+}
+
+// walk goes through the keys of a bucket.
+type walk struct {
+	c *bbolt.Cursor
+	k []byte // nil: at the end
+}
+
+// reaches goes on to the first key that does not come before k, and tells whether it is k.
+func (w *walk) reaches(k []byte) bool {
+	for w.k != nil && bytes.Compare(w.k, k) < 0 {
+		w.k, _ = w.c.Next()
+	}
+	return bytes.Equal(w.k, k)
 }

@@ -56,6 +56,44 @@ func TestFault(t *testing.T) {
 	}
 }
 
+// An id that two generations have would be recognised by the newer and forgotten with the older.
+func TestCheckFindsWhatIsKeptTwice(t *testing.T) {
+	d := openTest(t)
+	base := generation(time.Unix(1_800_000_000, 0))
+	keep := func(g uint64, ids ...string) {
+		t.Helper()
+		if err := d.update(func(t *txn) error {
+			for _, id := range ids {
+				k := callKey(id)
+				if err := t.keep(bucketLedger, g, k, (&ledgerRec{rev: 1}).encode(k), false, 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep(base, "a", "c", "f", "k")
+	keep(base+1, "b", "d", "g")
+	keep(base+3, "e", "l")
+	if err := d.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "g", "k"} {
+		keep(base+3, id)
+		if err := d.Check(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "two") {
+			t.Errorf("%s is there twice: %v", id, err)
+		}
+		if err := d.update(func(t *txn) error {
+			t.changed = true
+			return t.bucket(bucketLedger).Bucket(u64Key(base + 3)).Delete(callKey(id))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The panic of a caller's function is the caller's, and the store goes on.
 func TestCallbackPanic(t *testing.T) {
 	d := openTest(t)
