@@ -125,6 +125,7 @@ func asProgram(b *testing.B, program, dir string, told *notes) {
 		if err := c.Start(); err != nil {
 			b.Fatal(err)
 		}
+		b.Cleanup(func() { _ = c.Process.Kill() }) // where the benchmark failed
 		for t.begun().IsZero() && time.Since(began) < 10*time.Minute {
 			time.Sleep(time.Millisecond)
 		}

@@ -108,8 +108,36 @@ func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 		}
 	}
 	job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
+	if d.AppendOnly && !job.Older {
+		if job.Older, err = t.newerTried(j); err != nil {
+			return nil, err
+		}
+	}
 	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
 	return job, nil
+}
+
+// newerTried tells whether a later call of the job's lane may have arrived: an attempt was made, and it waits for the next one. Its answer may have been
+// lost. A destination that drops what comes again under one key would then have this one as its newest.
+func (t *txn) newerTried(j *jobRec) (bool, error) {
+	prefix := lanePrefix(j.dest, j.lane)
+	c := t.bucket(bucketLanes).Cursor()
+	for k, v := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		prio, _, ok := decodeLaneEntry(v)
+		if !ok {
+			return false, damaged(bucketLanes, k, "it cannot be decoded")
+		}
+		key := jobOfLane(k, prio)
+		h, ok := decodeHead(t.bucket(bucketOutbox).Get(key))
+		x, ok2 := parseJobKey(key)
+		if !ok || !ok2 {
+			return false, damaged(bucketOutbox, key, "it cannot be decoded")
+		}
+		if h.flags&flagTried != 0 && x.kind == CallJob && later(x.when, x.id, j.when, j.id) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // claimed tells whether a worker of an append-only destination has the job.

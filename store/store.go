@@ -155,7 +155,7 @@ type Job struct {
 	Refs        map[string]string // of this call at this destination, from this job or the receipt of an earlier one
 	First       bool              // the destination has had no revision of this call yet
 	Changed     []byte            // tags that changed since the revision that it had
-	Older       bool              // a call of this lane with a later (When, ID) has been delivered
+	Older       bool              // a call of this lane with a later (When, ID) has been delivered, or may have been to an append-only destination
 	OlderStatus bool              // a later call of this lane has set the contact's status
 	Fails       int               // failures while the destination was otherwise well
 	FirstFail   time.Time         // of Fails

@@ -188,6 +188,33 @@ var outboxTests = []test{
 		equal(e, "older at crm2", j.Older, true)
 		equal(e, "nobody set a status there", j.OlderStatus, false)
 	}},
+	{"a call is older than one that was tried and may have arrived", func(e *env) {
+		e.live(0, 9, rowTo("2", 5, "a", nil, crm, hook), rowTo("3", 6, "b", nil, hook))
+		for _, dest := range []string{crm, hook} {
+			for _, h := range e.heads(dest) {
+				j := e.claim(h)
+				verdict := store.Retry
+				if j.ID == "3" {
+					verdict = store.Release // asked to come again: it took nothing
+				}
+				e.settle(store.Outcome{Job: j.JobRef, Verdict: verdict, At: at(9), Due: at(20)})
+			}
+		}
+		e.live(9, 10, rowTo("1", 1, "a", nil, crm, hook), rowTo("4", 2, "b", nil, hook))
+		h := e.heads(hook)
+		j := e.claim(h[0])
+		equal(e, "id", j.ID, "1")
+		equal(e, "may be older", j.Older, true)
+		equal(e, "older status", j.OlderStatus, false)
+		equal(e, "nothing newer can have arrived", e.claim(h[1]).Older, false)
+		equal(e, "at crm the newer one is written again", e.claim(e.head(crm)).Older, false)
+		e.again()
+		j, s := e.deliver(e.heads(hook)[0])
+		equal(e, "still", j.Older, true)
+		j = e.claim(*s.Next)
+		equal(e, "id", j.ID, "2")
+		equal(e, "the newer one", j.Older, false)
+	}},
 	{"a call is not older than itself", func(e *env) {
 		e.live(0, 9, rowTo("2", 5, "a", fields{"name": "A"}, crm))
 		e.deliver(e.head(crm), func(o *store.Outcome) { o.SetStatus = true })
