@@ -42,6 +42,7 @@ type BackfillProgress struct {
 	Delivered int64        `json:"delivered"`
 	Dead      int64        `json:"dead"`
 	TasksLeft int64        `json:"tasks_left"` // follow-up tasks left out because they were overdue
+	LeftOut   int64        `json:"left_out"`   // calls of campaigns that are not configured
 	Budget    BudgetStatus `json:"budget"`
 	Waiting   string       `json:"waiting,omitempty"` // why nothing moves, if nothing does
 	Done      bool         `json:"done"`
@@ -62,7 +63,8 @@ type backfillSpec struct {
 // backfillMark is how far it was read.
 type backfillMark struct {
 	UpTo time.Time `json:"up_to"`
-	Rows int       `json:"rows"` // calls seen by then
+	Rows int       `json:"rows"`           // calls seen by then
+	Left int       `json:"left,omitempty"` // calls left out by then
 }
 
 // progressEvery is how often progress is told.
@@ -248,6 +250,10 @@ func (w *backfillRun) progress(atOnce bool) {
 
 func (w *backfillRun) count(b store.Backfill) {
 	w.p.Fetched, w.p.Queued, w.p.Delivered, w.p.Dead, w.p.TasksLeft = b.Fetched, b.Queued, b.Delivered, b.Dead, b.TasksLeft
+	var m backfillMark
+	if b.Checkpoint != nil && json.Unmarshal(b.Checkpoint, &m) == nil {
+		w.p.LeftOut = int64(m.Left)
+	}
 }
 
 // read reads what is left of the range into the outbox.
@@ -266,13 +272,13 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 	} else if ok {
 		p.Expected = n
 	}
-	from, seen := w.spec.Since, 0
+	from, seen, left := w.spec.Since, 0, 0
 	if b.Checkpoint != nil {
 		var m backfillMark
 		if err := json.Unmarshal(b.Checkpoint, &m); err != nil {
 			return fmt.Errorf("backfill %d: checkpoint: %w", b.ID, err)
 		}
-		from, seen = m.UpTo, m.Rows
+		from, seen, left = m.UpTo, m.Rows, m.Left
 	}
 	p.Reading, p.ReadUpTo = true, from
 	w.count(b)
@@ -280,9 +286,10 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 	r := w.spec.asRange()
 	r.stream, r.backfill, r.only = store.BackfillStream(b.ID), b.ID, w.spec.To
 	r.from, r.goesOn, r.seen = from, from.After(w.spec.Since), seen
-	r.checkpoint = func(upTo time.Time, rows int) []byte {
+	r.left = left
+	r.checkpoint = func(upTo time.Time, rows, left int) []byte {
 		p.ReadUpTo = upTo
-		m, _ := json.Marshal(backfillMark{UpTo: upTo, Rows: rows}) // nothing in it can fail
+		m, _ := json.Marshal(backfillMark{UpTo: upTo, Rows: rows, Left: left}) // nothing in it can fail
 		return m
 	}
 	r.page = func() {

@@ -137,19 +137,20 @@ func (p *planner) look(ctx context.Context, st store.Stats) error {
 			return err
 		}
 	}
-	live := readRange{stream: store.LiveStream, prio: vinfer.Audits, from: st.Watermark, floor: st.First, overlap: p.e.o.Lookback, take: p.take, left: &p.out.LeftOut}
+	live := readRange{stream: store.LiveStream, prio: vinfer.Audits, from: st.Watermark, floor: st.First, overlap: p.e.o.Lookback, take: p.take}
 	got, err := p.e.read(ctx, b, live)
-	p.out.Fetched = got.fetched
+	p.out.Fetched, p.out.LeftOut = got.fetched, got.left
 	if err != nil || p.since.IsZero() || !p.since.Before(st.Watermark) {
 		return err
 	}
 	p.out.Since = rfc3339(p.since)
 	past := readRange{
 		stream: store.BackfillStream(planBackfill), prio: vinfer.Backfills, backfill: planBackfill, from: p.since, to: st.Watermark, floor: p.since,
-		take: p.take, left: &p.out.LeftOut,
+		take: p.take,
 	}
 	got, err = p.e.read(ctx, b, past)
 	p.out.Fetched += got.fetched
+	p.out.LeftOut += got.left
 	return err
 }
 

@@ -28,10 +28,10 @@ type readRange struct {
 	// closed is called when a slice was read to its end and stored, with the rows of the range that all slices brought so far.
 	closed func(upTo time.Time, rows int) error
 	// checkpoint makes what a backfill keeps in the transaction that closes a slice, page what it counts with each page.
-	checkpoint func(upTo time.Time, rows int) []byte
+	checkpoint func(upTo time.Time, rows, left int) []byte
 	page       func() // called now and then when pages were stored
 	seen       int    // rows that the same reader has brought before
-	left       *int   // if not nil, counts the calls of campaigns that are not wanted
+	left       int    // calls that it has left out before, see readResult
 	// take gets the pages instead of the store: nothing is written or remembered; nil: the store does.
 	take func(store.Page) error
 }
@@ -40,6 +40,7 @@ type readRange struct {
 type readResult struct {
 	fetched  int // distinct calls of the listings
 	rows     int // of them finished ones of the range
+	left     int // finished ones of the range whose campaigns are not wanted
 	requests int
 	deep     bool // what a start-filtered server lists by its start was read max_call further back
 	store.Ingested
@@ -48,6 +49,7 @@ type readResult struct {
 func (s *readResult) add(n readResult) {
 	s.fetched += n.fetched
 	s.rows += n.rows
+	s.left += n.left
 	s.requests += n.requests
 	s.deep = s.deep || n.deep
 	s.Ingested.Add(n.Ingested)
@@ -88,7 +90,7 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 			hi, end = lo.Add(width).Truncate(time.Second), false
 		}
 		sl := &slice{
-			e: e, b: b, r: r, lo: lo, hi: hi, before: r.seen + sum.rows,
+			e: e, b: b, r: r, lo: lo, hi: hi, before: r.seen + sum.rows, leftBefore: r.left + sum.left,
 			first: lo.Equal(r.from) && !r.goesOn, open: end && r.to.IsZero(), divisible: b.To && limit.Sub(lo) > sliceMin,
 		}
 		err := sl.read(ctx)
@@ -129,6 +131,8 @@ type slice struct {
 	going     map[string]struct{} // calls that had not ended when they were first read
 	keeper    *keeper
 	got       readResult
+
+	left, leftBefore int // calls that are left out: here, and in the slices before
 }
 
 func (s *slice) read(ctx context.Context) error {
@@ -159,7 +163,7 @@ func (s *slice) read(ctx context.Context) error {
 		}
 		s.got.Ingested = s.keeper.got
 	}
-	s.got.fetched, s.got.rows, s.got.requests = n, s.rows, l.pages
+	s.got.fetched, s.got.rows, s.got.left, s.got.requests = n, s.rows, s.left, l.pages
 	if bound == vinfer.From && s.r.stream == store.LiveStream && s.r.take == nil && err == nil {
 		e.extended.Lock()
 		e.extended.pages = max(l.pages, 1)
@@ -201,7 +205,7 @@ func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
 	if last {
 		page.Close = &store.Interval{From: s.lo, To: s.hi}
 		if s.r.checkpoint != nil {
-			page.Checkpoint = s.r.checkpoint(s.hi, rows)
+			page.Checkpoint = s.r.checkpoint(s.hi, rows, s.leftBefore+s.left)
 		}
 	}
 	if len(page.Rows)+len(page.Unfinished)+len(page.Broken) == 0 && !last {
@@ -230,15 +234,25 @@ func (e *Engine) extend() bool {
 	return true
 }
 
+// holds tells whether a finished call is one of the range that no slice before has shown.
+func (s *slice) holds(c vinfer.Call) bool {
+	at := c.Completed()
+	late, early := !s.r.to.IsZero() && at.After(s.r.to), s.r.prio == vinfer.Backfills && at.Before(s.r.floor)
+	return !c.Unfinished() && !late && !early && (s.first || listedAt(c, boundOf(s.b)).After(s.lo))
+}
+
 // page makes of a page what the store ingests. fresh tells of each call whether it was not there before.
 func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 	e, r := s.e, s.r
 	out := store.Page{Stream: r.stream, Backfill: r.backfill, Reach: r.reach}
 	for i, c := range p.Calls {
-		if !e.wanted(c) || r.campaign != "" && c.CampaignID != r.campaign {
-			if r.left != nil {
-				*r.left++
+		if !e.wanted(c) {
+			if fresh[i] && s.holds(c) {
+				s.left++
 			}
+			continue
+		}
+		if r.campaign != "" && c.CampaignID != r.campaign {
 			continue
 		}
 		if c.Unfinished() {

@@ -109,8 +109,12 @@ func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.Back
 	case err != nil:
 		return toKnown(err, r.To)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %d, %s to %s: %d calls seen, %d queued, %d delivered, %d dead\n",
-		p.ID, stamp(p.Since), stamp(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead)
+	left := ""
+	if p.LeftOut > 0 {
+		left = fmt.Sprintf("; %s of campaigns that are not configured left out", calls(p.LeftOut))
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %d, %s to %s: %d calls seen, %d queued, %d delivered, %d dead%s\n",
+		p.ID, stamp(p.Since), stamp(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead, left)
 	if err == nil && p.TasksLeft > 0 {
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s overdue and left out (--with-tasks makes them)\n", count(int(p.TasksLeft), "follow-up task"))
 	}
