@@ -178,10 +178,6 @@ func (d *decoder) checkKey(v *VInfer) {
 	}
 	if !given {
 		text, ok := d.env(envKey)
-		if !ok && d.operator {
-			v.APIKey = SecretRef{Value: outOfReach}
-			return
-		}
 		if !ok || strings.TrimSpace(text) == "" {
 			d.hide(key, "the API key is missing, and the environment variable "+envKey+" is not set", "set either, or name a file by api_key_file; a Read-Only key is enough")
 			return

@@ -213,7 +213,7 @@ func TestDraftRefuses(t *testing.T) {
 		keys = append(keys, f.Key)
 	}
 	slices.Sort(keys)
-	if want := []string{"crm[0].hubspot.search_rate", "crm[0].hubspot.serch_rate", "region", "schedule", "vinfer.api_key"}; !slices.Equal(keys, want) {
+	if want := []string{"crm[0].hubspot.search_rate", "crm[0].hubspot.serch_rate", "region", "schedule"}; !slices.Equal(keys, want) {
 		t.Errorf("faults of %q", keys)
 	}
 }

@@ -63,7 +63,7 @@ func LoadForOperator(path string) (*Config, error) {
 
 // operatorEnv is an environment in which every variable is set that a configuration may name.
 func operatorEnv(name string) (string, bool) {
-	if v, ok := os.LookupEnv(name); ok || name == "CREDENTIALS_DIRECTORY" || name == envKey {
+	if v, ok := os.LookupEnv(name); ok || name == "CREDENTIALS_DIRECTORY" {
 		return v, ok
 	}
 	return outOfReach.Reveal(), true

@@ -292,9 +292,20 @@ func TestInitUnattended(t *testing.T) {
 	has(r, r.stdout, "export NOT_SET", "Next: ")
 	r = w.must(exitConfig, "init", "-c", "variable.yaml", "--api-key-env", "NOT_SET")
 	has(r, r.stdout+r.stderr, "NOT_SET is not set", "export NOT_SET")
+	// The variable that is the default, which this environment has not: nobody but the service needs it.
+	c := w.command("init", "-c", "default.yaml", "--api-key-env", "VINFER_API_KEY", "--no-check")
+	c.Env = slices.DeleteFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "VINFER_API_KEY=") })
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	c = w.command("status", "-c", "default.yaml")
+	c.Env = slices.DeleteFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "VINFER_API_KEY=") })
+	if out, err := c.CombinedOutput(); exitOf(t, err) != exitLeft || !strings.Contains(string(out), "no state file") {
+		t.Errorf("%v\n%s", err, out)
+	}
 	r = w.must(exitConfig, "init", "-c", "credential.yaml", "--api-key-credential", "vinfer_cred")
 	has(r, r.stdout, "LoadCredential=vinfer_cred:", "CREDENTIALS_DIRECTORY=")
-	c := w.command("init", "-c", "stdin.yaml", "--api-key-file", "-", "--base-url", w.api)
+	c = w.command("init", "-c", "stdin.yaml", "--api-key-file", "-", "--base-url", w.api)
 	c.Stdin = strings.NewReader("right\n")
 	if out, err := c.CombinedOutput(); err != nil || w.mode("vinfer_api_key") != 0o600 {
 		t.Errorf("%v\n%s", err, out)
