@@ -119,6 +119,15 @@ type walker struct {
 	f    *os.File
 	m    pageMeta
 	seen []uint64
+	bufs [][]byte // one for each depth: those above hold the bounds of what is below
+}
+
+// buffer returns room for a page at a depth, which holds until the next page at that depth.
+func (w *walker) buffer(depth int, size int64) []byte {
+	for len(w.bufs) <= depth {
+		w.bufs = append(w.bufs, make([]byte, size))
+	}
+	return w.bufs[depth]
 }
 
 // mark notes that a page is in use; false: it was before.
@@ -143,7 +152,7 @@ func (w *walker) page(id uint64, lo, hi []byte, depth int) error {
 	if id < 2 || id >= w.m.hwm || depth > maxDepth {
 		return fmt.Errorf("page %d lies outside", id)
 	}
-	buf := make([]byte, w.m.pageSize)
+	buf := w.buffer(depth, w.m.pageSize)
 	if _, err := w.f.ReadAt(buf, int64(id)*w.m.pageSize); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
