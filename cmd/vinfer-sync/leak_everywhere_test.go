@@ -212,7 +212,7 @@ func TestNothingSecretIsShownOfAnyKind(t *testing.T) {
 			least := []refusal{refusals[9], refusals[0]}[i] // a fault, and no token
 			l.vinfer.says(least.status, least.form, least.grants)
 			l.crm.says(least.status, least.form, least.grants)
-			for _, args := range []string{"dead retry --all", "once", "calls show --live call_marked0", "audit", "backfill --since -46h --dry-run", "status"} {
+			for _, args := range []string{"dead retry --all", "calls show --live call_marked0", "audit", "backfill --since -46h --dry-run", "status"} {
 				l.show(args)
 			}
 			l.show("forget --call call_marked0")
