@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -151,7 +152,7 @@ func (d *Destination) skipsJob(job *store.Job) string {
 func (c *courier) write(entry crm.Entry, p *crm.Progress) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = crm.Rejected(fmt.Errorf("the %s writer failed on this call: %v", c.d.Kind, r), "")
+			err = crm.Rejected(fmt.Errorf("the %s writer failed on this call: %s", c.d.Kind, mask.Phones(fmt.Sprint(r))), "")
 		}
 	}()
 	return c.d.Writer.Write(c.e.writes, entry, p)

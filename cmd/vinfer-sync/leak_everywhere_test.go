@@ -279,6 +279,9 @@ func TestTheDaemonShowsNothingSecret(t *testing.T) {
 				}
 			}
 			l.left()
+			if len(l.lines("told")) == 0 {
+				t.Error("the operator's program was told nothing")
+			}
 		})
 	}
 }
