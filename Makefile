@@ -69,12 +69,12 @@ soak: ## let everything go wrong for SOAK (1m): nothing may be lost, doubled or 
 packages: ## build the deb and rpm packages into dist, with SHA256SUMS (git; the first time it builds nfpm)
 	packaging/build dist
 
-# What they unpack goes even where they are killed: a whole system lies there.
+# What these two unpack goes even where they are stopped: a whole system lies there.
 test-packages: packages ## install, upgrade and remove the packages in Debian roots (needs root, mmdebstrap and rpm)
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -tags packages ./packaging
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && trap 'exit 1' INT TERM && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -tags packages ./packaging
 
 test-systemd: ## boot a Debian system and run the service on it, installation to purge (needs root, mmdebstrap and systemd-nspawn)
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -v -tags systemd ./packaging
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && trap 'exit 1' INT TERM && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -v -tags systemd ./packaging
 
 security: ## verify the modules, look for known weaknesses in them, and for secrets in the tree and in all commits (the first time it builds tools)
 	.ci/security

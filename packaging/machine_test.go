@@ -37,9 +37,11 @@ type machine struct {
 func boot(t *testing.T, r *root) *machine {
 	t.Helper()
 	m := &machine{root: r, ended: make(chan error, 1), log: &bytes.Buffer{}}
-	name := fmt.Sprintf("vinfer-sync-test-%d", os.Getpid())
+	name := groupPrefix + strconv.Itoa(os.Getpid())
 	groups := controlGroups(t, name)
-	enter := `for group; do [ "$group" = -- ] && break; shift; echo $$ > "$group/cgroup.procs"; done; shift; exec systemd-nspawn "$@"`
+	// The namespace around the container's ends with unshare, and everything in it.
+	enter := `for group; do [ "$group" = -- ] && break; shift; echo $$ > "$group/cgroup.procs"; done; shift
+		exec unshare --pid --fork --kill-child --mount-proc systemd-nspawn "$@"`
 	args := append(append([]string{"-ec", enter, "sh"}, groups...), "--", "--quiet", "--boot", "--directory="+r.dir, "--machine="+name,
 		"--register=no", "--keep-unit", "--private-network", "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--settings=no")
 	c := exec.CommandContext(t.Context(), "sh", args...)
@@ -64,8 +66,16 @@ func boot(t *testing.T, r *root) *machine {
 		if err := <-m.ended; t.Failed() {
 			t.Logf("the console (%v):\n%s", err, m.log.Bytes())
 		}
-		if err := os.RemoveAll(filepath.Join("/run/systemd/nspawn/propagate", name)); err != nil {
-			t.Error(err)
+		// What systemd-nspawn notes of a container stays when it is killed.
+		notes := []string{filepath.Join("/run/systemd/nspawn/propagate", name)}
+		var st unix.Stat_t
+		if err := unix.Stat(r.dir, &st); err == nil {
+			notes = append(notes, fmt.Sprintf("/run/systemd/nspawn/locks/inode-%d:%d", st.Dev, st.Ino))
+		}
+		for _, note := range notes {
+			if err := os.RemoveAll(note); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	m.until("the container has a process 1", func() bool {
@@ -80,14 +90,26 @@ func boot(t *testing.T, r *root) *machine {
 	return m
 }
 
+// groupPrefix and the number of a test's process name its control groups.
+const groupPrefix = "vinfer-sync-test-"
+
 // controlGroups makes a control group for the container in each hierarchy that systemd uses, so that it shares none with anybody;
-// they go with the test. On machines with both versions of control groups there are two.
+// they go with the test, those of a test that was killed with the next one. On machines with both versions of control groups there
+// are two.
 func controlGroups(t *testing.T, name string) []string {
 	t.Helper()
 	var groups []string
 	for _, hierarchy := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"} {
 		if _, err := os.Stat(filepath.Join(hierarchy, "cgroup.procs")); err != nil {
 			continue
+		}
+		left, _ := filepath.Glob(filepath.Join(hierarchy, groupPrefix+"*")) // the pattern is a good one
+		for _, group := range left {
+			if _, err := os.Stat(filepath.Join("/proc", strings.TrimPrefix(filepath.Base(group), groupPrefix))); errors.Is(err, fs.ErrNotExist) {
+				if err := removeGroup(group); err != nil {
+					t.Error(err)
+				}
+			}
 		}
 		group := filepath.Join(hierarchy, name)
 		if err := os.Mkdir(group, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // as systemd's own
@@ -159,7 +181,7 @@ func first(pid int) string {
 			return ""
 		}
 		for line := range strings.Lines(string(status)) {
-			if f := strings.Fields(line); len(f) == 3 && f[0] == "NSpid:" && f[2] == "1" {
+			if f := strings.Fields(line); len(f) > 2 && f[0] == "NSpid:" && f[len(f)-1] == "1" {
 				if name, _ := os.ReadFile("/proc/" + child + "/comm"); strings.TrimSpace(string(name)) == "systemd" {
 					return child
 				}
