@@ -64,7 +64,7 @@ bench: ## run the benchmarks; BENCH_CALLS=1000000 for a past of a million calls 
 	CGO_ENABLED=0 $(GO) test -run='^$$' -bench=. -benchtime=1x -timeout 4h ./bench
 
 soak: ## let everything go wrong for SOAK (1m): nothing may be lost, doubled or leak
-	CGO_ENABLED=0 $(GO) test -count=1 -tags soak -timeout 0 -v ./soak -soak $(SOAK)
+	CGO_ENABLED=0 $(GO) test -count=1 -tags soak -timeout 0 -parallel 4 -v ./soak -soak $(SOAK)
 
 packages: ## build the deb and rpm packages into dist, with SHA256SUMS (git; the first time it builds nfpm)
 	packaging/build dist
