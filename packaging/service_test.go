@@ -246,7 +246,7 @@ func (w *world) badConfiguration() {
 }
 
 func (w *world) watchdog() {
-	w.dropIn(unit, "watchdog", "WatchdogSec=5s\nRestartSec=1s")
+	w.dropIn(unit, "watchdog", "WatchdogSec=10s\nRestartSec=1s")
 	w.run("systemctl", "restart", unit)
 	w.delivers()
 	// What is in flight to these when the process dies may come twice, and rightly. So nothing is.
