@@ -176,6 +176,28 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// heaviest is how many bytes a file of the repository may have: it is text, and no program that was built in its folder.
+const heaviest = 256 << 10
+
+func TestTrackedFilesAreSmall(t *testing.T) {
+	if _, err := os.Stat(".git"); err != nil {
+		return // a copy of the source without its history tracks nothing
+	}
+	out, err := exec.CommandContext(t.Context(), "git", "-c", "safe.directory=*", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		switch info, err := os.Lstat(path); {
+		case errors.Is(err, fs.ErrNotExist): // deleted, and not yet committed
+		case err != nil:
+			t.Error(err)
+		case info.Size() > heaviest:
+			t.Errorf("%s has %d bytes, more than %d: was it meant to be committed?", path, info.Size(), heaviest)
+		}
+	}
+}
+
 // checkCalls looks for tests that skip: one that cannot run everywhere shows nothing anywhere. Skip of a *rapid.T only
 // draws again.
 func checkCalls(t *testing.T, path string, n ast.Node, names ...string) {
