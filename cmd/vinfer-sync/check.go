@@ -113,7 +113,7 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	switch {
 	case errors.Is(err, vinfer.ErrRefused):
 		detail := "put a valid key where vinfer.api_key says; a Read-Only key is enough"
-		if strings.Contains(err.Error(), "403") {
+		if says(err.Error(), "403") {
 			detail += "; or a proxy or firewall on the way forbids it"
 		}
 		t.row("vinfer", "key", err, detail)
@@ -275,6 +275,12 @@ func mended(c *config.Destination, f crm.Finding) string {
 		at = site{url: "the dsn", ca: "sslrootcert in the dsn"}
 	case c.MySQL != nil:
 		at = site{url: "the dsn", ca: "ca_file"}
+	}
+	if keys, ok := strings.CutPrefix(f.Detail, "see "); ok { // the kind names the keys that lead to its server before the common ones
+		keys, _, whole := strings.Cut(keys, ", proxy and the firewall")
+		if whole {
+			at.url = strings.TrimSuffix(keys, ", ca_file")
+		}
 	}
 	text := f.Err.Error()
 	do := remedy(f.Err, at)

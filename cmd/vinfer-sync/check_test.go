@@ -161,6 +161,9 @@ func TestRemedy(t *testing.T) {
 	if got := remedy(errors.New("connection refused"), at); got != "nothing listens there: see host and port in the url, and whether it runs" {
 		t.Error(got)
 	}
+	if got := remedy(errors.New("/srv/vs1279040754/429 a: cannot be written to: not a directory"), at); !strings.HasPrefix(got, "a file is in the way") {
+		t.Error(got)
+	}
 	if got := remedy(errors.New("the stage is unknown"), at); got != "" {
 		t.Error(got)
 	}

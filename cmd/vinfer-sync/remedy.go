@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -35,16 +37,16 @@ var remedies = []struct {
 	{[]string{"no space left", "disk is full"}, "make room on that disk"},
 	{[]string{"429", "too many requests"}, "the limit is used up, by others too: check again in a minute"},
 	{[]string{"redirects to", "a redirect to"}, "write the final address into {url}"},
-	{[]string{" 404", "not found", "no such path"}, "see the path in {url}"},
-	{[]string{" 500 ", " 502", " 503", " 504", "answers 5", "bad gateway", "unavailable"}, "the fault is over there: check again later, and ask who runs it if it stays"},
+	{[]string{"404", "not found", "no such path"}, "see the path in {url}"},
+	{[]string{"500", "502", "503", "504", "answers 5", "bad gateway", "unavailable"}, "the fault is over there: check again later, and ask who runs it if it stays"},
 }
 
 // remedy says what to do about an error; empty: there is nothing to say but what it says itself.
 func remedy(err error, at site) string {
-	text := " " + strings.ToLower(err.Error()) + " "
+	text := strings.ToLower(err.Error())
 	for _, r := range remedies {
 		for _, piece := range r.pieces {
-			if strings.Contains(text, piece) {
+			if says(text, piece) {
 				do := r.do
 				if before, rest, ok := strings.Cut(do, "["); ok && at.proxy == "" {
 					_, after, _ := strings.Cut(rest, "]")
@@ -55,4 +57,13 @@ func remedy(err error, at site) string {
 		}
 	}
 	return ""
+}
+
+// says tells whether a text has a piece. A number counts only as a word of its own: not within a path, a port or an id.
+func says(text, piece string) bool {
+	if _, err := strconv.Atoi(piece); err != nil {
+		return strings.Contains(text, piece)
+	}
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n,;()", r) })
+	return slices.ContainsFunc(words, func(w string) bool { return strings.TrimRight(w, ":.") == piece })
 }

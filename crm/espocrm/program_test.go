@@ -23,7 +23,7 @@ func TestProgram(t *testing.T) {
 	p.Configure(t, strings.Replace(destination(""), apiKey, "a-wrong-key", 1), mapping)
 	p.MustRun(t, 77, []string{"401 Unauthorized", "API Users"}, "check")
 	p.Configure(t, strings.Replace(destination(""), server.URL, "http://127.0.0.1:1", 1), mapping)
-	p.MustRun(t, 69, []string{"connection", "see url"}, "check")
+	p.MustRun(t, 69, []string{"connection", "see host and port in url,"}, "check")
 
 	p.Configure(t, destination(""), "mapping: {dispositions: {interested: {status: Intrested}}}")
 	p.MustRun(t, 1, []string{`["Intrested"], which Lead.status does not take`, "New, Assigned, In Process", "field Call.cVinferCallId", "run vinfer-sync setup"}, "check")

@@ -46,7 +46,7 @@ func TestProgram(t *testing.T) {
 	program.Configure(t, strings.Replace(configuration(server.URL, ""), token, "a-wrong-token", 1), mapping)
 	program.MustRun(t, 77, []string{"401 Unauthorized", "Service Keys"}, "check")
 	program.Configure(t, configuration("http://127.0.0.1:1", ""), mapping)
-	program.MustRun(t, 69, []string{"connection", "see base_url"}, "check")
+	program.MustRun(t, 69, []string{"connection", "see host and port in base_url,"}, "check")
 	program.Configure(t, configuration(server.URL, ""), "mapping: {dispositions: {interested: {status: Connected}}}")
 	program.MustRun(t, 1, []string{`["Connected"], which hs_lead_status does not take`, "CONNECTED (Connected)", "property calls.vinfer_call_id", "run vinfer-sync setup"}, "check")
 

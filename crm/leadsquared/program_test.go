@@ -28,7 +28,7 @@ func TestThousand(t *testing.T) {
 	p.Configure(t, strings.Replace(section(server.URL, ""), secretKey, "a-wrong-key", 1), mapping)
 	p.MustRun(t, 77, []string{"401 Unauthorized", "API and Webhooks"}, "check")
 	p.Configure(t, strings.Replace(section(server.URL, ""), server.URL, "http://127.0.0.1:1", 1), mapping)
-	p.MustRun(t, 69, []string{"connection", "see region, url"}, "check")
+	p.MustRun(t, 69, []string{"connection", "see host and port in region, url,"}, "check")
 	p.Configure(t, section(server.URL, ""), "mapping: {dispositions: {interested: {status: Intrested}}}")
 	p.MustRun(t, 1, []string{`["Intrested"], which ProspectStage does not take`, "Prospect, Hot Lead, Cold", `none that is called "VInfer call"`, "run vinfer-sync setup"}, "check")
 	p.Configure(t, section(server.URL, ""), mapping)

@@ -57,7 +57,7 @@ func TestProgram(t *testing.T) {
 	p.Configure(t, strings.Replace(yaml(server.URL, ""), clientSecret, "a-wrong-one", 1), mapping)
 	p.MustRun(t, 77, []string{"invalid_client", "client_secret"}, "check")
 	p.Configure(t, yaml("http://127.0.0.1:1", ""), mapping)
-	p.MustRun(t, 69, []string{"connection", "see url"}, "check")
+	p.MustRun(t, 69, []string{"connection", "see host and port in url, login_url,"}, "check")
 	p.Configure(t, yaml(server.URL, ""), "mapping: {dispositions: {interested: {status: Intrested}}}")
 	p.MustRun(t, 1, []string{`["Intrested"], which Lead.Status does not have`, "Working - Contacted", "field Task.VInfer_Key__c", "run vinfer-sync setup"}, "check")
 	p.Configure(t, yaml(server.URL, ""), mapping)
