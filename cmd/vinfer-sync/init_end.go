@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 	"github.com/spf13/cobra"
@@ -52,7 +53,7 @@ func (r *first) write() (err error) {
 // check looks at what was written and says what comes next. Nothing of it undoes what was written.
 func (r *first) check() error {
 	out := r.cmd.OutOrStdout()
-	flag := " -c " + r.path
+	flag := " -c " + word(r.path)
 	if found, err := config.Find(""); err == nil {
 		if abs, err := filepath.Abs(found); err == nil && abs == r.path {
 			flag = ""
@@ -94,6 +95,17 @@ func (r *first) check() error {
 		return &exitError{codeOf(err), nil}
 	}
 	return nil
+}
+
+// word writes an argument so that a shell takes it as one.
+func word(s string) string {
+	special := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+@:", r)
+	}
+	if s != "" && !strings.ContainsFunc(s, special) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func isDir(path string) bool {

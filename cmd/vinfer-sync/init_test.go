@@ -260,6 +260,14 @@ func TestInitUnattended(t *testing.T) {
 	if got := w.files(); len(got) > 0 {
 		t.Fatalf("it wrote %q", got)
 	}
+	for s, want := range map[string]string{"/etc/a.yaml": "/etc/a.yaml", "/sp ace/c.yaml": "'/sp ace/c.yaml'", "/it's": `'/it'\''s'`, "/$x": "'/$x'", "/प्रिया": "'/प्रिया'", "": "''"} {
+		if got := word(s); got != want {
+			t.Errorf("%s is written %s", s, got)
+		}
+	}
+	if err := writeNew(filepath.Join(w.dir, "missing", "c.yaml"), nil, 0o640, false); err == nil || !strings.Contains(err.Error(), "missing/c.yaml cannot be written") || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("got %v", err)
+	}
 	// A wrong key: everything is written, and said what to mend.
 	w.write("key", "wrong\n")
 	args := []string{"--api-key-file", "key", "--kind", "jsonl", "--disposition", "interested=Prospect", "--disposition", "new-one=New", "--set", "vinfer.page_size=50"}

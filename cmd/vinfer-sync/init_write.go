@@ -36,7 +36,11 @@ func mayWrite(path string, force bool) error {
 func writeNew(path string, content []byte, mode fs.FileMode, replace bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
-		return err
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // without the name of the temporary file
+		}
+		return fmt.Errorf("%s cannot be written: %w; let this user write into %s, or name another place by --config", path, err, filepath.Dir(path))
 	}
 	defer func() {
 		_ = f.Close() // nil or a second time
