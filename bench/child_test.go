@@ -133,7 +133,7 @@ func serveReceiver() {
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		if latency > 0 {
-			time.Sleep(latency)
+			hold(latency)
 		}
 		mu.Lock()
 		defer mu.Unlock()
