@@ -57,16 +57,15 @@ func (k *keeper) run() {
 	}
 }
 
-// joined adds to a page those that wait behind it.
+// joined adds to a page those that wait behind it. A page with calls in progress is the last: one of them may have ended on the next.
 func (k *keeper) joined(p store.Page) store.Page {
-	for len(p.Rows) < keeperRows && p.Close == nil {
+	for len(p.Rows) < keeperRows && len(p.Unfinished) == 0 && p.Close == nil {
 		select {
 		case next, ok := <-k.pages:
 			if !ok {
 				return p
 			}
 			next.Rows = append(p.Rows, next.Rows...)
-			next.Unfinished = append(p.Unfinished, next.Unfinished...)
 			next.Broken = append(p.Broken, next.Broken...)
 			p = next
 		default:
