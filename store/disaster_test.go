@@ -27,7 +27,7 @@ func filled(t *testing.T) (string, []byte) {
 	for n := range 20 {
 		var rows []store.Row
 		for k := range 10 {
-			rows = append(rows, call(fmt.Sprintf("c%03d", n*10+k), n*10+k))
+			rows = append(rows, call(fmt.Sprintf("call%03d", n*10+k), n*10+k))
 		}
 		if _, err := d.Ingest(pageOf(n*10+9, rows...)); err != nil {
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func TestFlippedByte(t *testing.T) {
 			err = d.Check()
 			_, _ = d.Ingest(pageOf(500, call("new", 500)))
 			for n := range 200 {
-				_, _ = d.Life(fmt.Sprintf("c%03d", n))
+				_, _ = d.Life(fmt.Sprintf("call%03d", n))
 			}
 			_ = d.Close()
 		}
@@ -207,11 +207,11 @@ func TestFlippedByte(t *testing.T) {
 // A damaged body is found when it is claimed; the other jobs go on.
 func TestFlippedBody(t *testing.T) {
 	path, b := filled(t)
-	want := []byte(`{"id":"c150"`)
+	want := []byte(`{"id":"call150"`)
 	if !bytes.Contains(b, want) {
 		t.Fatal("no such body")
 	}
-	write(t, path, bytes.ReplaceAll(b, want, []byte(`{"id":"c15O"`)))
+	write(t, path, bytes.ReplaceAll(b, want, []byte(`{"id":"call15O"`)))
 	d := open(t, path)
 	defer d.Close() //nolint:errcheck // nothing was written
 	refs, _, err := d.Scan("hook", nil, 1000, nil)
@@ -220,7 +220,7 @@ func TestFlippedBody(t *testing.T) {
 	}
 	for _, ref := range refs {
 		job, err := d.Claim(context.Background(), 0, ref)
-		if ref.ID != "c150" {
+		if ref.ID != "call150" {
 			if err != nil || job == nil {
 				t.Fatalf("%s: %v", ref.ID, err)
 			}
@@ -229,7 +229,7 @@ func TestFlippedBody(t *testing.T) {
 		if !errors.Is(err, store.ErrDamaged) {
 			t.Fatalf("the damaged job: %v", err)
 		}
-		mentions(t, err.Error(), "outbox", "c150")
+		mentions(t, err.Error(), "outbox", "call150")
 	}
 	s, err := d.Settle(context.Background(), 0, store.Outcome{Job: refs[0], Verdict: store.Delivered, At: noon}, &refs[150])
 	if err != nil || s.Claimed != nil {

@@ -21,7 +21,7 @@ func forgetting(path string) error {
 		return err
 	}
 	for n := range 200 {
-		id := fmt.Sprintf("c%03d", n)
+		id := fmt.Sprintf("call%03d", n)
 		if l, err := d.Life(id); err != nil || len(l.Dests) == 0 {
 			continue // forgotten before
 		}

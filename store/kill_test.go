@@ -55,7 +55,7 @@ func jotAndDie(path string) error {
 	}
 	var rows []store.Row
 	for n := range jotted + 10 {
-		rows = append(rows, call(fmt.Sprintf("c%03d", n), n))
+		rows = append(rows, call(fmt.Sprintf("call%03d", n), n))
 	}
 	if _, err := d.Ingest(pageOf(len(rows)-1, rows...)); err != nil {
 		return err

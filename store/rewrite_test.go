@@ -63,7 +63,7 @@ func TestCompact(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 150 {
-			n += bytes.Count(b, fmt.Appendf(nil, `{"id":"c%03d"`, i))
+			n += bytes.Count(b, fmt.Appendf(nil, `{"id":"call%03d"`, i))
 		}
 		return n
 	}
@@ -119,7 +119,7 @@ func TestCompact(t *testing.T) {
 // A damaged store is left as it is, and a copy that cannot be made leaves the store to go on.
 func TestCompactRefuses(t *testing.T) {
 	path, b := filled(t)
-	write(t, path, bytes.ReplaceAll(b, []byte(`{"id":"c150"`), []byte(`{"id":"c15O"`)))
+	write(t, path, bytes.ReplaceAll(b, []byte(`{"id":"call150"`), []byte(`{"id":"call15O"`)))
 	d := open(t, path)
 	if _, err := d.Compact(); !errors.Is(err, store.ErrDamaged) {
 		t.Fatal(err)
@@ -293,7 +293,7 @@ func TestSurvey(t *testing.T) {
 	}
 	for name, content := range map[string][]byte{
 		"empty": nil, "foreign": []byte("a letter"), "cut": buf.Bytes()[:buf.Len()/2],
-		"flipped": bytes.ReplaceAll(b, []byte(`{"id":"c150"`), []byte(`{"id":"c15O"`)),
+		"flipped": bytes.ReplaceAll(b, []byte(`{"id":"call150"`), []byte(`{"id":"call15O"`)),
 	} {
 		write(t, copied, content)
 		if _, err := store.SurveyFile(copied); !errors.Is(err, store.ErrDamaged) {
