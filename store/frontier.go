@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
 )
@@ -157,7 +158,7 @@ func (d *DB) PutSetting(key string, value []byte) error {
 
 // RecordRun implements Store.
 func (d *DB) RecordRun(r Run) error {
-	return d.update(func(t *txn) error {
+	err := d.update(func(t *txn) error {
 		m, err := t.state()
 		if err != nil {
 			return err
@@ -168,4 +169,11 @@ func (d *DB) RecordRun(r Run) error {
 		}
 		return nil
 	})
+	if err == nil {
+		d.unrecorded.Store(nil)
+		return nil
+	}
+	r.Error = cmp.Or(r.Error, err.Error())
+	d.unrecorded.Store(&r)
+	return err
 }

@@ -24,15 +24,16 @@ type Options struct {
 
 // DB is the embedded store.
 type DB struct {
-	path      string
-	salt      []byte
-	bolt      *bbolt.DB
-	file      *os.File
-	size      atomic.Int64 // of the file as last seen: it never shrinks
-	broken    atomic.Pointer[error]
-	queue     *committer
-	rehearsal *rehearsal   // nil: changes are committed
-	swap      sync.RWMutex // held for writing while another file takes the place of this one
+	path       string
+	salt       []byte
+	bolt       *bbolt.DB
+	file       *os.File
+	size       atomic.Int64 // of the file as last seen: it never shrinks
+	broken     atomic.Pointer[error]
+	queue      *committer
+	unrecorded atomic.Pointer[Run] // the last run, where it could not be written; nil: it could
+	rehearsal  *rehearsal          // nil: changes are committed
+	swap       sync.RWMutex        // held for writing while another file takes the place of this one
 
 	gate    sync.Mutex // held by what changes the buckets otherwise than by working the journal in, and by what writes the journal
 	journal *journal   // whoever holds gate uses it
@@ -191,7 +192,11 @@ func create(path string, until time.Time) (f *os.File, again bool, err error) {
 	if err := os.Rename(name, path); err != nil {
 		return f, false, fmt.Errorf("store: %w", err)
 	}
-	return f, false, syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return f, false, err
+	}
+	f, err = renamed(f, path)
+	return f, false, err
 }
 
 // occupied tells whether there is a file that holds something.

@@ -123,7 +123,11 @@ func (d *DB) replace(f *os.File, scrub bool) error {
 		_ = os.Remove(rewritePath(d.path))
 		return fmt.Errorf("store: %w", err)
 	}
-	if err := d.reopen(f); err != nil {
+	f, err = renamed(f, d.path)
+	if err == nil {
+		err = d.reopen(f)
+	}
+	if err != nil {
 		e := fmt.Errorf("store: %s was written anew and cannot be opened: %w; start the program again", d.path, err)
 		d.broken.CompareAndSwap(nil, &e)
 		return e

@@ -53,5 +53,8 @@ func (d *DB) Stats() (s Stats, err error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	if r := d.unrecorded.Load(); r != nil {
+		s.LastRun = *r
+	}
 	return s, nil
 }

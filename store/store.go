@@ -405,7 +405,7 @@ type Store interface {
 	// destination that is not append-only), and for targets that skipped it and do not any more. Live rows below
 	// the first cursor are left out unless the id is known. A row found finished ends its FinishWatch.
 	Ingest(p Page) (Ingested, error)
-	// RecordRun keeps the last run.
+	// RecordRun keeps the last run. One that cannot be written, as on a full disk, is shown as failed until one is.
 	RecordRun(r Run) error
 
 	// Destinations.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mapSize is the address space taken for the file; it costs no memory.
@@ -42,6 +44,16 @@ func lockNamed(f *os.File, name string, until time.Time) (again bool, err error)
 		return true, nil //nolint:nilerr // the name is gone or another file's: the lock is not on what others will open
 	}
 	return !os.SameFile(mine, named), nil
+}
+
+// renamed returns the file under the name that it has now, which errors are to tell: the same open file, locked as it was. f is closed.
+func renamed(f *os.File, name string) (*os.File, error) {
+	defer f.Close() //nolint:errcheck // the file stays open by its other descriptor
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // holder names the process that has locked a file, where the system tells.
