@@ -128,10 +128,16 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 		return &refused{fmt.Errorf("%s: %w", shapeOf(path), err), answer.Status, raw}
 	}
 	answer.Body = raw
-	if out == nil {
+	if out == nil || isNull(answer, out) {
 		return nil
 	}
 	return answer.JSON(out)
+}
+
+// isNull tells whether the answer to a question for any value is null, which EspoCRM sends as an empty body.
+func isNull(answer *httpx.Answer, out any) bool {
+	_, anything := out.(*any)
+	return anything && answer.Empty() && strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json")
 }
 
 // shapeOf returns a path without ids.

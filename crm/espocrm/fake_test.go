@@ -143,7 +143,7 @@ func (s *site) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(no.status)
 		answer = no.body
 	}
-	if no == nil || no.body != nil {
+	if answer != nil { // of null nothing is sent, as by the real one
 		_ = json.NewEncoder(rw).Encode(answer)
 	}
 }

@@ -121,6 +121,9 @@ type Answer struct {
 // Words is the package's Words without the secrets that went with the request.
 func (a *Answer) Words(text []byte) string { return Words(text, a.secrets...) }
 
+// Empty tells whether the answer was read to its end and has no body.
+func (a *Answer) Empty() bool { return a.cut == nil && len(a.Body) == 0 }
+
 // JSON decodes the body into v. Its errors do not show the body.
 func (a *Answer) JSON(v any) error {
 	if a.cut != nil {
