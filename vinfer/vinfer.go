@@ -138,7 +138,7 @@ const (
 // secrets, says what came, and holds no key.
 var (
 	// ErrRefused: the key was refused (401, 403).
-	ErrRefused = errors.New("the API key was refused")
+	ErrRefused = errors.New("the API key was refused (put a valid one where vinfer.api_key says)")
 	// ErrNotFound: there is no such call or transcript (404, 410).
 	ErrNotFound = errors.New("not found")
 	// ErrNotReady: the transcript is not ready yet, or VInfer has not begun it.

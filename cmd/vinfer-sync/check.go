@@ -112,7 +112,7 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 	b, err := api.Probe(ctx)
 	switch {
 	case errors.Is(err, vinfer.ErrRefused):
-		detail := "put a valid key where vinfer.api_key says; a Read-Only key is enough"
+		detail := "a Read-Only key is enough"
 		if says(err.Error(), "403") {
 			detail += "; or a proxy or firewall on the way forbids it"
 		}

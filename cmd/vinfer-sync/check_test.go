@@ -52,7 +52,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		code         int
 		want         []string // of lines that fail: regular expressions
 	}{
-		{"a wrong key", "vinfer: {base_url: '${API}', api_key: wrong}", exitRefused, []string{"vinfer +key .*; put a valid key where vinfer.api_key says"}},
+		{"a wrong key", "vinfer: {base_url: '${API}', api_key: wrong}", exitRefused, []string{"vinfer +key .*put a valid one where vinfer.api_key says.*; a Read-Only key is enough"}},
 		{"forbidden", vinfer(serve(answer(403, "text/html", "no")), ""), exitRefused, []string{"vinfer +key .*; or a proxy or firewall on the way forbids it"}},
 		{"no such name", vinfer("http://api.nowhere.invalid", ""), exitUnreachable, []string{"vinfer +connection .*; the name is not known here: see its spelling in vinfer.base_url"}},
 		{"nobody there", vinfer("http://127.0.0.1:1", ""), exitUnreachable, []string{"vinfer +connection .*; nothing listens there: see host and port in vinfer.base_url.*vinfer.proxy"}},
