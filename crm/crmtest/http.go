@@ -87,6 +87,9 @@ func (s *suite) faults(t *testing.T) {
 	for name, fault := range map[string]Fault{
 		"answer lost": {Lost: true}, "refused": {}, "500": {Status: 500}, "429": {Status: 429}, "401": {Status: 401},
 		"no HTTP": {Raw: func(*http.Request, []byte) string { return "hello\r\n" }},
+		"cut off": {Raw: func(*http.Request, []byte) string {
+			return "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{\"errors\": {\"detail\": \"Be"
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := s.once(t, Full(1))
@@ -105,6 +108,9 @@ func (s *suite) faults(t *testing.T) {
 					_, appendOnly := w.(crm.AppendOnly)
 					if err == nil && (appendOnly || fault.Status == 401 && !s.Renews || fault.Status == 429) {
 						t.Fatalf("request %d: no error", n+1)
+					}
+					if crm.VerdictOf(err) == crm.Reject {
+						t.Fatalf("request %d: a dead letter for what a repetition mends: %v", n+1, err)
 					}
 					again := Full(1)
 					again.Attempt = 2

@@ -160,6 +160,8 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	a.Body, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
 	_ = res.Body.Close()
 	switch {
+	case err != nil && judgedByBody(a.Status):
+		return nil, c.failure(req.Context(), ctx, err, secrets)
 	case err != nil:
 		a.cut = c.failure(req.Context(), ctx, err, secrets)
 	case int64(len(a.Body)) > limit:
@@ -167,6 +169,16 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 		a.cut = fmt.Errorf("%s answers %d with more than %d KiB", c.base.Host, res.StatusCode, limit>>10)
 	}
 	return a, nil
+}
+
+// judgedByBody tells whether it takes the body to know what a refusal means: many say 400 also to what was made before. Cut off, it
+// says nothing, as no answer does.
+func judgedByBody(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusTooManyRequests:
+		return false
+	}
+	return status/100 == 4
 }
 
 // Dial opens a connection to the origin, TLS included, and closes it again without a request. It goes through the proxy where

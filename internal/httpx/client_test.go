@@ -189,6 +189,24 @@ func TestBodyIsCapped(t *testing.T) {
 	}
 }
 
+// A refusal that is cut off may be of any kind: the cause is in its body. One that the status alone tells stays what it is.
+func TestCutRefusal(t *testing.T) {
+	for status, want := range map[int]crm.Verdict{400: crm.Retry, 404: crm.Retry, 409: crm.Retry, 401: crm.Halt, 403: crm.Halt, 429: crm.Throttle} {
+		c := serve(t, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Length", "300")
+			rw.WriteHeader(status)
+			_, _ = io.WriteString(rw, `{"errors": {"detail": "Bean`)
+		}, Config{})
+		a, err := post(t, c, "/")
+		if err == nil {
+			err = Verdict(a, "POST /")
+		}
+		if err == nil || crm.VerdictOf(err) != want {
+			t.Errorf("%d: %v: %v", status, crm.VerdictOf(err), err)
+		}
+	}
+}
+
 func TestJSONErrorsShowNoBody(t *testing.T) {
 	c := serve(t, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, `{"id": "9876543210"}`) }, Config{})
 	a, err := post(t, c, "/")
