@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +86,7 @@ func (at *place) activity(ctx context.Context) error {
 	start, end := span(c)
 	fresh["date_start"], fresh["date_end"] = stamp(start), stamp(end)
 	minutes := int(math.Ceil(end.Sub(start).Minutes()))
-	fresh["duration_hours"], fresh["duration_minutes"] = minutes/60, minutes%60
+	fresh["duration_hours"], fresh["duration_minutes"] = digits(minutes/60), digits(minutes%60)
 	if at.id != "" {
 		fresh["parent_type"], fresh["parent_id"] = at.module, at.id
 	}
@@ -96,11 +98,16 @@ func (at *place) activity(ctx context.Context) error {
 		return at.send(ctx, b, fresh, custom, func(b bean) error { _, err := at.w.suite.create(ctx, b); return err })
 	}
 	id, err := at.record(ctx, "activity"+at.suffix, b, []any{values, body.String()}, send, at.update(func(ctx context.Context, id string) error {
-		held, err := at.w.suite.get(ctx, "Calls", id, "description", "status", "deleted")
+		held, err := at.w.suite.get(ctx, "Calls", id, "description", "status", "deleted", "duration_hours", "duration_minutes")
 		if err != nil {
 			return err
 		}
 		newer := maps.Clone(values)
+		for _, length := range []string{"duration_hours", "duration_minutes"} {
+			if n, err := strconv.Atoi(held.text(length)); err == nil {
+				newer[length] = digits(n)
+			}
+		}
 		newer["description"] = body.Over(held.plain("description")).String()
 		if c.Duration == nil { // nothing is known of what the title and the status say
 			delete(newer, "name")
@@ -125,6 +132,10 @@ func (at *place) activity(ctx context.Context) error {
 	}})
 	return err
 }
+
+// digits writes a part of a call's length. SuiteCRM works out a call's end whenever one is saved, and its versions before 7.14 take 0 for
+// no length at all, so that calls of less than an hour would end as they begin. They do not know 00 as that, and store it as 0.
+func digits(n int) string { return fmt.Sprintf("%02d", n) }
 
 // send sends a record without the custom fields that SuiteCRM refuses.
 func (at *place) send(_ context.Context, b bean, values, custom map[string]any, send func(b bean) error) error {

@@ -2,6 +2,7 @@ package suitecrm_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -223,7 +224,23 @@ func (f *fake) set(row, values map[string]any) {
 		}
 		row[name] = s
 	}
+	if row["date_start"] != nil {
+		length(row)
+	}
 	row["date_modified"] = f.now()
+}
+
+// length does to a call what modules/Calls/Call.php of 7.13 does whenever one is saved: its empty() knows "0" and "", not "00".
+func length(row map[string]any) {
+	hours, minutes := fmt.Sprint(row["duration_hours"]), fmt.Sprint(row["duration_minutes"])
+	row["date_end"] = row["date_start"]
+	h, errH := strconv.Atoi(hours)
+	m, errM := strconv.Atoi(minutes)
+	row["duration_hours"], row["duration_minutes"] = strconv.Itoa(h), strconv.Itoa(m)
+	start, err := time.Parse(time.DateTime, fmt.Sprint(row["date_start"]))
+	if hours != "0" && minutes != "0" && errors.Join(errH, errM, err) == nil {
+		row["date_end"] = start.Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute).Format(time.DateTime)
+	}
 }
 
 func (f *fake) change(rw http.ResponseWriter, module, id string, values map[string]any) {

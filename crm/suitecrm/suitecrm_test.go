@@ -129,8 +129,17 @@ func TestWhatTheCallSays(t *testing.T) {
 	seconds := 3_700.0
 	long.Call.Duration, long.Call.StartedAt = &seconds, time.Time{}
 	call = f.must(t, "Calls", deliver(t, w, long, nil).Refs["activity"])
-	if call["duration_hours"] != "1" || call["duration_minutes"] != "2" || call["date_end"] != "2024-01-15 10:37:22" || call["date_start"] != "2024-01-15 09:35:42" {
+	if call["duration_hours"] != "1" || call["duration_minutes"] != "2" || call["date_end"] != "2024-01-15 10:37:42" || call["date_start"] != "2024-01-15 09:35:42" {
 		t.Errorf("got %v", call)
+	}
+	short := crmtest.Completed(3)
+	minutes := 344.0
+	short.Call.Duration, short.Call.StartedAt = &minutes, time.Time{}
+	refs = deliver(t, w, short, nil).Refs
+	deliver(t, w, crmtest.Revised(short, "not_interested", "Dead"), refs)
+	call = f.must(t, "Calls", refs["activity"])
+	if call["duration_hours"] != "0" || call["duration_minutes"] != "6" || call["date_end"] == call["date_start"] {
+		t.Errorf("a call of 6 minutes, its disposition set later: %v", call)
 	}
 }
 
