@@ -1,6 +1,7 @@
 package zoho_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,6 +25,7 @@ type fake struct {
 
 	tokens   int
 	expired  bool     // the next request's token is refused
+	domain   string   // of the tokens, if it is not the fake's own URL
 	lagging  bool     // the search does not show what is made from now on
 	noCOQL   bool     // the client lacks the scope
 	noUnique bool     // the organisation takes no unique field on Calls and Tasks
@@ -156,7 +158,7 @@ func (f *fake) token(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.tokens++
-	answer(rw, 200, row{"access_token": f.access(), "api_domain": f.url, "token_type": "Bearer", "expires_in": 3600})
+	answer(rw, 200, row{"access_token": f.access(), "api_domain": cmp.Or(f.domain, f.url), "token_type": "Bearer", "expires_in": 3600})
 }
 
 func answer(rw http.ResponseWriter, status int, v any) {
@@ -222,8 +224,8 @@ func (f *fake) addField(rw http.ResponseWriter, module string, spec row) {
 
 var (
 	statement = regexp.MustCompile(`^select ([\w, ]+) from (\w+) where (.+) limit \d+$`)
-	condition = regexp.MustCompile(`(\w+) (in|=|is) (\([^()]*(?:\([^()]*\)[^()]*)*\)|'(?:[^'\\]|\\.)*'|not null)`)
-	literal   = regexp.MustCompile(`'((?:[^'\\]|\\.)*)'`)
+	condition = regexp.MustCompile(`(\w+) (in|=|is) (\([^()]*(?:\([^()]*\)[^()]*)*\)|'(?:[^'\\]|''|\\\\)*'|not null)`)
+	literal   = regexp.MustCompile(`'((?:[^'\\]|''|\\\\)*)'`)
 )
 
 func (f *fake) coql(rw http.ResponseWriter, query string) {
@@ -242,7 +244,7 @@ func (f *fake) coql(rw http.ResponseWriter, query string) {
 			return
 		}
 	}
-	wanted, unescape := map[string][]string{}, strings.NewReplacer(`\'`, `'`, `\\`, `\`)
+	wanted, unescape := map[string][]string{}, strings.NewReplacer(`''`, `'`, `\\`, `\`)
 	for _, c := range condition.FindAllStringSubmatch(m[3], -1) {
 		for _, l := range literal.FindAllStringSubmatch(c[3], -1) {
 			wanted[c[1]] = append(wanted[c[1]], unescape.Replace(l[1]))

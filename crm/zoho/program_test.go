@@ -29,7 +29,7 @@ func TestProgram(t *testing.T) {
 
 	p.Configure(t, strings.Replace(section(server.URL), secret, "a-wrong-secret", 1), mapping)
 	p.MustRun(t, 77, []string{"invalid_client", "client_secret"}, "check")
-	p.Configure(t, strings.Replace(section(server.URL), "api_url: \""+server.URL, "api_url: \"http://127.0.0.1:1", 1), mapping)
+	p.Configure(t, strings.Replace(section(server.URL), "api_url: \""+server.URL, "data_center: \"in", 1), mapping)
 	p.MustRun(t, 77, []string{"api_domain", "data_center"}, "check")
 	p.Configure(t, strings.ReplaceAll(section(server.URL), server.URL, "http://127.0.0.1:1"), mapping)
 	p.MustRun(t, 69, []string{"connection"}, "check")

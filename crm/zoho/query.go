@@ -54,9 +54,9 @@ func (a *api) canQuery(ctx context.Context, module, statement string) (bool, err
 	return err == nil, err
 }
 
-// quote makes of a value a literal of a query.
+// quote makes of a value a literal of a query: a quote within is written twice.
 func quote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s) + "'"
 }
 
 // either joins conditions by or: COQL wants brackets around each pair.
