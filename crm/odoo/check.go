@@ -31,6 +31,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	}
 	found = append(found, w.checkRights(ctx)...)
 	found = append(found, w.checkKey(ctx, user.ID)...)
+	found = append(found, w.checkMail(ctx)...)
 	for _, status := range statuses {
 		if _, err := w.stage(ctx, status); err != nil {
 			found = append(found, crm.Finding{Subject: "lead status " + status, Err: err, Detail: "change the mapping, or make the stage in Odoo: CRM > Configuration > Stages"})
@@ -91,6 +92,21 @@ func (w *Writer) checkKey(ctx context.Context, user int64) []crm.Finding {
 		}
 	}
 	return found
+}
+
+// checkMail looks whether the key's user has a mail address, where Odoo wants one.
+func (w *Writer) checkMail(ctx context.Context) []crm.Finding {
+	if w.odoo.majorVersion() >= 19 {
+		return nil
+	}
+	rows, err := w.odoo.find(ctx, "res.users", []any{[]any{"id", "=", w.odoo.uid}}, []string{"email"}, 1)
+	if err == nil && len(rows) == 1 && rows[0].text("email") == "" {
+		err = errors.New("the API key's user has no email address, without which Odoo writes nothing into a chatter")
+	}
+	if err == nil {
+		return nil
+	}
+	return []crm.Finding{{Subject: "sender", Err: err, Detail: mailAdvice}}
 }
 
 func (w *Writer) checkField(ctx context.Context) crm.Finding {

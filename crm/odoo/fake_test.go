@@ -49,7 +49,7 @@ func newFake(major int) *fake {
 	has("mail.message", "body", "model", "res_id", "message_type")
 	has("crm.stage", "name")
 	has("crm.lost.reason", "name")
-	has("res.users", "login", "name")
+	has("res.users", "login", "name", "email")
 	has("res.users.apikeys", "name", "user_id", "expiration_date")
 	has("phone.blacklist", "number")
 	has("ir.model", "model")
@@ -67,7 +67,7 @@ func newFake(major int) *fake {
 		f.insert("crm.stage", map[string]any{"name": name})
 	}
 	f.insert("crm.lost.reason", map[string]any{"name": "Too expensive"})
-	f.tables["res.users"] = []map[string]any{{"id": int64(2), "login": "admin", "name": "Administrator"}, {"id": int64(uid), "login": login, "name": "Voice Sync"}}
+	f.tables["res.users"] = []map[string]any{{"id": int64(2), "login": "admin", "name": "Administrator"}, {"id": int64(uid), "login": login, "name": "Voice Sync", "email": "voice@crm.example"}}
 	f.insert("ir.model", map[string]any{"model": "mail.activity"})
 	return f
 }
@@ -187,6 +187,9 @@ func (f *fake) call(model, method string, ids []int64, args map[string]any) (any
 	}
 	if (strings.HasPrefix(model, "ir.model") && !f.admin) || model == "phone.blacklist" && f.noList {
 		return nil, refuse(403, "odoo.exceptions.AccessError", "You are not allowed to access '%s' (%s) records.\n\nThis operation is allowed for the following groups:\n\t- Access Rights", model, model)
+	}
+	if f.major < 19 && f.tables["res.users"][1]["email"] == nil && (model == "crm.lead" && method == "create" || method == "action_feedback" || method == "message_post") {
+		return nil, refuse(200, "odoo.exceptions.UserError", "Unable to send message, please configure the sender's email address.") // mail_thread.py
 	}
 	switch method {
 	case "context_get":

@@ -156,6 +156,28 @@ func TestBlacklistNotAllowed(t *testing.T) {
 	}
 }
 
+// Before version 19 a user without a mail address may write nothing into a chatter: check says so, and no call is lost to it.
+func TestUserWithoutMail(t *testing.T) {
+	for _, major := range []int{16, 17, 18} {
+		f := newFake(major)
+		f.tables["res.users"][1]["email"] = nil
+		w := open(t, crmtest.NewServer(t, f).URL, nil)
+		err := w.Write(t.Context(), crmtest.Completed(1), crm.NewProgress(nil, nil))
+		if err == nil || crm.VerdictOf(err) != crm.Halt || !strings.Contains(err.Error(), "Settings > Users") {
+			t.Errorf("%d: %v", major, err)
+		}
+		warned := false
+		for _, found := range w.(crm.Checker).Check(t.Context(), nil) {
+			warned = warned || found.Subject == "sender" && found.Err != nil
+		}
+		if !warned {
+			t.Errorf("%d: check says nothing", major)
+		}
+		f.tables["res.users"][1]["email"] = "voice@crm.example"
+		deliver(t, w, crmtest.Completed(1), nil)
+	}
+}
+
 func TestTaskThatWasDone(t *testing.T) {
 	f := newFake(19)
 	w := open(t, crmtest.NewServer(t, f).URL, nil)

@@ -248,11 +248,19 @@ func (s *server) fault(f fault, shape string) error {
 		return crm.Halted(fmt.Errorf("%w: the API key is wrong, revoked or expired (keys of internal users live three months at most)", err))
 	case class == "AccessError":
 		return crm.Halted(&accessError{err})
+	case strings.Contains(f.Message, noSender):
+		return crm.Halted(fmt.Errorf("%w %s", err, mailAdvice))
 	case refusals[class]:
 		return crm.Rejected(err, shape)
 	}
 	return nil
 }
+
+// Before version 19 nothing can be put into a chatter by a user without a mail address.
+const (
+	noSender   = "configure the sender's email address"
+	mailAdvice = "Give the API key's user one: Settings > Users"
+)
 
 // accessError says that the key's user may not do something.
 type accessError struct{ error }

@@ -182,9 +182,19 @@ func (a *api) read(answer *httpx.Answer, shape string, out any) error {
 
 // bean is one record, as JSON:API has it.
 type bean struct {
-	Type       string         `json:"type"`
-	ID         string         `json:"id,omitempty"`
-	Attributes map[string]any `json:"attributes,omitempty"`
+	Type       string     `json:"type"`
+	ID         string     `json:"id,omitempty"`
+	Attributes attributes `json:"attributes,omitempty"`
+}
+
+type attributes map[string]any
+
+// UnmarshalJSON reads an object, or [], as PHP writes one without entries: a user who is no administrator is shown nothing of others.
+func (a *attributes) UnmarshalJSON(raw []byte) error {
+	if string(raw) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(raw, (*map[string]any)(a))
 }
 
 func (b bean) text(name string) string {
