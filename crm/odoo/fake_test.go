@@ -163,6 +163,14 @@ func (f *fake) rpc(body map[string]any) (any, *problem) {
 		if len(positional) > 0 {
 			ids = numbers(positional[0])
 		}
+		if method == "write" {
+			if model == "mail.activity" && named["vals"] != nil { // which calls them values
+				return nil, refuse(200, "builtins.TypeError", "MailActivity.write() got an unexpected keyword argument 'vals'")
+			}
+			if len(positional) == 2 {
+				named = map[string]any{"vals": positional[1]}
+			}
+		}
 		return f.call(model, method, ids, named)
 	}
 	return nil, refuse(200, "builtins.AttributeError", "no such service")

@@ -137,9 +137,12 @@ func (s *server) call(ctx context.Context, model, method string, ids []int64, ar
 	if ids != nil {
 		positional = append(positional, ids)
 	}
-	if method == "create" { // it takes its values by position only
-		positional = append(positional, args["vals_list"])
-		args = named{}
+	// What they take is called vals here and values there, by model and version: by position it has no name.
+	switch method {
+	case "create":
+		positional, args = append(positional, args["vals_list"]), named{}
+	case "write":
+		positional, args = append(positional, args["vals"]), named{}
 	}
 	return s.rpc(ctx, "object", "execute_kw",
 		[]any{s.cfg.Database, s.uid, s.cfg.APIKey.Reveal(), model, method, positional, args}, out)
