@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 	}
 	r := people.Record{Name: text.Line(e.Call.Contact.Name, nameLimit), Phones: []string{n.String()}, Owner: owner}
 	o := map[string]any{phones[0]: n.String()}
-	setName(o, e.Call.Contact.Name)
+	setName(o, cmp.Or(r.Name, people.Placeholder(n))) // HubSpot demands a name or an address
 	if owner != "" {
 		o["hubspot_owner_id"] = owner
 	}

@@ -238,6 +238,9 @@ func (p *portal) objects(r *http.Request, kind string, rest []string, body objec
 
 func (p *portal) create(kind string, body object) (int, object) {
 	given := values(body["properties"])
+	if kind == "contacts" && given["email"] == "" && given["firstname"] == "" && given["lastname"] == "" {
+		return problem(400, "VALIDATION_ERROR", "Error creating CONTACT. At least one of email, firstname and lastname is required.")
+	}
 	if kind != "contacts" && given["hs_timestamp"] == "" {
 		return problem(400, "VALIDATION_ERROR", "hs_timestamp is required")
 	}

@@ -81,6 +81,26 @@ func TestKeyOfAnotherNumber(t *testing.T) {
 	}
 }
 
+// TestNameless has calls of people whose name is not known: HubSpot takes no contact without a name or an address.
+func TestNameless(t *testing.T) {
+	p := newPortal().setUp()
+	w := open(t, crmtest.NewServer(t, p).URL, nil)
+	e := crmtest.Completed(1)
+	name := e.Call.Contact.Name
+	e.Call.Contact.Name = " "
+	deliver(t, w, e, nil)
+	if s := p.state(); len(s.Contacts) != 1 || s.Contacts[0].Name != e.Call.Contact.E164 || len(s.Calls) != 1 {
+		t.Fatalf("got %+v", s)
+	}
+	again := crmtest.Completed(2)
+	again.Call.Contact = e.Call.Contact
+	again.Call.Contact.Name = name
+	deliver(t, w, again, nil)
+	if s := p.state(); len(s.Contacts) != 1 || s.Contacts[0].Name != name || len(s.Calls) != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // TestWithoutProperties writes to a portal that was never set up, by a token that may not look whether it was.
 func TestWithoutProperties(t *testing.T) {
 	for name, forbidden := range map[string]bool{"not set up": false, "not allowed to look": true} {
