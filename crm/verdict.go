@@ -17,11 +17,12 @@ const (
 	Throttle                 // the destination asked to wait: all of it waits, no attempt is counted
 	Skip                     // the configuration keeps this entry from the destination: settle it, the receipt says why
 	Refuse                   // the same, but kept as a dead letter; it tells nothing of the destination's health
+	Postpone                 // the destination is well, but cannot tell yet what became of an earlier attempt: this entry waits, its contact's others with it
 )
 
 // String returns the verdict's name as logs and status show it.
 func (v Verdict) String() string {
-	return [...]string{"delivered", "retry", "reject", "halt", "throttle", "skip", "refuse"}[v]
+	return [...]string{"delivered", "retry", "reject", "halt", "throttle", "skip", "refuse", "postpone"}[v]
 }
 
 type verdictError struct {
@@ -56,6 +57,12 @@ func Skipped(reason string) error { return &verdictError{err: errors.New(reason)
 // Rejected it never counts towards halting the destination.
 func Refused(reason string) error { return &verdictError{err: errors.New(reason), verdict: Refuse} }
 
+// Postponed says that nothing is wrong but that it is not known yet whether an earlier attempt has written something, for a search that
+// shows new records late. The entry is tried again, at the latest after wait, and it counts as no failure.
+func Postponed(err error, wait time.Duration) error {
+	return &verdictError{err: err, verdict: Postpone, wait: wait}
+}
+
 // VerdictOf tells what err, as returned by Write, asks for.
 func VerdictOf(err error) Verdict {
 	if err == nil {
@@ -68,7 +75,7 @@ func VerdictOf(err error) Verdict {
 	return Retry
 }
 
-// Wait returns how long a throttled err asks to wait; 0 if it does not say.
+// Wait returns how long a throttled or postponed err asks to wait; 0 if it does not say.
 func Wait(err error) time.Duration {
 	var v *verdictError
 	if errors.As(err, &v) {

@@ -124,6 +124,10 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Verdict = store.Release
 		o.Due = c.throttled(crm.Wait(err), err, now)
 		c.keepWait(o.Due, err.Error())
+	case crm.Postpone:
+		c.answered()
+		o.Verdict = store.Retry
+		o.Due = now.Add(min(c.e.backoff(job.Attempts+1), max(crm.Wait(err), c.e.o.Backoff)))
 	case crm.Retry:
 		o.Verdict = store.Retry
 		o.Due, o.CountFail = c.failed(job.JobRef, err, now)

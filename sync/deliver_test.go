@@ -142,6 +142,23 @@ func TestOneSickContactHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+func TestPostponedIsNoFailureOfTheDestination(t *testing.T) {
+	rows := past(60)
+	rec := &recorder{answer: func(e crm.Entry, _ int) error {
+		if e.Call.ID < "call_0020" {
+			return crm.Postponed(errSick, time.Hour)
+		}
+		return nil
+	}}
+	r := newRig(t, newAPI(t, true, rows...), rec, func(o *Options) { o.Backoff = time.Minute })
+	if s := r.once(); s.Delivered != 40 || s.Pending != 20 || s.Dead != 0 {
+		t.Fatalf("%+v", s)
+	}
+	if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "ok" || d.Reason != "" {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestThrottledWaitsAndCostsNoAttempt(t *testing.T) {
 	rows := past(20)
 	var told atomic.Int32

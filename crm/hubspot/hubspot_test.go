@@ -138,9 +138,10 @@ func TestUnansweredContact(t *testing.T) {
 	server := crmtest.NewServer(t, p)
 	server.Misbehave(crmtest.Fault{After: 2, Times: 1, Lost: true})
 	progress := crm.NewProgress(nil, nil)
-	for _, fresh := range []bool{false, false, true} {
+	for i, want := range []crm.Verdict{crm.Retry, crm.Postpone, crm.Postpone} {
+		fresh := i == 2
 		w := open(t, server.URL, nil)
-		if err := w.Write(t.Context(), crmtest.Completed(1), progress); crm.VerdictOf(err) != crm.Retry {
+		if err := w.Write(t.Context(), crmtest.Completed(1), progress); crm.VerdictOf(err) != want {
 			t.Errorf("got %v", err)
 		}
 		if n := len(p.rows["contacts"]); n != 1 {

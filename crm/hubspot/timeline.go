@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
@@ -88,7 +89,7 @@ func (j *job) searchFor(ctx context.Context, kind string, by filter, at time.Tim
 	}
 	ref := map[string]string{calls: "activity", tasks: "task"}[kind]
 	if at, err := time.Parse(time.RFC3339, j.p.Refs[ref+".tried"]); err == nil && time.Since(at) < lag {
-		return "", fmt.Errorf("whether the %s was made is not known yet: HubSpot's search shows new records within %s; asking again", ref, lag)
+		return "", crm.Postponed(fmt.Errorf("whether the %s was made is not known yet: HubSpot's search shows new records within %s; asking again", ref, lag), lag-time.Since(at))
 	}
 	return "", nil
 }

@@ -28,6 +28,7 @@ type fake struct {
 	domain   string   // of the tokens, if it is not the fake's own URL
 	lagging  bool     // the search does not show what is made from now on
 	noCOQL   bool     // the client lacks the scope
+	noLists  bool     // contacts have no lists of their calls and tasks
 	noUnique bool     // the organisation takes no unique field on Calls and Tasks
 	company  bool     // leads must have a company
 	refuse   string   // a field that is refused
@@ -305,6 +306,10 @@ func (f *fake) related(rw http.ResponseWriter, module, id, list string, q url.Va
 	table := strings.TrimSuffix(list, "_History")
 	if q.Get("fields") == "" || f.tables[table] == nil && table != "Calls" && table != "Tasks" && table != "Notes" {
 		f.say(rw, 400, "REQUIRED_PARAM_MISSING", "One of the expected parameter is missing", row{"param_name": "fields"})
+		return
+	}
+	if f.noLists && table != "Notes" {
+		f.say(rw, 400, "INVALID_DATA", "the relation name given seems to be invalid", row{"resource_path_index": 2})
 		return
 	}
 	f.list(rw, keep(f.tables[table], func(r row) bool {

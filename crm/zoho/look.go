@@ -89,6 +89,12 @@ func (at *place) lookAmong(ctx context.Context, name, tried string, m module) (s
 	if read {
 		return "", nil
 	}
+	when, err := time.Parse(time.RFC3339, tried)
+	if err == nil {
+		if id, sure, err := at.newest(ctx, name, fields, when); sure || err != nil {
+			return id, err
+		}
+	}
 	if m.has(at.w.callField()) {
 		q := url.Values{"criteria": {"(" + at.w.callField() + ":equals:" + escape(at.key) + ")"}}
 		var out list
@@ -100,10 +106,42 @@ func (at *place) lookAmong(ctx context.Context, name, tried string, m module) (s
 			return id, nil
 		}
 	}
-	if when, err := time.Parse(time.RFC3339, tried); err == nil && time.Since(when) < lag && !at.guarded(m) {
-		return "", fmt.Errorf("whether the record of %s was made is not known yet: Zoho's search shows new ones within %s; asking again", name, lag)
+	if time.Since(when) < lag && !at.guarded(m) {
+		return "", crm.Postponed(fmt.Errorf("whether the record of %s was made is not known yet: Zoho's search shows new ones within %s; asking again", name, lag), lag-time.Since(when))
 	}
 	return "", nil
+}
+
+// newest looks among what was made last in a module, which this list has from the database; sure: what an attempt of that time had made
+// would stand there.
+func (at *place) newest(ctx context.Context, name string, fields []string, tried time.Time) (id string, sure bool, err error) {
+	const skew = 10 * time.Minute // between our clock and Zoho's
+	q := url.Values{"fields": {strings.Join(append(fields, "Created_Time"), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
+	for page := range pages {
+		var out struct {
+			Data []record `json:"data"`
+			Info struct {
+				More bool `json:"more_records"`
+			} `json:"info"`
+		}
+		q.Set("page", fmt.Sprint(page+1))
+		err := at.w.api.do(ctx, request{method: http.MethodGet, path: "/" + name, query: q, shape: "GET " + name}, &out)
+		if crm.VerdictOf(err) == crm.Reject {
+			return "", false, nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		if id := at.ours(out.Data, false); id != "" {
+			return id, true, nil
+		}
+		if n := len(out.Data); !out.Info.More || n == 0 {
+			return "", true, nil
+		} else if oldest := out.Data[n-1].time("Created_Time"); !oldest.IsZero() && oldest.Before(tried.Add(-skew)) {
+			return "", true, nil
+		}
+	}
+	return "", false, nil
 }
 
 // guarded tells whether Zoho refuses a second record of the call in this module.

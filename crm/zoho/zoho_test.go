@@ -246,6 +246,34 @@ func TestNoQueries(t *testing.T) {
 	assertOnce(t, f.state())
 }
 
+// TestNoQueriesNoLists: where a contact's own calls cannot be read either, those that were made last can.
+func TestNoQueriesNoLists(t *testing.T) {
+	f := newFake()
+	f.noCOQL, f.lagging, f.noLists = true, true, true
+	for _, module := range []string{"Calls", "Tasks"} {
+		f.fields[module] = keep(f.fields[module], func(d row) bool { return d["api_name"] != "VInfer_Call_ID" })
+	}
+	server := serve(t, f)
+	w := openWith(t, config(t, server.URL), nil)
+	known := crmtest.Full(0)
+	deliver(t, w, known, nil)
+	for n := range 12 {
+		e := crmtest.Full(n + 1)
+		e.Call.Contact = known.Call.Contact
+		server.Misbehave(crmtest.Fault{After: n, Times: 1, Lost: true})
+		p := fresh()
+		if err := attempt(t, w, e, p); err != nil {
+			server.Misbehave()
+			deliver(t, w, e, p.Refs)
+		}
+		server.Misbehave()
+	}
+	assertOnce(t, f.state())
+	if n := len(f.tables["Calls"]); n != 13 {
+		t.Errorf("%d calls", n)
+	}
+}
+
 func TestCompanyAndLimits(t *testing.T) {
 	f := newFake()
 	f.company = true

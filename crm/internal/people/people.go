@@ -229,7 +229,7 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 	}
 	if b.lag > 0 {
 		if at, err := time.Parse(time.RFC3339, p.Refs[tried]); err == nil && time.Since(at) < b.lag {
-			return nil, fmt.Errorf("whether the contact was made is not known yet: the CRM's search shows new ones within %s; asking again", b.lag)
+			return nil, crm.Postponed(fmt.Errorf("whether the contact was made is not known yet: the CRM's search shows new ones within %s; asking again", b.lag), b.lag-time.Since(at))
 		}
 		if err := p.Save(tried, time.Now().UTC().Format(time.RFC3339)); err != nil {
 			return nil, err

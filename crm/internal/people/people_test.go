@@ -165,7 +165,7 @@ func TestLostCreateWithLag(t *testing.T) {
 			time.Sleep(15 * time.Second)
 			p = crm.NewProgress(p.Refs, nil)
 			b = people.NewBook(crm.Settings{}, time.Minute) // a new process
-			if _, err := b.Resolve(t.Context(), hide, &e, p); crm.VerdictOf(err) != crm.Retry || d.creates != 1 {
+			if _, err := b.Resolve(t.Context(), hide, &e, p); crm.VerdictOf(err) != crm.Postpone || d.creates != 1 {
 				t.Fatalf("%d made: %v", d.creates, err)
 			}
 		}
