@@ -63,7 +63,7 @@ func (j *job) line() string { return "VInfer call: " + j.e.Call.ID }
 func (j *job) activity(ctx context.Context) error {
 	fields := j.fields()
 	s := step.Step{
-		Ref: "activity" + j.suffix, Fresh: j.bare, Content: []any{text.NewBody(j.e).String(), fields},
+		Ref: "activity" + j.suffix, Fresh: j.bare, Linger: j.w.linger, Content: []any{text.NewBody(j.e).String(), fields},
 		Look: func(ctx context.Context) (string, error) {
 			r, err := j.find(ctx, "")
 			j.held = r

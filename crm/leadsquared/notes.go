@@ -15,7 +15,7 @@ import (
 func (j *job) task(ctx context.Context) error {
 	t := j.e.Task
 	_, err := step.Do(ctx, j.p, step.Step{
-		Ref: "task", Content: stamp(j.e.Call.CallbackAt), Fresh: j.fresh,
+		Ref: "task", Content: stamp(j.e.Call.CallbackAt), Fresh: j.fresh, Linger: j.w.linger,
 		Look: func(ctx context.Context) (string, error) {
 			r, err := j.findTask(ctx, "")
 			return taskID(r), err
@@ -133,7 +133,7 @@ const notePages = 5
 // note puts a note on the lead's timeline. write returns it in at most so many characters.
 func (j *job) note(ctx context.Context, ref, head string, write func(limit int) string) error {
 	_, err := step.Do(ctx, j.p, step.Step{
-		Ref: ref, Fresh: j.fresh,
+		Ref: ref, Fresh: j.fresh, Linger: j.w.linger,
 		Look:   func(ctx context.Context) (string, error) { return j.findNote(ctx, head) },
 		Create: func(ctx context.Context) (string, error) { return j.createNote(ctx, write) },
 	})

@@ -23,6 +23,7 @@ type Writer struct {
 	s        crm.Settings
 	people   *people.Book
 	optional step.Optional
+	linger   time.Duration // see step.Step
 
 	narrow atomic.Bool  // this account has no search by a part of a number
 	longer atomic.Int64 // characters of a note that the account has refused as too many; 0: none
@@ -66,6 +67,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		api: a, cfg: cfg, s: s,
 		// Whatever its search shows, LeadSquared itself makes no second lead of a number: leads are made by an upsert.
 		people: people.NewBook(s, 0),
+		linger: step.Lingering,
 		owners: map[string]string{}, told: map[string]time.Time{},
 	}, nil
 }

@@ -104,6 +104,7 @@ func open(t *testing.T, cfg leadsquared.Config, s crm.Settings) *leadsquared.Wri
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Hasty()
 	t.Cleanup(func() { _ = w.Close() })
 	return w
 }

@@ -291,7 +291,7 @@ func (at *place) note(ctx context.Context) error {
 	e.Transcript = &transcript
 	head := text.NoteHead(e.Call.ID)
 	_, err := step.Do(ctx, at.p, step.Step{
-		Ref: "note" + at.suffix, Fresh: at.fresh,
+		Ref: "note" + at.suffix, Fresh: at.fresh, Linger: at.w.linger,
 		Look: func(ctx context.Context) (string, error) {
 			id, _, err := at.related(ctx, "Notes", []string{"id", "Note_Title", "Note_Content"}, func(r record) bool {
 				return strings.HasPrefix(r.text("Note_Content"), head) || r.text("Note_Title") == strings.TrimSuffix(head, ":")

@@ -193,8 +193,12 @@ func (at *place) once(ctx context.Context, name, ref string, content any, where 
 	}
 	ref += at.suffix
 	tried := ref + ".tried"
+	linger := at.w.linger
+	if at.guarded(m) {
+		linger = 0
+	}
 	id, err := step.Do(ctx, at.p, step.Step{
-		Ref: ref, Content: content, Update: change,
+		Ref: ref, Content: content, Update: change, Linger: linger,
 		// Where Zoho itself refuses a second one, nothing need be asked before the first attempt.
 		Fresh: at.fresh || at.guarded(m) && at.p.Refs[tried] == "",
 		Look:  func(ctx context.Context) (string, error) { return at.look(ctx, name, where, at.p.Refs[tried]) },

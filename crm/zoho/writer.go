@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
@@ -19,7 +20,8 @@ type Writer struct {
 	live     *people.Book // where the database can be asked for a new lead
 	late     *people.Book // where only the search can, which lags
 	optional step.Optional
-	company  atomic.Bool // leads must have a company here
+	linger   time.Duration // see step.Step
+	company  atomic.Bool   // leads must have a company here
 }
 
 var (
@@ -41,7 +43,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, api: a, live: people.NewBook(s, 0), late: people.NewBook(s, lag)}, nil
+	return &Writer{s: s, api: a, linger: step.Lingering, live: people.NewBook(s, 0), late: people.NewBook(s, lag)}, nil
 }
 
 // Close closes the idle connections.

@@ -72,6 +72,7 @@ func openWith(t *testing.T, c zoho.Config, edit func(*crm.Settings)) *zoho.Write
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Hasty()
 	t.Cleanup(func() { _ = w.Close() })
 	return w
 }

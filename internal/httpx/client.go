@@ -383,6 +383,17 @@ type failed struct {
 func (e *failed) Error() string { return e.text }
 func (e *failed) Unwrap() error { return e.cause }
 
+// Unanswered tells whether an error leaves open if the other side is still at work on the request: it was sent, and there was no answer, or
+// only that of a gateway between.
+func Unanswered(err error) bool {
+	var f *failed
+	if !errors.As(err, &f) {
+		return false
+	}
+	var op *net.OpError
+	return !errors.As(f.cause, &op) || op.Op != "dial" // then it was never sent
+}
+
 // bound lets requests through to the client's origin only, and adds the configured headers there.
 type bound struct{ c *Client }
 

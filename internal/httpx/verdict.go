@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -38,6 +39,9 @@ func Verdict(a *Answer, shape string) error {
 		if asked {
 			return crm.Throttled(err, wait)
 		}
+		if s == http.StatusBadGateway || s == http.StatusGatewayTimeout {
+			return &failed{said, errGateway}
+		}
 		return err
 	case s/100 == 3:
 		return errorText(fmt.Sprintf("%s answers %d and redirects to %s, which is not followed: set the final url", a.host, s, a.redirect()))
@@ -46,6 +50,8 @@ func Verdict(a *Answer, shape string) error {
 	}
 	return err
 }
+
+var errGateway = errors.New("an answer of a gateway")
 
 type errorText string
 

@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // ErrGone is what Update returns of a record that is not in the CRM any more.
@@ -22,6 +24,9 @@ var ErrGone = errors.New("the record is not there any more")
 
 // deleted stands before the id of a record that a person deleted.
 const deleted = "deleted:"
+
+// Lingering is the usual Step.Linger.
+const Lingering = 8 * time.Second
 
 // Step is one record of a call.
 type Step struct {
@@ -35,6 +40,9 @@ type Step struct {
 	// Fresh says that no earlier attempt can have made the record, as the step before it was made just now: Look is asked only
 	// after a failed Create.
 	Fresh bool
+	// Linger is for how long the CRM may still be at work on a request whose sender has been killed or has given it up, and then make
+	// the record after Look was asked: so long it is not made again. 0: it need not be thought of, the record has a key.
+	Linger time.Duration
 	// Create makes the record and returns its id.
 	Create func(ctx context.Context) (id string, err error)
 	// Update brings a record up to date without emptying a field that Content lacks. nil: it is never changed once it is there.
@@ -48,19 +56,33 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 		return "", nil
 	}
 	sum := Sum(s.Content)
-	if known == "" && s.Look != nil && !s.Fresh {
+	sent := s.Ref + ".sent"
+	if known == "" && s.Look != nil && (!s.Fresh || p.Refs[sent] != "") {
 		if known, err = s.Look(ctx); err != nil {
 			return "", err
 		}
 	}
 	if known != "" {
+		delete(p.Refs, sent)
 		return s.update(ctx, p, known, sum)
 	}
+	if at, err := time.Parse(time.RFC3339Nano, p.Refs[sent]); err == nil && at.Before(time.Now()) && time.Since(at) < s.Linger {
+		return "", crm.Postponed(fmt.Errorf("whether the %s was made is not known yet: the request was not answered; asking again", s.Ref), s.Linger-time.Since(at))
+	}
+	if s.Linger > 0 {
+		if err := p.Save(sent, time.Now().UTC().Format(time.RFC3339Nano)); err != nil {
+			return "", err
+		}
+	}
 	id, err = s.Create(ctx)
+	if !httpx.Unanswered(err) {
+		delete(p.Refs, sent)
+	}
 	if err != nil {
 		if id = s.again(ctx, err); id == "" {
 			return "", err
 		}
+		delete(p.Refs, sent)
 		return s.update(ctx, p, id, sum) // whoever made it may have said something else
 	}
 	if id == "" {

@@ -107,6 +107,43 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+// TestLingering: a process was killed while it waited for an answer, and the CRM makes the record a little later.
+func TestLingering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		st := s.step("one")
+		st.Fresh, st.Linger = true, 8*time.Second
+		saved := crm.Refs{}
+		killed := crm.NewProgress(nil, func(r crm.Refs) error {
+			saved = r
+			return nil
+		})
+		st.Create = func(context.Context) (string, error) { return "", io.ErrClosedPipe }
+		st.Look = nil
+		_, _ = step.Do(t.Context(), killed, st)
+		if saved["activity.sent"] == "" {
+			t.Fatalf("what was sent is not saved before: %q", saved)
+		}
+		time.Sleep(time.Second)
+		st = s.step("one")
+		st.Fresh, st.Linger = true, 8*time.Second
+		p := crm.NewProgress(saved, nil)
+		if _, err := step.Do(t.Context(), p, st); crm.VerdictOf(err) != crm.Postpone || crm.Wait(err) != 7*time.Second || s.log != "look " {
+			t.Errorf("made again while the CRM may be at it: %v, %q", err, s.log)
+		}
+		s.id, s.says = "7", "one"
+		if id, err := step.Do(t.Context(), p, st); id != "7" || err != nil || s.log != "look look update " || p.Refs["activity.sent"] != "" {
+			t.Errorf("%q %v %q %q", id, err, s.log, p.Refs)
+		}
+		s.id, s.log = "", ""
+		time.Sleep(8 * time.Second)
+		p = crm.NewProgress(saved, nil)
+		if id, err := step.Do(t.Context(), p, st); id != "7" || err != nil || s.log != "look create " || p.Refs["activity.sent"] != "" {
+			t.Errorf("nothing was made: %q %v %q %q", id, err, s.log, p.Refs)
+		}
+	})
+}
+
 func TestFailuresAreReturned(t *testing.T) {
 	fails := func(context.Context) (string, error) { return "", io.ErrClosedPipe }
 	nothing := func(context.Context) (string, error) { return "", nil }
