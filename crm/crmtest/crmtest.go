@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +76,44 @@ type State struct {
 	Notes      []Note
 	Tasks      []Task
 	Deliveries []Delivery // of append-only destinations, which have nothing else
+}
+
+// Doubled tells what is there more than once, and which calls stand at nobody.
+func (s State) Doubled() []string {
+	seen, people := map[string]int{}, map[string]bool{}
+	for _, c := range s.Contacts {
+		seen["contact "+c.Phone]++
+		people[c.ID] = true
+	}
+	var faults []string
+	for _, c := range s.Calls {
+		seen["call "+c.ID]++
+		if !people[c.Contact] {
+			faults = append(faults, fmt.Sprintf("call %s stands at %q", c.ID, c.Contact))
+		}
+	}
+	for _, k := range s.Tasks {
+		seen["task "+k.Call]++
+	}
+	for _, n := range s.Notes {
+		seen["note "+n.Call]++
+	}
+	for what, n := range seen {
+		if n != 1 {
+			faults = append(faults, fmt.Sprintf("%s is there %d times", what, n))
+		}
+	}
+	slices.Sort(faults)
+	return faults
+}
+
+// AssertOnce fails the test if anything is doubled, and counts.
+func (s State) AssertOnce(t *testing.T) (calls, contacts, tasks, notes int) {
+	t.Helper()
+	for _, fault := range s.Doubled() {
+		t.Error(fault)
+	}
+	return len(s.Calls), len(s.Contacts), len(s.Tasks), len(s.Notes)
 }
 
 // Contact is a person.

@@ -48,13 +48,7 @@ func TestProgram(t *testing.T) {
 	if len(got.Calls) == 0 || len(got.Contacts) == 0 || len(got.Notes) == 0 || len(got.Tasks) == 0 {
 		t.Fatalf("%d calls, %d contacts, %d notes, %d tasks", len(got.Calls), len(got.Contacts), len(got.Notes), len(got.Tasks))
 	}
-	seen := map[string]bool{}
-	for _, c := range got.Calls {
-		if seen[c.ID] || c.Contact == "" {
-			t.Errorf("%+v", c)
-		}
-		seen[c.ID] = true
-	}
+	got.AssertOnce(t)
 	p.MustRun(t, 0, []string{}, "backfill", "--since", "-48h")
 	if again := s.state(); len(again.Calls) != len(got.Calls) || len(again.Contacts) != len(got.Contacts) || len(again.Tasks) != len(got.Tasks) {
 		t.Errorf("after the same range again: %d calls, %d contacts", len(again.Calls), len(again.Contacts))
@@ -75,18 +69,10 @@ func TestProgramKilled(t *testing.T) {
 		"mapping: {unknown: skip, dispositions: {not_interested: {status: Dead, task: {title: Sorry, due: 96h}}, not_reachable: {status: New}, interested: {status: In Process}, callback_requested: {}}}")
 	kills := p.RunKilled(t, server)
 	got := s.state()
+	got.AssertOnce(t)
 	seen := map[string]int{}
-	for _, c := range got.Contacts {
-		seen["contact "+c.Phone]++
-	}
-	for _, c := range got.Calls {
-		seen["call "+c.ID]++
-	}
-	for _, k := range got.Tasks {
-		seen["task "+k.Call]++
-	}
 	for _, n := range s.records["Note"] {
-		seen["note "+text(n["post"])]++
+		seen[text(n["post"])]++
 	}
 	for what, n := range seen {
 		if n != 1 {

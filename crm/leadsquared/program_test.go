@@ -60,7 +60,7 @@ func TestThousand(t *testing.T) {
 		}
 	}
 	got := a.state()
-	assertOnce(t, got)
+	got.AssertOnce(t)
 	if len(got.Calls) < 700 || len(got.Tasks) < 50 || len(got.Notes) < 300 {
 		t.Errorf("%d calls, %d tasks, %d notes:\n%s", len(got.Calls), len(got.Tasks), len(got.Notes), out)
 	}
@@ -73,34 +73,6 @@ func TestThousand(t *testing.T) {
 	crmtest.AssertNoLeak(t, "once", []string{accessKey, secretKey}, out)
 }
 
-// assertOnce fails the test if anything is there twice, or stands at the wrong lead.
-func assertOnce(t *testing.T, got crmtest.State) {
-	t.Helper()
-	seen := map[string]int{}
-	leads := map[string]bool{}
-	for _, c := range got.Contacts {
-		seen["lead "+c.Phone]++
-		leads[c.ID] = true
-	}
-	for _, c := range got.Calls {
-		seen["call "+c.ID]++
-		if !leads[c.Contact] {
-			t.Errorf("call %s stands at %q", c.ID, c.Contact)
-		}
-	}
-	for _, k := range got.Tasks {
-		seen["task "+k.Call]++
-	}
-	for _, n := range got.Notes {
-		seen["note "+n.Call]++
-	}
-	for what, n := range seen {
-		if n != 1 {
-			t.Errorf("%s is there %d times", what, n)
-		}
-	}
-}
-
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
 	a := newAccount()
@@ -111,7 +83,7 @@ func TestProgramKilled(t *testing.T) {
 		"mapping: {unknown: skip, dispositions: {not_interested: {status: Cold, task: {title: Sorry, due: 96h}}, not_reachable: {}, interested: {status: Hot Lead}, callback_requested: {}}}")
 	kills := p.RunKilled(t, server)
 	got := a.state()
-	assertOnce(t, got)
+	got.AssertOnce(t)
 	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 {
 		t.Errorf("%d kills; %d calls, %d tasks, %d notes", kills, len(got.Calls), len(got.Tasks), len(got.Notes))
 	}

@@ -15,30 +15,6 @@ func configuration(url, apiKey string) string {
 	return fmt.Sprintf("  - name: pipeline\n    odoo: {url: %q, database: %s, user: %s, api_key: %q}", url, database, login, apiKey)
 }
 
-// once tells which leads, calls, tasks and notes are there more than once.
-func (f *fake) once(t *testing.T) (calls, leads, tasks, notes int) {
-	t.Helper()
-	s, seen := f.state(t), map[string]int{}
-	for _, c := range s.Contacts {
-		seen["lead "+c.Phone]++
-	}
-	for _, c := range s.Calls {
-		seen["call "+c.ID]++
-	}
-	for _, k := range s.Tasks {
-		seen["task "+k.Call]++
-	}
-	for _, n := range s.Notes {
-		seen["note "+n.Call]++
-	}
-	for what, n := range seen {
-		if n != 1 {
-			t.Errorf("%s is there %d times", what, n)
-		}
-	}
-	return len(s.Calls), len(s.Contacts), len(s.Tasks), len(s.Notes)
-}
-
 // TestProgram goes the way of an operator with the real program: check, setup, plan, a sync, and the same again.
 func TestProgram(t *testing.T) {
 	for _, major := range []int{19, 17} {
@@ -62,16 +38,16 @@ func TestProgram(t *testing.T) {
 		program.MustRun(t, 0, nil, "setup")
 		program.MustRun(t, 0, []string{"calls are recognised by it"}, "check")
 		program.MustRun(t, 0, []string{"create"}, "plan")
-		if calls, leads, _, _ := f.once(t); calls+leads != 0 {
+		if calls, leads, _, _ := f.state(t).AssertOnce(t); calls+leads != 0 {
 			t.Fatal("looking made something")
 		}
 		program.MustRun(t, 0, nil, "once")
-		calls, leads, tasks, notes := f.once(t)
+		calls, leads, tasks, notes := f.state(t).AssertOnce(t)
 		if calls == 0 || leads == 0 || tasks == 0 || notes == 0 {
 			t.Fatalf("%d calls, %d leads, %d tasks, %d notes", calls, leads, tasks, notes)
 		}
 		program.MustRun(t, 0, nil, "backfill", "--since", "-48h")
-		if again, same, _, _ := f.once(t); again != calls || same != leads {
+		if again, same, _, _ := f.state(t).AssertOnce(t); again != calls || same != leads {
 			t.Errorf("after the same range again: %d calls, %d leads", again, same)
 		}
 		if out, _ := program.Run(t, "status"); strings.Contains(out, key) {
@@ -88,7 +64,7 @@ func TestProgramKilled(t *testing.T) {
 		program := crmtest.NewProgram(t, 12)
 		program.Configure(t, configuration(server.URL, key), mapping)
 		kills := program.RunKilled(t, server)
-		calls, leads, tasks, notes := f.once(t)
+		calls, leads, tasks, notes := f.state(t).AssertOnce(t)
 		if kills < 10 || calls < 6 || notes == 0 {
 			t.Errorf("%d kills; %d calls, %d notes", kills, calls, notes)
 		}

@@ -18,29 +18,9 @@ const mapping = "mapping: {unknown: skip, dispositions: {not_interested: {status
 // doubled lists what is there more than once, and counts.
 func (g *org) doubled() (twice []string, calls, contacts, tasks, notes int) {
 	got := g.state()
-	seen := map[string]int{}
-	for _, c := range got.Contacts {
-		seen["contact "+c.Phone]++
-	}
-	for _, c := range got.Calls {
-		seen["call "+c.ID]++
-		if c.Contact == "" {
-			twice = append(twice, "call "+c.ID+" of nobody")
-		}
-	}
-	for _, k := range got.Tasks {
-		seen["task "+k.Call]++
-	}
-	for _, n := range got.Notes {
-		seen["note "+n.Call]++
-	}
+	twice = got.Doubled()
 	if n := len(g.records["ContentNote"]); n != len(got.Notes) {
 		twice = append(twice, fmt.Sprintf("%d notes, %d of them on one contact", n, len(got.Notes)))
-	}
-	for what, n := range seen {
-		if n != 1 {
-			twice = append(twice, fmt.Sprint(what, " is there ", n, " times"))
-		}
 	}
 	return twice, len(got.Calls), len(got.Contacts), len(got.Tasks), len(got.Notes)
 }

@@ -62,7 +62,7 @@ func TestProgram(t *testing.T) {
 		}
 	}
 	got := f.state()
-	assertOnce(t, got)
+	got.AssertOnce(t)
 	if len(got.Calls) < 700 || len(got.Tasks) < 50 || len(got.Notes) < 300 {
 		t.Errorf("%d calls, %d tasks, %d notes:\n%s", len(got.Calls), len(got.Tasks), len(got.Notes), out)
 	}
@@ -70,7 +70,7 @@ func TestProgram(t *testing.T) {
 	server.Misbehave()
 	p.MustRun(t, 0, []string{}, "backfill", "--since", "-48h")
 	again := f.state() // with those calls that have ended meanwhile
-	assertOnce(t, again)
+	again.AssertOnce(t)
 	if n := len(again.Calls) - len(got.Calls); n < 0 || n > 20 {
 		t.Errorf("after the same range again: %d calls, %d leads", len(again.Calls), len(again.Contacts))
 	}
@@ -78,33 +78,6 @@ func TestProgram(t *testing.T) {
 		t.Errorf("%d access tokens were asked for by all these processes", f.tokens)
 	}
 	crmtest.AssertNoLeak(t, "once", []string{secret, refresh, "access-token-number"}, out)
-}
-
-// assertOnce fails the test if anything is there twice, or stands at the wrong lead.
-func assertOnce(t *testing.T, got crmtest.State) {
-	t.Helper()
-	seen, leads := map[string]int{}, map[string]bool{}
-	for _, c := range got.Contacts {
-		seen["lead "+c.Phone]++
-		leads[c.ID] = true
-	}
-	for _, c := range got.Calls {
-		seen["call "+c.ID]++
-		if !leads[c.Contact] {
-			t.Errorf("call %s stands at %q", c.ID, c.Contact)
-		}
-	}
-	for _, k := range got.Tasks {
-		seen["task "+k.Call]++
-	}
-	for _, n := range got.Notes {
-		seen["note "+n.Call]++
-	}
-	for what, n := range seen {
-		if n != 1 {
-			t.Errorf("%s is there %d times", what, n)
-		}
-	}
 }
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost, in an organisation
@@ -118,7 +91,7 @@ func TestProgramKilled(t *testing.T) {
 	p.Configure(t, section(server.URL), "mapping: {unknown: skip, dispositions: {not_interested: {status: Cold, task: {title: Sorry, due: 96h}}, not_reachable: {}, interested: {status: Hot Lead}, callback_requested: {}}}")
 	kills := p.RunKilled(t, server)
 	got := f.state()
-	assertOnce(t, got)
+	got.AssertOnce(t)
 	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 || f.tokens > 3 {
 		t.Errorf("%d kills; %d calls, %d tasks, %d notes, %d tokens", kills, len(got.Calls), len(got.Tasks), len(got.Notes), f.tokens)
 	}

@@ -243,7 +243,7 @@ func TestNoQueries(t *testing.T) {
 		late.Call.Contact = e.Call.Contact
 		deliver(t, openWith(t, c, nil), late, nil)
 	}
-	assertOnce(t, f.state())
+	f.state().AssertOnce(t)
 }
 
 // TestNoQueriesNoLists: where a contact's own calls cannot be read either, those that were made last can.
