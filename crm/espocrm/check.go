@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check asks who the API user is, what its role allows, and whether the lead statuses, the fields and the owner are there.
@@ -203,16 +204,7 @@ func (w *Writer) define(ctx context.Context, name string) (any, error) {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	if w.s.Owner == "" {
-		return nil
-	}
-	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
-	id, err := w.owner(ctx, w.s.Owner)
-	if err == nil && id == "" {
-		err = errors.New("there is no such user, or the API user's role may not read users")
-	}
-	f.Err = err
-	return []crm.Finding{f}
+	return people.CheckOwner(ctx, w.s.Owner, "there is no such user, or the API user's role may not read users", w.owner)
 }
 
 // Provision makes the custom fields that keep the call's id on Call and Task, and has the site rebuild its tables.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check asks whether the token is good and what it may do, and whether the lead statuses, the properties and the owner are there.
@@ -150,17 +151,11 @@ func (w *Writer) checkProperty(ctx context.Context, p property) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	if w.s.Owner == "" {
-		return nil
+	found := people.CheckOwner(ctx, w.s.Owner, "there is no owner with this mail address", w.owner)
+	for i := range found {
+		if statusOf(found[i].Err) == http.StatusForbidden {
+			found[i].Detail = "grant crm.objects.owners.read, or write the owner's id"
+		}
 	}
-	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
-	id, err := w.owner(ctx, w.s.Owner)
-	switch {
-	case statusOf(err) == http.StatusForbidden:
-		f.Detail = "grant crm.objects.owners.read, or write the owner's id"
-	case err == nil && id == "":
-		err = errors.New("there is no owner with this mail address")
-	}
-	f.Err = err
-	return []crm.Finding{f}
+	return found
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 )
@@ -189,16 +190,7 @@ func (w *Writer) checkSearch(ctx context.Context) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	if w.s.Owner == "" {
-		return nil
-	}
-	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
-	id, err := w.owner(ctx, w.s.Owner)
-	if err == nil && id == "" {
-		err = errors.New("there is no user with this email address, or the keys' user may not read users")
-	}
-	f.Err = err
-	return []crm.Finding{f}
+	return people.CheckOwner(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users", w.owner)
 }
 
 // Provision makes the activity type, with its fields.

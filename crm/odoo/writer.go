@@ -9,6 +9,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -107,22 +108,8 @@ type place struct {
 }
 
 func (at *place) write(ctx context.Context) error {
-	if at.e.Event != crm.TranscriptReady {
-		if err := at.w.touch(ctx, at.e, at.contact, at.p); err != nil {
-			return err
-		}
-	}
-	if !at.e.NoActivity {
-		if err := at.activity(ctx); err != nil {
-			return err
-		}
-	}
-	if at.e.Task != nil {
-		if err := at.task(ctx); err != nil {
-			return err
-		}
-	}
-	return at.note(ctx)
+	touch := func(ctx context.Context) error { return at.w.touch(ctx, at.e, at.contact, at.p) }
+	return step.Steps{Touch: touch, Activity: at.activity, Task: at.task, Note: at.note}.Take(ctx, at.e)
 }
 
 // hasLine tells whether one of the lines of s is line.

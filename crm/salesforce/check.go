@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check asks for a token, how many requests are left, and whether the entities, fields, statuses and the owner are there.
@@ -186,14 +187,5 @@ func (w *Writer) checkNotes(ctx context.Context) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	if w.s.Owner == "" {
-		return nil
-	}
-	f := crm.Finding{Subject: "owner", Detail: w.s.Owner}
-	id, err := w.owner(ctx, w.s.Owner)
-	if err == nil && id == "" {
-		err = errors.New("there is no active user of this user name or name")
-	}
-	f.Err = err
-	return []crm.Finding{f}
+	return people.CheckOwner(ctx, w.s.Owner, "there is no active user of this user name or name", w.owner)
 }

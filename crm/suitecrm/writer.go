@@ -84,22 +84,11 @@ type place struct {
 }
 
 func (at *place) write(ctx context.Context) error {
-	if at.e.Event != crm.TranscriptReady && at.id != "" {
-		if err := at.w.touch(ctx, at.e, at.contact, at.p); err != nil {
-			return err
-		}
+	steps := step.Steps{Activity: at.activity, Task: at.task, Note: at.note}
+	if at.id != "" {
+		steps.Touch = func(ctx context.Context) error { return at.w.touch(ctx, at.e, at.contact, at.p) }
 	}
-	if !at.e.NoActivity {
-		if err := at.activity(ctx); err != nil {
-			return err
-		}
-	}
-	if at.e.Task != nil {
-		if err := at.task(ctx); err != nil {
-			return err
-		}
-	}
-	return at.note(ctx)
+	return steps.Take(ctx, at.e)
 }
 
 // namespace is that of the ids that are made of a call's id.
