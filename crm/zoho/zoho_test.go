@@ -268,7 +268,7 @@ func TestNoQueriesNoLists(t *testing.T) {
 		}
 		server.Misbehave()
 	}
-	assertOnce(t, f.state())
+	f.state().AssertOnce(t)
 	if n := len(f.tables["Calls"]); n != 13 {
 		t.Errorf("%d calls", n)
 	}
