@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
@@ -94,6 +95,30 @@ func (at *place) activity(ctx context.Context) error {
 		s.Update = func(ctx context.Context, message string) error { return at.rewrite(ctx, message, body) }
 	}
 	_, err = step.Do(ctx, at.p, s)
+	return err
+}
+
+// recall takes the contact at whom the call was logged before its refs were lost, as after the state file of an earlier day was
+// restored: of several with its number, another one might be taken today.
+func (w *Writer) recall(ctx context.Context, e *crm.Entry, p *crm.Progress) error {
+	if len(p.Refs) > 0 || e.NoActivity || w.s.OnMany == crm.ManyAll {
+		return nil
+	}
+	fields, err := w.shownOfActivity(ctx)
+	if err != nil {
+		return err
+	}
+	own := fields[len(fields)-1]
+	if own == "note" {
+		return nil
+	}
+	rows, err := w.odoo.find(ctx, "mail.activity", []any{[]any{own, "=", e.Call.ID}}, []string{"res_model", "res_id"}, enough)
+	for _, r := range rows {
+		id, _ := r["res_id"].(float64)
+		if model := r.text("res_model"); id > 0 && (model == leads || model == partners) {
+			return p.Save(people.Ref, nameOf(model, int64(id)))
+		}
+	}
 	return err
 }
 

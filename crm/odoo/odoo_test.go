@@ -69,6 +69,26 @@ func TestOpenLeadBeforeLost(t *testing.T) {
 	}
 }
 
+// A state file of before the call is restored, and of its contact's leads another one would be taken today: nothing is doubled.
+func TestLostRefsOfOneOfSeveralLeads(t *testing.T) {
+	f := newFake(19)
+	f.fields["mail.activity"]["x_vinfer_call_id"] = true
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	e := crmtest.Full(1)
+	first := deliver(t, w, e, nil).Refs
+	deliver(t, w, crmtest.Transcribed(1), first)
+	f.insert("crm.lead", map[string]any{"name": "Newer", "phone": e.Call.Contact.E164})
+	for _, lost := range []bool{false, true} {
+		f.tables["crm.lead"][0]["active"] = !lost
+		before := fmt.Sprint(len(f.tables["mail.activity"]), len(f.tables["mail.message"]))
+		refs := deliver(t, w, e, nil).Refs
+		deliver(t, w, crmtest.Transcribed(1), refs)
+		if after := fmt.Sprint(len(f.tables["mail.activity"]), len(f.tables["mail.message"])); after != before || refs["contact"] != first["contact"] {
+			t.Errorf("lost %v: activities and messages %s, before %s, at %s", lost, after, before, refs["contact"])
+		}
+	}
+}
+
 func TestPartnerWithoutLead(t *testing.T) {
 	f := newFake(19)
 	w := open(t, crmtest.NewServer(t, f).URL, nil)

@@ -64,6 +64,9 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "mail.activity")
 	}
+	if err := w.recall(ctx, &e, p); err != nil {
+		return err
+	}
 	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
 	if err != nil {
 		return err
