@@ -60,6 +60,10 @@ type Entry struct {
 	Status    string
 	SetStatus bool
 
+	// Before are the refs of the newest call of the same number that was written to this destination before this call's first
+	// attempt; nil: none is known. By them a contact is found that the CRM's search does not show yet.
+	Before Refs
+
 	DoNotCall  bool        // the contact asked not to be called again (dnd, dnc)
 	NoActivity bool        // the destination wants no call activity (steps: {activity: false})
 	Task       *Task       // a follow-up to create; nil: none

@@ -80,7 +80,10 @@ type laneAhead struct {
 	done []aheadJob
 }
 
-type aheadJob struct{ key, call string }
+type aheadJob struct {
+	key, call string
+	refs      map[string]string
+}
 
 // note lets the entry be seen. The caller holds mu.
 func (a *ahead) note(e *entry) {
@@ -98,7 +101,7 @@ func (a *ahead) note(e *entry) {
 		l = &laneAhead{}
 		a.lanes[at] = l
 	}
-	l.done = append(l.done, aheadJob{string(k), r.ID})
+	l.done = append(l.done, aheadJob{string(k), r.ID, e.done.Refs})
 	if r.Kind == CallJob {
 		l.delivered(r.When, r.ID, e.done.SetStatus)
 	}
@@ -178,6 +181,23 @@ func (a *ahead) hasCall(dest uint16, lane Lane, id string) bool {
 		}
 	}
 	return false
+}
+
+// refs returns the refs of a call's job that is done; nil: none is. The caller holds mu.
+func (a *ahead) refs(dest uint16, lane Lane, id string) map[string]string {
+	if a == nil {
+		return nil
+	}
+	l := a.lanes[laneAt{dest, lane}]
+	if l == nil {
+		return nil
+	}
+	for i := len(l.done) - 1; i >= 0; i-- {
+		if l.done[i].call == id {
+			return l.done[i].refs
+		}
+	}
+	return nil
 }
 
 // errBehind says that the buckets have to be brought up to the journal first.

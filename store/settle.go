@@ -114,7 +114,26 @@ func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 		}
 	}
 	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
-	return job, nil
+	if job.First && !d.AppendOnly && s.deliveredID != "" {
+		job.Before, err = t.refsOf(j.dest, j.lane, s.deliveredID)
+	}
+	return job, err
+}
+
+// refsOf returns the refs of a delivered call of a lane; nil: there are none, or they are not kept any more.
+func (t *txn) refsOf(dest uint16, lane Lane, id string) (map[string]string, error) {
+	if refs := t.ahead.refs(dest, lane, id); refs != nil {
+		return refs, nil
+	}
+	c, _, err := t.call(id)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	receipt, err := t.receipt(c.seen, id, dest)
+	if err != nil || receipt == nil {
+		return nil, err
+	}
+	return receipt.refs, nil
 }
 
 // newerTried tells whether a later call of the job's lane may have arrived: an attempt was made, and it waits for the next one. Its answer may have been

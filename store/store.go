@@ -153,6 +153,7 @@ type Job struct {
 	JobRef
 	Body        []byte
 	Refs        map[string]string // of this call at this destination, from this job or the receipt of an earlier one
+	Before      map[string]string // for First: refs of the lane's newest delivered call at this destination; nil: none, or not known any more
 	First       bool              // the destination has had no revision of this call yet
 	Changed     []byte            // tags that changed since the revision that it had
 	Older       bool              // a call of this lane with a later (When, ID) has been delivered, or may have been to an append-only destination

@@ -279,7 +279,7 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bo
 		return entry, false, "", err
 	}
 	c := e.call(body.Call, job.When)
-	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Call: c, NoActivity: d.Off.Activity}
+	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Before: job.Before, Call: c, NoActivity: d.Off.Activity}
 	switch {
 	case job.Kind == store.TranscriptJob:
 		entry.Event = crm.TranscriptReady

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
@@ -238,6 +239,29 @@ var outboxTests = []test{
 			equal(e, "refs", len(j.Refs), 2)
 			e.settle(store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(9)})
 			e.must(e.s().SaveRefs(context.Background(), j.JobRef, map[string]string{"late": "9"}))
+		}
+	}},
+	{"a call's first job has the refs of its lane's call before", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", nil, crm, hook), rowTo("2", 2, "a", nil, crm, hook), rowTo("3", 3, "b", nil, crm))
+		made := func(o *store.Outcome) { o.Refs = map[string]string{"contact": "7"} }
+		j, s := e.deliver(e.heads(crm)[0], made)
+		equal(e, "of the first", len(j.Before), 0)
+		j = e.claim(*s.Next)
+		equal(e, "id", j.ID, "2")
+		equal(e, "of the second", j.Before["contact"], "7")
+		equal(e, "its own", len(j.Refs), 0)
+		e.settle(store.Outcome{Job: j.JobRef, Verdict: store.Retry, At: at(9), Due: at(10)})
+		e.again()
+		h := e.heads(crm)
+		equal(e, "opened anew", e.claim(h[slices.IndexFunc(h, func(r store.JobRef) bool { return r.ID == "2" })]).Before["contact"], "7")
+		equal(e, "of another lane", len(e.claim(h[slices.IndexFunc(h, func(r store.JobRef) bool { return r.ID == "3" })]).Before), 0)
+		_, s = e.deliver(e.head(hook), made)
+		equal(e, "where all is appended", len(e.claim(*s.Next).Before), 0)
+		e.live(9, 10, rowTo("1", 1, "a", fields{"name": "B"}, crm))
+		for _, r := range e.heads(crm) {
+			if r.ID == "1" {
+				equal(e, "of a call that was delivered", len(e.claim(r).Before), 0)
+			}
 		}
 	}},
 	{"settling claims the next job in the same step", func(e *env) {

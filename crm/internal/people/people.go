@@ -104,6 +104,11 @@ func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 			p.Warn("contact %s is not in the CRM any more; the call is written without one", known)
 			return nil, nil
 		}
+		if found, err = b.before(ctx, d, e, n); err != nil {
+			return nil, err
+		}
+	}
+	if len(found) == 0 {
 		if found, err = b.missing(ctx, d, e, n, p); err != nil || len(found) == 0 {
 			return nil, err
 		}
@@ -213,6 +218,17 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 		return current, nil
 	}
 	return found, nil
+}
+
+// before returns the contacts of the number's call before this one, where the search may not show yet what was made for it: by another
+// process, as what this one has made is remembered.
+func (b *Book) before(ctx context.Context, d Directory, e *crm.Entry, n phone.Number) ([]Record, error) {
+	ids := e.Before[Ref]
+	if b.lag == 0 || ids == "" {
+		return nil, nil
+	}
+	there, err := b.read(ctx, d, ids)
+	return slices.DeleteFunc(there, func(r Record) bool { return !slices.ContainsFunc(r.Phones, n.Is) }), err
 }
 
 // missing does what is configured for a number that nobody has.

@@ -148,6 +148,26 @@ func TestLaggingSearch(t *testing.T) {
 	})
 }
 
+// A process that begins anew knows nothing of the contacts that were made a moment ago: the refs of the number's call before tell.
+func TestLaggingSearchOfANewProcess(t *testing.T) {
+	d := &directory{}
+	first, p, err := resolve(t, people.NewBook(crm.Settings{}, time.Minute), d, crmtest.Completed(1), nil)
+	d.hidden = 1
+	again := crmtest.Completed(2)
+	again.Call.Contact, again.Before = crmtest.Completed(1).Call.Contact, p.Refs
+	if got, _, err2 := resolve(t, people.NewBook(crm.Settings{}, time.Minute), d, again, nil); got != first || errors.Join(err, err2) != nil || d.creates != 1 {
+		t.Errorf("%q and %q, %d made: %v %v", first, got, d.creates, err, err2)
+	}
+	d.records[0].Phones = []string{"+442079460000"} // people gave it another number
+	if got, _, err := resolve(t, people.NewBook(crm.Settings{}, time.Minute), d, again, nil); got == first || err != nil || d.creates != 2 {
+		t.Errorf("%q, %d made: %v", got, d.creates, err)
+	}
+	d.records, d.hidden = nil, 0 // it was deleted
+	if got, _, err := resolve(t, people.NewBook(crm.Settings{}, time.Minute), d, again, nil); got == "" || err != nil || d.creates != 3 {
+		t.Errorf("%q, %d made: %v", got, d.creates, err)
+	}
+}
+
 // The answer of a create is lost, or the process dies, and the search does not show yet what was made: it is waited for.
 func TestLostCreateWithLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
