@@ -159,14 +159,18 @@ func (a *api) read(answer *httpx.Answer, shape string, out any) error {
 			} `json:"errors"`
 		}
 		_ = json.Unmarshal(answer.Body, &said)
-		err := httpx.Verdict(answer, shape)
 		detail := said.Errors.Detail
+		if detail != "" {
+			answer.Body = []byte(detail)
+		}
+		err := httpx.Verdict(answer, shape)
 		// SuiteCRM says 400 to all of these.
 		switch rejected := answer.Status == http.StatusBadRequest || answer.Status == http.StatusNotFound; {
 		case rejected && noUser.MatchString(detail):
 			return crm.Halted(fmt.Errorf("%w: the user of the OAuth2 client was deleted", err))
 		case rejected && denied.MatchString(detail):
-			return fmt.Errorf("%w: %w", errDenied, err)
+			what, _, _ := strings.Cut(shape, " {")
+			return fmt.Errorf("%w: %s: %w", errDenied, what, err)
 		case rejected && exists.MatchString(detail):
 			return fmt.Errorf("%w: %w", errExists, err)
 		case rejected && missing.MatchString(detail) && !badName.MatchString(detail): // 400, not 404

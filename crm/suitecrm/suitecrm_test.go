@@ -207,7 +207,7 @@ func TestRights(t *testing.T) {
 	f := newFake()
 	w := open(t, crmtest.NewServer(t, f).URL, nil)
 	f.deny = http.MethodPost
-	if err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Halt || !strings.Contains(err.Error(), "role") {
+	if err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Halt || !strings.Contains(err.Error(), "role of the client's user does not allow it: POST Leads: ") || strings.Contains(err.Error(), "title") {
 		t.Errorf("creating: %v", err)
 	}
 	f.deny = ""
