@@ -151,11 +151,22 @@ func HTML(s string) string {
 }
 
 var (
-	breaks = regexp.MustCompile(`(?i)<br\s*/?>\n?|</(?:p|div|li)>\n?`)
-	markup = regexp.MustCompile(`</?[a-zA-Z][^<>]*>`)
+	breaks  = regexp.MustCompile(`(?i)<br\s*/?>\n?|</(?:p|div|li)>\n?`)
+	markup  = regexp.MustCompile(`</?[a-zA-Z][^<>]*>`)
+	opening = regexp.MustCompile(`(?i)^<(?:p|div|li)[\s>]`)
 )
 
-// Plain is the way back from HTML, for what a CRM returns.
+// Plain is the way back from HTML, for what a CRM returns. A paragraph begins a line, also where what is before it is none.
 func Plain(s string) string {
-	return html.UnescapeString(markup.ReplaceAllString(breaks.ReplaceAllString(s, "\n"), ""))
+	s = breaks.ReplaceAllString(s, "\n")
+	var out strings.Builder
+	last := 0
+	for _, at := range markup.FindAllStringIndex(s, -1) {
+		out.WriteString(s[last:at[0]])
+		if text := out.String(); opening.MatchString(s[at[0]:at[1]]) && text != "" && !strings.HasSuffix(text, "\n") {
+			out.WriteByte('\n')
+		}
+		last = at[1]
+	}
+	return html.UnescapeString(out.String() + s[last:])
 }

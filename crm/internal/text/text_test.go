@@ -157,6 +157,9 @@ func TestPlain(t *testing.T) {
 		"<p>one</p><p>a &lt; b</p>":   "one\na < b\n",
 		"one<br />two<br>\nthree":     "one\ntwo\nthree",
 		"<div>1 &amp; 2</div>plain 3": "1 & 2\nplain 3",
+
+		"VInfer call: 1<p class=x>And <b>below</b></p>": "VInfer call: 1\nAnd below\n",
+		"<div><p>one</p>\n<ul><li>two</li></ul></div>":  "one\ntwo\n\n",
 	} {
 		if got := text.Plain(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
