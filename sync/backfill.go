@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,8 +90,8 @@ func (e *Engine) spec(r BackfillRequest) (backfillSpec, error) {
 	return s, nil
 }
 
-// Backfill reads a past range into the outbox, after all live work, and returns when its calls are delivered or dead, or when nothing of
-// them is due for longer than the retry horizon. The live cursor stays. Interrupted, the same request goes on where it stopped. The engine must have been started.
+// Backfill reads a past range into the outbox, after all live work, and returns when its calls are delivered or dead, or when those that are
+// left wait for an operator: retries are waited for, however far. The live cursor stays. Interrupted, the same request goes on where it stopped. The engine must have been started.
 func (e *Engine) Backfill(ctx context.Context, r BackfillRequest, progress func(BackfillProgress)) (p BackfillProgress, err error) {
 	err = e.whileAlive(ctx, func(ctx context.Context) error {
 		p, err = e.backfill(ctx, r, progress)
@@ -319,7 +320,7 @@ func (s backfillSpec) asRange() readRange {
 	return readRange{prio: vinfer.Backfills, campaign: s.Campaign, from: s.Since, to: s.Until, floor: s.Since}
 }
 
-// await returns when the backfill's calls are delivered or dead, or when the rest waits for an operator or a far retry.
+// await returns when the backfill's calls are delivered or dead, or when the rest waits for an operator.
 func (w *backfillRun) await(ctx context.Context) error {
 	e, p := w.e, &w.p
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -327,7 +328,7 @@ func (w *backfillRun) await(ctx context.Context) error {
 	var looked time.Time
 	for {
 		quiet := e.quiet() // before the look: what ends between the two would seem to wait
-		if quiet || time.Since(looked) >= progressEvery {
+		if quiet && p.Waiting == "" || time.Since(looked) >= progressEvery {
 			looked = time.Now()
 			b, err := e.o.Store.Backfill(p.ID) // which makes the store work in what it has noted: not too often
 			if err != nil {
@@ -340,10 +341,13 @@ func (w *backfillRun) await(ctx context.Context) error {
 				w.progress(true)
 				return err
 			}
+			p.Waiting = ""
 			if quiet {
 				p.Waiting = e.whyWaiting()
-				w.progress(true)
-				return nil
+				if !e.goesOn(w.spec.To) {
+					w.progress(true)
+					return nil
+				}
 			}
 			w.progress(false)
 		}
@@ -353,6 +357,11 @@ func (w *backfillRun) await(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// goesOn tells whether a destination will be tried again without an operator; to: it alone counts.
+func (e *Engine) goesOn(to string) bool {
+	return slices.ContainsFunc(e.order, func(c *courier) bool { return (to == "" || c.d.Name == to) && c.triesAgain() })
 }
 
 func (e *Engine) whyWaiting() string {

@@ -136,6 +136,9 @@ func (c *courier) rested(horizon time.Time) bool {
 	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
 }
 
+// triesAgain tells whether jobs of the destination wait for a time and not for an operator.
+func (c *courier) triesAgain() bool { return c.excused() && !c.isHalted() }
+
 // excused tells whether there is a reason why jobs of the destination wait.
 func (c *courier) excused() bool {
 	c.mu.Lock()

@@ -1,10 +1,12 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +180,36 @@ func TestOverdueTasksAreCounted(t *testing.T) {
 		got := l.rec.entries()
 		if last := got[len(got)-1]; err != nil || p.TasksLeft != 0 || last.Event != crm.CallCompleted || last.Task == nil {
 			l.t.Errorf("%+v %v, task %v", p, err, last.Task)
+		}
+	})
+}
+
+// A destination that is down for hours is waited for; one that an operator has to see to is not.
+func TestABackfillWaitsForRetries(t *testing.T) {
+	inLab(t, simulator.Options{Seed: 3, Calls: 50, Span: 20 * time.Hour}, nil, func(l *lab) {
+		down := l.began.Add(2 * time.Hour)
+		l.rec.answer = func(crm.Entry, int) error {
+			if time.Now().Before(down) {
+				return errors.New("crm.example answers 503 Service Unavailable")
+			}
+			return nil
+		}
+		var said string
+		p, err := l.e.Backfill(l.t.Context(), BackfillRequest{Since: l.began.Add(-24 * time.Hour), Typed: "-24h"}, func(p BackfillProgress) {
+			said = cmp.Or(p.Waiting, said)
+		})
+		if err != nil || !p.Done || p.Delivered != 50 || p.Waiting != "" || time.Now().Before(down) {
+			l.t.Errorf("%+v %v", p, err)
+		}
+		if !strings.Contains(said, "503") {
+			l.t.Errorf("meanwhile it says %q", said)
+		}
+	})
+	inLab(t, simulator.Options{Seed: 3, Calls: 50, Span: 20 * time.Hour}, nil, func(l *lab) {
+		l.rec.answer = func(crm.Entry, int) error { return crm.Halted(errors.New("crm.example answers 401 Unauthorized")) }
+		p, err := l.e.Backfill(l.t.Context(), BackfillRequest{Since: l.began.Add(-24 * time.Hour), Typed: "-24h"}, nil)
+		if err != nil || p.Done || p.Delivered+p.Dead > 0 || !strings.Contains(p.Waiting, "halted") || time.Since(l.began) > time.Minute {
+			l.t.Errorf("%+v %v", p, err)
 		}
 	})
 }

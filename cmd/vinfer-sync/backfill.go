@@ -25,8 +25,8 @@ func backfillCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "backfill --since T [--until T]", Short: "Deliver the calls of a past range, once",
 		Long: "Reads a past range of calls through the same outbox as the live work, which goes first, and returns when they are delivered or dead\n" +
-			"(exit code 0: all delivered, 1: some are dead or wait). Calls that a destination already has are not sent again. The live cursor does not\n" +
-			"move. Works beside a running daemon, and alone.\n\n" +
+			"(exit code 0: all delivered, 1: some are dead, or wait for an operator). A destination that is down is waited for. Calls that a\n" +
+			"destination already has are not sent again. The live cursor does not move. Works beside a running daemon, and alone.\n\n" +
 			"Interrupted, even by kill -9, the same flags go on where it stopped, with the range as first resolved; --rate, --with-tasks and\n" +
 			"--no-transcripts may differ. Follow-up tasks that are already overdue are not made, but counted.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
