@@ -133,6 +133,7 @@ type Progress struct {
 	Refs     Refs     // never nil
 	Warnings []string // what an operator should know though the write succeeded
 	save     func(Refs) error
+	gone     []string // what Forget took out
 }
 
 // NewProgress returns a Progress that starts from refs (which it copies) and calls save after each step; save may be nil.
@@ -155,7 +156,26 @@ func (p *Progress) Save(step, id string) error {
 	if p.save == nil {
 		return nil
 	}
-	return p.save(maps.Clone(p.Refs))
+	return p.save(p.Outcome())
+}
+
+// Forget takes a ref out, for good with the next Save or when Write returns.
+func (p *Progress) Forget(step string) {
+	if _, there := p.Refs[step]; there {
+		delete(p.Refs, step)
+		p.gone = append(p.gone, step)
+	}
+}
+
+// Outcome returns the refs as they are to be kept: one that was forgotten is empty, which takes it out of those that are kept already.
+func (p *Progress) Outcome() Refs {
+	out := maps.Clone(p.Refs)
+	for _, step := range p.gone {
+		if _, again := out[step]; !again {
+			out[step] = ""
+		}
+	}
+	return out
 }
 
 // Warn notes something that an operator should know though the write goes on. It must not hold secrets or full phone numbers.

@@ -49,7 +49,7 @@ func (t *txn) note(seen time.Time, id string, at time.Time, what string) error {
 	return t.put(bucketReceipts, k, encodeEvents(k, append(e, Event{At: at, What: what})))
 }
 
-// mergeRefs adds fresh refs to what is known; neither map is changed.
+// mergeRefs adds fresh refs to what is known, and takes out those that are empty there; neither map is changed.
 func mergeRefs(known, fresh map[string]string) map[string]string {
 	if len(fresh) == 0 {
 		return known
@@ -59,5 +59,6 @@ func mergeRefs(known, fresh map[string]string) map[string]string {
 		out = make(map[string]string, len(fresh))
 	}
 	maps.Copy(out, fresh)
+	maps.DeleteFunc(out, func(_, id string) bool { return id == "" }) // forgotten
 	return out
 }

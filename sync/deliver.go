@@ -87,7 +87,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	})
 	err = c.write(entry, progress)
 	now := time.Now().UTC()
-	o.At, o.Refs, o.Warnings = now, progress.Refs, progress.Warnings
+	o.At, o.Refs, o.Warnings = now, progress.Outcome(), progress.Warnings
 	if err != nil {
 		o.Error = err.Error()
 	}
@@ -126,8 +126,8 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.keepWait(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
-		o.Verdict = store.Retry
-		o.Due = now.Add(min(c.e.backoff(job.Attempts+1), max(crm.Wait(err), c.e.o.Backoff)))
+		o.Verdict = store.Release
+		o.Due = now.Add(min(max(crm.Wait(err), c.e.o.Backoff), postponeMax))
 	case crm.Retry:
 		o.Verdict = store.Retry
 		o.Due, o.CountFail = c.failed(job.JobRef, err, now)

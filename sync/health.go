@@ -12,8 +12,9 @@ import (
 const (
 	backoffMax   = 5 * time.Minute // of a job and of a destination
 	throttleMax  = 15 * time.Minute
-	limitedMax   = 5 // so often a run waits for a destination that asks to be let alone
-	breakerAfter = 5 // failures in a row, of more than one contact
+	postponeMax  = 8 * time.Second // until a postponed job is looked at again
+	limitedMax   = 5               // so often a run waits for a destination that asks to be let alone
+	breakerAfter = 5               // failures in a row, of more than one contact
 )
 
 // succeeded notes a delivery.

@@ -217,7 +217,7 @@ func (at *place) once(ctx context.Context, name, ref string, content any, where 
 		},
 	})
 	if err == nil {
-		delete(at.p.Refs, tried)
+		at.p.Forget(tried)
 	}
 	return id, err
 }

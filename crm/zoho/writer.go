@@ -43,7 +43,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, api: a, linger: step.Lingering, live: people.NewBook(s, 0), late: people.NewBook(s, lag)}, nil
+	return &Writer{s: s, api: a, linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
 }
 
 // Close closes the idle connections.

@@ -117,7 +117,7 @@ func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 	if err != nil {
 		return nil, err
 	}
-	delete(p.Refs, tried)
+	p.Forget(tried)
 	return taken, p.Save(Ref, joined(taken))
 }
 
@@ -257,11 +257,14 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		return []Record{r}, nil
 	}
 	if errors.Is(err, ErrNumber) {
-		delete(p.Refs, tried)
+		p.Forget(tried)
 		p.Warn("no contact was made: %v", err)
 		return nil, nil
 	}
 	if v := crm.VerdictOf(err); ctx.Err() != nil || v == crm.Halt || v == crm.Throttle {
+		if ctx.Err() == nil {
+			p.Forget(tried) // it was refused: nothing was made
+		}
 		return nil, err
 	}
 	// It may have been made all the same: the answer was lost, or somebody else was faster.
@@ -269,7 +272,7 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		return found, nil
 	}
 	if crm.VerdictOf(err) != crm.Retry {
-		delete(p.Refs, tried)
+		p.Forget(tried)
 	}
 	return nil, err
 }

@@ -63,7 +63,7 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 		}
 	}
 	if known != "" {
-		delete(p.Refs, sent)
+		p.Forget(sent)
 		return s.update(ctx, p, known, sum)
 	}
 	if at, err := time.Parse(time.RFC3339Nano, p.Refs[sent]); err == nil && at.Before(time.Now()) && time.Since(at) < s.Linger {
@@ -76,13 +76,13 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 	}
 	id, err = s.Create(ctx)
 	if !httpx.Unanswered(err) {
-		delete(p.Refs, sent)
+		p.Forget(sent)
 	}
 	if err != nil {
 		if id = s.again(ctx, err); id == "" {
 			return "", err
 		}
-		delete(p.Refs, sent)
+		p.Forget(sent)
 		return s.update(ctx, p, id, sum) // whoever made it may have said something else
 	}
 	if id == "" {

@@ -132,7 +132,7 @@ func TestLingering(t *testing.T) {
 			t.Errorf("made again while the CRM may be at it: %v, %q", err, s.log)
 		}
 		s.id, s.says = "7", "one"
-		if id, err := step.Do(t.Context(), p, st); id != "7" || err != nil || s.log != "look look update " || p.Refs["activity.sent"] != "" {
+		if id, err := step.Do(t.Context(), p, st); id != "7" || err != nil || s.log != "look look update " || len(p.Outcome()) != 3 || p.Outcome()["activity.sent"] != "" {
 			t.Errorf("%q %v %q %q", id, err, s.log, p.Refs)
 		}
 		s.id, s.log = "", ""
