@@ -193,6 +193,9 @@ func (r record) time(name string) time.Time {
 // list is what a read answers; nothing found is an empty body.
 type list struct {
 	Data []record `json:"data"`
+	Info struct {
+		More bool `json:"more_records"`
+	} `json:"info"`
 }
 
 // get reads one record by its id; step.ErrGone: there is none.

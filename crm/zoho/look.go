@@ -118,12 +118,7 @@ func (at *place) newest(ctx context.Context, name string, fields []string, tried
 	const skew = 10 * time.Minute // between our clock and Zoho's
 	q := url.Values{"fields": {strings.Join(append(fields, "Created_Time"), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
 	for page := range pages {
-		var out struct {
-			Data []record `json:"data"`
-			Info struct {
-				More bool `json:"more_records"`
-			} `json:"info"`
-		}
+		var out list
 		q.Set("page", fmt.Sprint(page+1))
 		err := at.w.api.do(ctx, request{method: http.MethodGet, path: "/" + name, query: q, shape: "GET " + name}, &out)
 		if crm.VerdictOf(err) == crm.Reject {
@@ -157,12 +152,7 @@ func (at *place) related(ctx context.Context, name string, fields []string, fits
 		module, id = "Calls", at.call
 	}
 	for page := range pages {
-		var out struct {
-			Data []record `json:"data"`
-			Info struct {
-				More bool `json:"more_records"`
-			} `json:"info"`
-		}
+		var out list
 		q := url.Values{"fields": {strings.Join(fields, ",")}, "per_page": {"200"}, "page": {fmt.Sprint(page + 1)}}
 		err := at.w.api.do(ctx, request{
 			method: http.MethodGet, path: "/" + module + "/" + url.PathEscape(id) + "/" + name, query: q, shape: "GET " + name + " of " + module,
