@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ type BackfillProgress struct {
 	TasksLeft int64        `json:"tasks_left"` // follow-up tasks left out because they were overdue
 	LeftOut   int64        `json:"left_out"`   // calls of campaigns that are not configured
 	Budget    BudgetStatus `json:"budget"`
-	Waiting   string       `json:"waiting,omitempty"` // why nothing moves, if nothing does
+	Waiting   string       `json:"waiting,omitempty"` // which destination is halted or fails, and why
 	Done      bool         `json:"done"`
 }
 
@@ -326,28 +327,28 @@ func (w *backfillRun) await(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var looked time.Time
+	waits := false
 	for {
 		quiet := e.quiet() // before the look: what ends between the two would seem to wait
-		if quiet && p.Waiting == "" || time.Since(looked) >= progressEvery {
+		if quiet && !waits || time.Since(looked) >= progressEvery {
 			looked = time.Now()
 			b, err := e.o.Store.Backfill(p.ID) // which makes the store work in what it has noted: not too often
 			if err != nil {
 				return err
 			}
 			w.count(b)
+			p.Waiting = ""
 			if p.Done = b.Pending() == 0; p.Done {
 				// Transcripts that are there already come along; others follow when they are ready.
 				err := e.settle(ctx, b.ID)
 				w.progress(true)
 				return err
 			}
-			p.Waiting = ""
-			if quiet {
-				p.Waiting = e.whyWaiting()
-				if !e.goesOn(w.spec.To) {
-					w.progress(true)
-					return nil
-				}
+			p.Waiting, waits = e.obstacle(w.spec.To), quiet
+			if quiet && !e.goesOn(w.spec.To) {
+				p.Waiting = cmp.Or(p.Waiting, "the rest waits for a later try")
+				w.progress(true)
+				return nil
 			}
 			w.progress(false)
 		}
@@ -364,17 +365,22 @@ func (e *Engine) goesOn(to string) bool {
 	return slices.ContainsFunc(e.order, func(c *courier) bool { return (to == "" || c.d.Name == to) && c.triesAgain() })
 }
 
-func (e *Engine) whyWaiting() string {
+// obstacle tells which destination is halted or fails, and why, what needs an operator first; empty: none. to: it alone counts.
+func (e *Engine) obstacle(to string) string {
+	fails := ""
 	for _, c := range e.order {
+		if to != "" && c.d.Name != to {
+			continue
+		}
 		c.mu.Lock()
 		halted := c.halted
 		c.mu.Unlock()
 		if halted != "" {
 			return c.d.Name + " is halted: " + halted
 		}
-		if why, _ := c.waitingFor(); why != "" {
-			return c.d.Name + " " + why
+		if why, _ := c.waitingFor(); why != "" && fails == "" {
+			fails = c.d.Name + " " + why
 		}
 	}
-	return "the rest waits for a later try"
+	return fails
 }
