@@ -43,6 +43,7 @@ type Client struct {
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
 	pageless  atomic.Bool  // the server refuses limit and offset
 	retryWait time.Duration
+	requests  atomic.Pointer[meter]
 }
 
 // New returns a client for the configuration, or an error that names the field at fault (without its secrets).
@@ -63,6 +64,7 @@ func New(c Config) (*Client, error) {
 		base: base, passwords: proxySecrets(tr, base), key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
 		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
 	}
+	cl.requests.Store(newMeter())
 	if cl.log == nil {
 		cl.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,6 +110,10 @@ func parseBase(s string) (*url.URL, error) {
 
 // Budget returns the request budget as last seen.
 func (c *Client) Budget() BudgetState { return c.budget.state() }
+
+// Requests returns how many requests of each kind were sent, the most urgent kind first. Clients that this one took over
+// from are included.
+func (c *Client) Requests() []KindRequests { return c.requests.Load().state(time.Now()) }
 
 // Skew returns the server's clock minus the local one as of the last answer with a Date header, to about a second; 0
 // before that.
@@ -254,7 +260,7 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 
 // admit waits until the budget has room, and says so when a live request waits for long: at first, and then once an hour.
 func (c *Client) admit(ctx context.Context, x *exchange) error {
-	if x.priority != Live {
+	if x.priority != News {
 		return x.admit(ctx, c.budget)
 	}
 	began := time.Now()

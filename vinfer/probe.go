@@ -13,7 +13,7 @@ const probeRows = 50
 // future on, and one that honours `to` nothing up to the far past. A bound that is refused (400, 422) is not honoured,
 // and neither is one in spite of which rows from outside come back: some row may be dated in the far future by mistake. A workspace without calls tells nothing: Bounds.Empty.
 func (c *Client) Probe(ctx context.Context) (Bounds, error) {
-	control, err := c.Calls(ctx, Query{Limit: 1}, Live)
+	control, err := c.Calls(ctx, Query{Limit: 1}, News)
 	if err != nil {
 		return Bounds{}, err
 	}
@@ -54,7 +54,7 @@ func (c *Client) honours(ctx context.Context, q Query) (ok bool, total int, err 
 	if c.pageless.Load() {
 		q.Limit = 0
 	}
-	p, err := c.calls(ctx, q, Live) // not Calls: its second try without a limit would only be refused again
+	p, err := c.calls(ctx, q, News) // not Calls: its second try without a limit would only be refused again
 	if errors.Is(err, ErrBadRequest) {
 		return false, 0, nil
 	}

@@ -65,11 +65,11 @@ func TestAServerThatKnowsNoPages(t *testing.T) {
 	s := simulator.New(simulator.Options{Calls: 130, Strict: true, NoPaging: true})
 	c := newClient(t, s.Start(t))
 	for range 2 {
-		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live)
+		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News)
 		if err != nil || p.Rows != 130 {
 			t.Fatal(p.Rows, err)
 		}
-		if p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 130}, vinfer.Live); err != nil || p.Rows != 0 || p.Date.IsZero() {
+		if p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 130}, vinfer.News); err != nil || p.Rows != 0 || p.Date.IsZero() {
 			t.Fatal(p, err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestTranscript(t *testing.T) {
 	}
 	c := newClient(t, "http://127.0.0.1:1/v1")
 	for _, link := range []string{"", "https://elsewhere.invalid/t/9", "::", "mailto:x", "javascript:alert(1)"} {
-		if _, err := c.Transcript(t.Context(), link, "", vinfer.Live); !errors.Is(err, vinfer.ErrNotFound) {
+		if _, err := c.Transcript(t.Context(), link, "", vinfer.News); !errors.Is(err, vinfer.ErrNotFound) {
 			t.Errorf("%q: %v", link, err)
 		}
 	}
