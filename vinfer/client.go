@@ -41,7 +41,7 @@ type Client struct {
 	passwords []string // of the proxy, in the forms that it may repeat
 	skew      atomic.Int64
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
-	pageless  atomic.Bool  // the server refuses limit and offset
+	unpaged   unpaged
 	retryWait time.Duration
 	requests  atomic.Pointer[meter]
 }
@@ -128,28 +128,12 @@ func (c *Client) Close() {
 // Calls returns one page of the listing. A page that cannot be read is asked for again three times, then the error is
 // ErrUnreadable; rows that cannot be understood stand in Page.Broken. Other errors: ErrRefused, ErrBadRequest,
 // ErrLimited, and whatever the network or a 5xx brought.
+//
+// A server may refuse limit and offset. Then its answer without them is the whole listing, and the pages after it are
+// empty; see whole for when that is believed.
 func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
-	if q.Limit > 0 && c.pageless.Load() {
-		return c.unpaged(ctx, q, p)
-	}
-	page, err := c.calls(ctx, q, p)
-	if q.Limit > 0 && q.Offset == 0 && errors.Is(err, ErrBadRequest) {
-		// The guide mentions no paging: a server that goes by it alone may refuse the parameters, and only those.
-		if page, err := c.unpaged(ctx, q, p); err == nil {
-			c.pageless.Store(true)
-			return page, nil
-		}
-	}
+	page, _, err := c.page(ctx, q, p)
 	return page, err
-}
-
-// unpaged asks a server that knows no pages: its first page is the whole listing, and there is nothing after it.
-func (c *Client) unpaged(ctx context.Context, q Query, p Priority) (Page, error) {
-	if q.Offset > 0 {
-		return Page{Total: -1, Date: time.Now().Add(c.Skew()).UTC()}, nil
-	}
-	q.Limit = 0
-	return c.calls(ctx, q, p)
 }
 
 func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {

@@ -23,7 +23,7 @@ func TestProbe(t *testing.T) {
 		{"guide", simulator.Options{Calls: 30}, "", vinfer.Bounds{After: true}},
 		{"guide with to", simulator.Options{Calls: 30, GuideTo: true}, "", vinfer.Bounds{After: true, To: true}},
 		{"guide, strict", simulator.Options{Calls: 30, Strict: true}, "", vinfer.Bounds{After: true}},
-		{"guide, strict, knows no pages", simulator.Options{Calls: 30, Strict: true, NoPaging: true}, "", vinfer.Bounds{After: true}},
+		{"guide, strict, knows no pages", simulator.Options{Calls: 30, Strict: true, NoPaging: true}, "", vinfer.Bounds{After: true, Unpaged: true}},
 		{"reference", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "", vinfer.Bounds{From: true, To: true}},
 		{"reference, strict", simulator.Options{Calls: 30, Dialect: simulator.Reference, Strict: true}, "", vinfer.Bounds{From: true, To: true}},
 		{"totals off", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "wrong-total", vinfer.Bounds{From: true, To: true, AnyTotal: true}},
@@ -58,23 +58,6 @@ func TestProbe(t *testing.T) {
 	s.Fault(simulator.Fault{Kind: simulator.HTML, Skip: 1, Count: -1})
 	if _, err := newClient(t, s.Start(t)).Probe(t.Context()); !errors.Is(err, vinfer.ErrUnreadable) {
 		t.Errorf("a page that could not be read decided: %v", err)
-	}
-}
-
-func TestAServerThatKnowsNoPages(t *testing.T) {
-	s := simulator.New(simulator.Options{Calls: 130, Strict: true, NoPaging: true})
-	c := newClient(t, s.Start(t))
-	for range 2 {
-		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News)
-		if err != nil || p.Rows != 130 {
-			t.Fatal(p.Rows, err)
-		}
-		if p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 130}, vinfer.News); err != nil || p.Rows != 0 || p.Date.IsZero() {
-			t.Fatal(p, err)
-		}
-	}
-	if n := s.Served(); n != 3 {
-		t.Errorf("%d requests", n)
 	}
 }
 

@@ -11,7 +11,6 @@ func (c *Client) Succeed(old *Client) {
 		return
 	}
 	c.skew.Store(old.skew.Load())
-	c.pageless.Store(old.pageless.Load())
 	old.budget.mu.Lock()
 	w, blocked, limited, last := old.budget.w, old.budget.blocked, old.budget.limited, old.budget.last
 	old.budget.mu.Unlock()

@@ -85,6 +85,8 @@ type Page struct {
 	Total  int       // rows in the listing as the server says; -1: not said
 	Limit  int       // page size as the server says; 0: not said
 	Date   time.Time // the server's clock when it answered, from the Date header; the local clock where that is missing
+
+	partial bool // it says of itself that it is one page of several, or may be
 }
 
 // Broken is a row that could not be understood.
@@ -100,6 +102,8 @@ type Bounds struct {
 	After bool
 	From  bool
 	To    bool // `to` together with the lower bound that will be used (after if honoured, else from)
+	// Unpaged: the server refuses limit and offset, and answers each listing whole.
+	Unpaged bool
 	// AnyTotal: the totals of listings say nothing: of one without rows the server counts some.
 	AnyTotal bool
 }
