@@ -101,6 +101,7 @@ func TestDecodeRow(t *testing.T) {
 		{"null", `null`, Call{}, "object"},
 		{"text", `"call"`, Call{}, "object"},
 		{"nothing usable", `{"id":"a","contact":[]}`, Call{ID: "a"}, "usable"},
+		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "no time"},
 		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "[…]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,37 +121,52 @@ func TestDecodeRow(t *testing.T) {
 
 func TestDecodeTimes(t *testing.T) {
 	for in, want := range map[string]string{
-		"2024-01-15T10:35:22Z":           "2024-01-15T10:35:22Z",
-		"2024-01-15T10:35:22.123456Z":    "2024-01-15T10:35:22.123456Z",
-		"2024-01-15T16:05:22+05:30":      "2024-01-15T10:35:22Z",
-		"2024-01-15T16:05:22+0530":       "2024-01-15T10:35:22Z",
-		"2024-01-15T05:35:22-05":         "2024-01-15T10:35:22Z",
-		"2024-01-15 10:35:22":            "2024-01-15T10:35:22Z",
-		"2024-01-15 10:35:22 UTC":        "2024-01-15T10:35:22Z",
-		"2024-01-15 16:05:22.5 +05:30":   "2024-01-15T10:35:22.5Z",
-		"2024-01-15t10:35:22z":           "2024-01-15T10:35:22Z",
-		"2024-01-15T10:35":               "2024-01-15T10:35:00Z",
-		"20240115T103522Z":               "2024-01-15T10:35:22Z",
-		"2016-12-31T23:59:60Z":           "2016-12-31T23:59:59Z",
-		"2024-01-15T10:60:22Z":           "",
-		"1705314922":                     "2024-01-15T10:35:22Z",
-		"1705314922.5":                   "2024-01-15T10:35:22.5Z",
-		"1705314922000":                  "2024-01-15T10:35:22Z",
-		"1.705314922e9":                  "2024-01-15T10:35:22Z",
-		"1705314922123456":               "2024-01-15T10:35:22.123456Z",
-		"1705314922123456789":            "2024-01-15T10:35:22.123456789Z",
-		"Mon, 15 Jan 2024 10:35:22 GMT":  "2024-01-15T10:35:22Z",
-		"20240115103522":                 "", // digits of a date, which as milliseconds would be the year 2611
-		"2024-01-15":                     "", // which moment of the day is not known
-		"2024-02-30T10:00:00Z":           "",
-		"12345":                          "",
-		"-1":                             "",
-		"NaN":                            "",
-		"1e400":                          "",
-		"banana":                         "",
-		"2024-01-15T10:35:22Z and so on": "",
+		"2024-01-15T10:35:22Z":             "2024-01-15T10:35:22Z",
+		"2024-01-15T10:35:22.123456Z":      "2024-01-15T10:35:22.123456Z",
+		"2024-01-15T16:05:22+05:30":        "2024-01-15T10:35:22Z",
+		"2024-01-15T16:05:22+0530":         "2024-01-15T10:35:22Z",
+		"2024-01-15T05:35:22-05":           "2024-01-15T10:35:22Z",
+		"2024-01-15 10:35:22":              "2024-01-15T10:35:22Z",
+		"2024-01-15 10:35:22 UTC":          "2024-01-15T10:35:22Z",
+		"2024-01-15 16:05:22.5 +05:30":     "2024-01-15T10:35:22.5Z",
+		"2024-01-15t10:35:22z":             "2024-01-15T10:35:22Z",
+		"2024-01-15T10:35":                 "2024-01-15T10:35:00Z",
+		"20240115T103522Z":                 "2024-01-15T10:35:22Z",
+		"2016-12-31T23:59:60Z":             "2016-12-31T23:59:59Z",
+		"2024-01-15T10:60:22Z":             "",
+		"1705314922":                       "2024-01-15T10:35:22Z",
+		"1705314922.5":                     "2024-01-15T10:35:22.5Z",
+		"1705314922000":                    "2024-01-15T10:35:22Z",
+		"1.705314922e9":                    "2024-01-15T10:35:22Z",
+		"1705314922123456":                 "2024-01-15T10:35:22.123456Z",
+		"1705314922123456789":              "2024-01-15T10:35:22.123456789Z",
+		"Mon, 15 Jan 2024 10:35:22 GMT":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 10:35:22 UTC":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 10:35:22 gmt":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 16:05:22 +0530":  "2024-01-15T10:35:22Z",
+		"Mon, 5 Feb 2024 10:35:22 GMT":     "2024-02-05T10:35:22Z",
+		"15 Jan 2024 16:05:22 +0530 (IST)": "2024-01-15T10:35:22Z",
+		"Mon Jan 15 2024 16:05:22 GMT+0530 (India Standard Time)": "2024-01-15T10:35:22Z",
+		"2024-01-15 16:05:22 +0530 IST":                           "",
+		"2024-01-15 10:35:22 +0000 UTC":                           "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 16:05:22 IST":                           "", // India, Israel or Ireland
+		"Mon, 15 Jan 2024 05:35:22 EST":                           "",
+		"Mon, 15 Jan 2024 02:35:22 PDT":                           "",
+		"Mon, 15 Jan 2024 11:35:22 CET":                           "",
+		"Mon, 15 Jan 2024 18:35:22 SGT":                           "",
+		"2024-01-15 16:05:22 IST":                                 "",
+		"2024-01-15T16:05:22IST":                                  "",
+		"20240115103522":                                          "", // digits of a date, which as milliseconds would be the year 2611
+		"2024-01-15":                                              "", // which moment of the day is not known
+		"2024-02-30T10:00:00Z":                                    "",
+		"12345":                                                   "",
+		"-1":                                                      "",
+		"NaN":                                                     "",
+		"1e400":                                                   "",
+		"banana":                                                  "",
+		"2024-01-15T10:35:22Z and so on":                          "",
 	} {
-		got, err := parseTime(in)
+		got, err := ParseTime(in, nil)
 		if want == "" {
 			if err == nil {
 				t.Errorf("%q was read as %v", in, got)
@@ -159,6 +175,51 @@ func TestDecodeTimes(t *testing.T) {
 			t.Errorf("%q was read as %v, %v", in, got, err)
 		}
 	}
+}
+
+// A time that names no zone is in the one that the caller knows; no other is moved by it, nor by this machine's.
+func TestParseTimeInAZone(t *testing.T) {
+	india := time.FixedZone("IST", 19800)
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = india //nolint:gosmopolitan // as on a machine in India, where Go knows IST
+	for in, want := range map[string]string{
+		"2026-11-30T01:36:36":             "2026-11-29T20:06:36Z",
+		"2026-11-30 01:36":                "2026-11-29T20:06:00Z",
+		"20261130T013636":                 "2026-11-29T20:06:36Z",
+		"2026-11-30T01:36:36+0530":        "2026-11-29T20:06:36Z",
+		"2026-11-30T01:36:36z":            "2026-11-30T01:36:36Z",
+		"2026-11-30t01:36:36":             "2026-11-29T20:06:36Z",
+		"2026-11-30 01:36:36 UTC":         "2026-11-30T01:36:36Z",
+		"2026-11-30 01:36:36 utc":         "2026-11-30T01:36:36Z",
+		"1796002596":                      "2026-11-30T01:36:36Z",
+		"1796002596000":                   "2026-11-30T01:36:36Z",
+		"Mon, 30 Nov 2026 01:36:36 GMT":   "2026-11-30T01:36:36Z",
+		"Mon, 30 Nov 2026 01:36:36 +0530": "2026-11-29T20:06:36Z",
+		"Mon, 30 Nov 2026 01:36:36 IST":   "",
+		"tomorrow at five":                "",
+		"":                                "",
+	} {
+		got, err := ParseTime(in, india)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q was read as %v", in, got)
+			}
+		} else if err != nil || !got.Equal(utc(want)) {
+			t.Errorf("%q was read as %v, %v", in, got, err)
+		}
+	}
+}
+
+func FuzzParseTime(f *testing.F) {
+	for _, s := range []string{"2026-11-30 01:36:36 UTC", "Mon Jan 15 2024 16:05:22 GMT+0530 (India Standard Time)", "20240115T103522Z", "1705314922"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if at, err := ParseTime(s, time.FixedZone("", 19800)); err == nil && (at.Year() < 1980 || at.Year() > 2100 || at.Location() != time.UTC) {
+			t.Fatal(at)
+		}
+	})
 }
 
 func TestDecodePage(t *testing.T) {
