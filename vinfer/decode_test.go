@@ -27,7 +27,7 @@ const referencePage = `{"data": [{"id": "cal_9Hm3kP7qZ", "campaign_id": "cmp_4Rv
   "duration_seconds": 142, "language": "hi-IN", "started_at": "2024-02-01T09:14:03Z", "ended_at": "2024-02-01T09:16:25Z"}], "total": 1, "limit": 25, "offset": 0}`
 
 func TestDecodeTheDocumentedRows(t *testing.T) {
-	p, err := decodePage([]byte(`[` + guideRow + `]`))
+	p, err := decodePage(strings.NewReader(`[`+guideRow+`]`), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestDecodeTheDocumentedRows(t *testing.T) {
 	if len(p.Calls) != 1 || !reflect.DeepEqual(p.Calls[0], want) || p.Total != -1 || p.Limit != 0 || p.Rows != 1 {
 		t.Errorf("read %+v", p)
 	}
-	p, err = decodePage([]byte(referencePage))
+	p, err = decodePage(strings.NewReader(referencePage), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestDecodeRow(t *testing.T) {
 		{"a senseless start, but an end", `{"id":"a","started_at":"x","ended_at":"2024-01-15T10:35:22Z"}`, Call{ID: "a", EndedAt: end}, ""},
 		{"no time yet", `{"id":"a","timestamp":"0001-01-01T00:00:00Z","started_at":0}`, Call{ID: "a"}, ""},
 
-		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "banana"},
+		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "6 characters of text"},
 		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "no time"},
 		{"a senseless start alone", `{"id":"a","started_at":"30 February"}`, Call{ID: "a"}, "30 February"},
 		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "no time"},
@@ -238,7 +238,7 @@ func TestDecodePage(t *testing.T) {
 		{"a success", `{"success":true,"status":"ok","data":[]}`, 0, -1, 0},
 		{"an error that is none", `{"error":null,"data":[]}`, 0, -1, 0},
 	} {
-		p, err := decodePage([]byte(tt.body))
+		p, err := decodePage(strings.NewReader(tt.body), "")
 		if err != nil || p.Rows != tt.rows || p.Total != tt.total || p.Limit != tt.limit || p.Rows != len(p.Calls)+len(p.Broken) {
 			t.Errorf("%s: %+v, %v", tt.name, p, err)
 		}
@@ -247,7 +247,7 @@ func TestDecodePage(t *testing.T) {
 		"", " ", "<html>", "null", "{}", `"data"`, "7", `{"data":null}`, `{"data":{}}`, `{"data":"none"}`, `{"error":"no"}`,
 		`{"error":{"code":"x"},"data":[]}`, `{"success":false,"data":[]}`, `{"status":"error","data":[]}`, `{"data":[{"id":1},{"i`, `[] []`, `{"Data":[]}`, `{"data":{"id":1}}`, "\xff\xfe",
 	} {
-		if p, err := decodePage([]byte(body)); !errors.Is(err, ErrUnreadable) {
+		if p, err := decodePage(strings.NewReader(body), ""); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%q was read as %+v, %v", body, p, err)
 		}
 	}
@@ -256,7 +256,7 @@ func TestDecodePage(t *testing.T) {
 func TestBrokenRowsAreKept(t *testing.T) {
 	long := `{"id":"` + strings.Repeat("é", 100_000) + `"}`
 	quoted := `{"id":"` + strings.Repeat(`\"`, 100_000) + `"}`
-	p, err := decodePage([]byte("[{\"id\":\"a\"},7,{\"id\":\"b\",\"timestamp\":\"banana\",\"name\":\"\xff\"}," + long + "," + quoted + "]"))
+	p, err := decodePage(strings.NewReader("[{\"id\":\"a\"},7,{\"id\":\"b\",\"timestamp\":\"banana\",\"name\":\"\xff\"},"+long+","+quoted+"]"), "")
 	if err != nil || len(p.Calls) != 1 || len(p.Broken) != 4 || p.Rows != 5 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -275,17 +275,17 @@ func TestBrokenRowsAreKept(t *testing.T) {
 
 func TestDecodeCall(t *testing.T) {
 	for _, body := range []string{guideRow, `{"data":` + guideRow + `}`, `{"call":` + guideRow + `}`} {
-		c, err := decodeCall([]byte(body), "call_abc123")
+		c, err := decodeCall([]byte(body), "", "call_abc123")
 		if err != nil || c.ID != "call_abc123" || c.Phone == "" {
 			t.Errorf("%+v, %v", c, err)
 		}
 	}
-	c, err := decodeCall([]byte(`{"id":"a","transcript_job_id":"job_1","recording_url":"https://x/y?sig=1"}`), "a")
+	c, err := decodeCall([]byte(`{"id":"a","transcript_job_id":"job_1","recording_url":"https://x/y?sig=1"}`), "", "a")
 	if err != nil || c.TranscriptJob != "job_1" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, body := range []string{`{}`, `[]`, `{"error":"x"}`, `{"id":"other"}`, `<p>`, `{"id":"call_abc123","timestamp":"banana"}`, ``} {
-		if c, err := decodeCall([]byte(body), "call_abc123"); !errors.Is(err, ErrUnreadable) {
+		if c, err := decodeCall([]byte(body), "", "call_abc123"); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%q was read as %+v, %v", body, c, err)
 		}
 	}
