@@ -85,6 +85,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	progress := crm.NewProgress(job.Refs, func(r crm.Refs) error {
 		return c.e.o.Store.SaveRefs(context.WithoutCancel(c.e.writes), job.JobRef, r)
 	})
+	began := time.Now()
 	err = c.write(entry, progress)
 	now := time.Now().UTC()
 	o.At, o.Refs, o.Warnings = now, progress.Outcome(), progress.Warnings
@@ -122,7 +123,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
-		o.Due = c.throttled(crm.Wait(err), err, now)
+		o.Due = c.throttled(crm.Wait(err), err, began, now)
 		c.keepWait(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
@@ -130,7 +131,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Due = now.Add(min(max(crm.Wait(err), c.e.o.Backoff), postponeMax))
 	case crm.Retry:
 		o.Verdict = store.Retry
-		o.Due, o.CountFail = c.failed(job.JobRef, err, now)
+		o.Due, o.CountFail = c.failed(job.JobRef, err, began, now)
 		if o.CountFail && job.Fails+1 >= soloFails && !job.FirstFail.IsZero() && now.Sub(job.FirstFail) >= soloTime && c.passedSince(job.FirstFail) {
 			o.Verdict = store.Dead
 			o.Error = fmt.Sprintf("given up after %d failures over %s while other calls passed: %s", job.Fails+1, now.Sub(job.FirstFail).Round(time.Minute), o.Error)
