@@ -21,20 +21,8 @@ func TestBlipIsNoOutage(t *testing.T) {
 	for _, workers := range workerCounts {
 		t.Run(fmt.Sprint(workers), func(t *testing.T) {
 			t.Parallel()
-			var all sync.WaitGroup // the writes that fail together
-			all.Add(max(workers, breakerAfter))
-			tries := 0
-			rec := &lockless{answer: func(n int) error {
-				if n > max(workers, breakerAfter) {
-					return nil
-				}
-				all.Done()
-				if workers >= breakerAfter {
-					all.Wait()
-				}
-				return errSick
-			}, tries: &tries}
-			r := newRig(t, newAPI(t, true, past(200)...), rec, func(o *Options) {
+			d := &outage{lasts: 500 * time.Millisecond}
+			r := newRig(t, newAPI(t, true, past(200)...), d, func(o *Options) {
 				o.Backoff = time.Second
 				o.Destinations[0].Workers = workers
 			})
@@ -45,19 +33,20 @@ func TestBlipIsNoOutage(t *testing.T) {
 	}
 }
 
-// lockless is a destination whose answers may wait for one another.
-type lockless struct {
-	mu     sync.Mutex
-	tries  *int
-	answer func(n int) error
+// outage is a destination that is down for a while from the first write on. Its writes take a moment, so that all workers have one in flight.
+type outage struct {
+	once  sync.Once
+	lasts time.Duration
+	ends  time.Time
 }
 
-func (l *lockless) Write(context.Context, crm.Entry, *crm.Progress) error {
-	l.mu.Lock()
-	*l.tries++
-	n := *l.tries
-	l.mu.Unlock()
-	return l.answer(n)
+func (o *outage) Write(context.Context, crm.Entry, *crm.Progress) error {
+	o.once.Do(func() { o.ends = time.Now().Add(o.lasts) })
+	time.Sleep(10 * time.Millisecond)
+	if time.Now().Before(o.ends) {
+		return errSick
+	}
+	return nil
 }
 
 // The wait doubles with each round that fails, and not with each attempt.
