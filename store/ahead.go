@@ -36,6 +36,8 @@ func (e *entry) encode(key []byte) []byte {
 		v.strs(o.Warnings)
 		v.bool(o.Transcript)
 		v.bool(o.TaskLeft)
+		v.str(o.Sort)
+		v.strs(o.LeftOut)
 	}
 	return v.seal(key)
 }
@@ -48,7 +50,7 @@ func decodeEntry(b []byte) (e entry, ok bool) {
 		e.done = &Outcome{Verdict: Delivered}
 		e.done.Job = JobRef{Backfill: d.uint(), When: d.time(), ID: d.str(), Kind: Kind(d.byte()), Revision: d.int(), Lane: d.lane()}
 		e.done.At, e.done.Refs, e.done.SetStatus, e.done.Warnings, e.done.Transcript = d.time(), d.refs(), d.bool(), d.strs(), d.bool()
-		e.done.TaskLeft = d.bool()
+		e.done.TaskLeft, e.done.Sort, e.done.LeftOut = d.bool(), d.str(), d.strs()
 	}
 	return e, d.done()
 }

@@ -357,8 +357,12 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *Outcome, replaced bool) error 
 	}
 	d.Delivered++
 	d.LastSuccess = round(o.At)
-	d.signature, d.streak = "", nil
+	d.streaks = slices.DeleteFunc(d.streaks, func(s streak) bool { return s.sort == o.Sort })
+	if j.kind == CallJob {
+		d.LeftOut.tookCall()
+	}
 	t.touch(d)
+	t.leave(d, o.LeftOut...)
 	if o.TaskLeft {
 		if err := t.count(j, func(b *Backfill) { b.TasksLeft++ }); err != nil {
 			return err
@@ -423,42 +427,7 @@ func (t *txn) refused(d *destRec, j *jobRec, o *Outcome) (halted string, err err
 	if err != nil || o.HaltAfter <= 0 {
 		return "", err
 	}
-	if d.signature != o.Signature {
-		d.signature, d.streak = o.Signature, nil
-	}
-	d.streak = append(d.streak, rejection{num: num, lane: j.lane})
-	if len(d.streak) > maxStreak {
-		d.streak = d.streak[len(d.streak)-maxStreak:]
-	}
-	lanes := map[Lane]bool{}
-	for _, x := range d.streak {
-		lanes[x.lane] = true
-	}
-	if len(lanes) < o.HaltAfter {
-		return "", nil
-	}
-	return t.haltStreak(d, o)
-}
-
-// haltStreak halts a destination that refuses call after call for one reason, and puts them all back.
-func (t *txn) haltStreak(d *destRec, o *Outcome) (string, error) {
-	streak := d.streak
-	d.signature, d.streak = "", nil
-	d.Halted = fmt.Sprintf("%d calls in a row were refused for the same reason: %s", len(streak), o.Error)
-	d.HaltedAt = round(o.At)
-	for _, x := range streak {
-		r, err := t.deadLetter(x.num)
-		if err != nil {
-			return "", err
-		}
-		if r == nil {
-			continue
-		}
-		if _, err := t.revive(x.num, r, false); err != nil {
-			return "", err
-		}
-	}
-	return d.Halted, nil
+	return t.refusedAgain(d, o, rejection{num: num, lane: j.lane})
 }
 
 func (t *txn) skipped(d *destRec, j *jobRec, o *Outcome) error {
@@ -467,6 +436,9 @@ func (t *txn) skipped(d *destRec, j *jobRec, o *Outcome) error {
 	}
 	if err := t.count(j, func(b *Backfill) { b.Queued-- }); err != nil {
 		return err
+	}
+	if j.kind == CallJob && j.first() {
+		t.leaveCall(d, o.At, o.Error, o.LeftOut...)
 	}
 	if err := t.inheritFirst(j); err != nil {
 		return err
