@@ -13,6 +13,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -323,7 +324,8 @@ func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
 		StartedAt: v.StartedAt, EndedAt: v.Completed(), TranscriptURL: v.TranscriptURL,
 		Sentiment: v.Sentiment, QAScore: v.QAScore, Summary: v.Summary, CallbackAt: e.callbackTime(v.CallbackAt),
 	}
-	c.Contact.E164, c.Contact.National = phone(v.Phone, e.o.Region)
+	n := number.Parse(v.Phone, e.o.Region)
+	c.Contact.E164, c.Contact.National = n.E164, n.National
 	if c.Direction == "" {
 		c.Direction = "outbound"
 	}

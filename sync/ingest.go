@@ -67,9 +67,7 @@ func (e *Engine) fields(c vinfer.Call) []store.Field {
 		return strconv.FormatInt(t.UnixNano(), 10)
 	}
 	add(tagDisposition, Disposition(c.Disposition))
-	if c.Phone != "" {
-		add(tagPhone, phoneKey(c.Phone, e.o.Region)) // another spelling of a number is no change
-	}
+	add(tagPhone, phoneKey(c.Phone, e.o.Region)) // another spelling of a number is no change
 	add(tagName, c.Name)
 	add(tagCampaign, c.CampaignID)
 	add(tagStatus, c.Status)

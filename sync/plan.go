@@ -263,7 +263,7 @@ func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
 	if why, _ := c.waitingFor(); out.State == "ok" && why != "" {
 		out.State, out.Reason = "waiting", why
 	}
-	find := contactFinder{d: c.d, known: map[string]*PlanContact{}}
+	find := contactFinder{d: c.d, region: p.e.o.Region, known: map[string]*PlanContact{}}
 	for i := range p.jobs[c.d.Name] {
 		call := p.call(ctx, c, &p.jobs[c.d.Name][i], &find)
 		switch {
@@ -344,9 +344,10 @@ func (p *planner) goesLater(j *store.Queued) bool { return j.Waits == store.Wait
 
 // contactFinder looks contacts up, each once.
 type contactFinder struct {
-	d     *Destination
-	known map[string]*PlanContact
-	asked int
+	d      *Destination
+	region string
+	known  map[string]*PlanContact
+	asked  int
 }
 
 func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
@@ -354,12 +355,9 @@ func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
 	if !ok {
 		return nil
 	}
-	if c.Phone == "" {
+	key := phoneKey(c.Phone, f.region)
+	if key == "" {
 		return &PlanContact{Action: "none"}
-	}
-	key := c.Phone
-	if c.E164 != "" {
-		key = c.E164
 	}
 	if got := f.known[key]; got != nil {
 		return got
