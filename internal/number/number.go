@@ -47,8 +47,8 @@ func Parse(text, region string) Number {
 	if plus && len(digits) == 11 && digits[0] == '1' && digits[1] >= '2' {
 		return Number{E164: "+" + digits, National: digits[1:]}
 	}
-	if len(digits) >= 6 {
-		if p := best(readings(text, digits, plus, region), region); p != nil {
+	if len(digits) >= 6 && len(text) <= longest {
+		if p := settled(best(readings(text, digits, plus, region), region), region); p != nil {
 			return Number{E164: phonenumbers.Format(p, phonenumbers.E164), National: phonenumbers.GetNationalSignificantNumber(p)}
 		}
 	}
@@ -57,6 +57,9 @@ func Parse(text, region string) Number {
 	}
 	return Number{other: digits}
 }
+
+// longest is how many bytes a text has at most that is read as a number.
+const longest = 250
 
 // readings returns what a text may mean, the likeliest first.
 func readings(text, digits string, plus bool, region string) []string {
@@ -84,6 +87,18 @@ func best(readings []string, region string) (found *phonenumbers.PhoneNumber) {
 		}
 	}
 	return found
+}
+
+// settled reads a number that is not in use again until it stays the same: of zeros in front each reading may drop one.
+func settled(p *phonenumbers.PhoneNumber, region string) *phonenumbers.PhoneNumber {
+	for p != nil && !phonenumbers.IsValidNumber(p) {
+		again := best([]string{phonenumbers.Format(p, phonenumbers.E164)}, region)
+		if again == nil || phonenumbers.Format(again, phonenumbers.E164) == phonenumbers.Format(p, phonenumbers.E164) {
+			return again
+		}
+		p = again
+	}
+	return p
 }
 
 // trunk is the 0 that is dialled inside a country only.
