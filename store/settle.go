@@ -140,19 +140,13 @@ func (t *txn) refsOf(dest uint16, lane Lane, id string) (map[string]string, erro
 // lost. A destination that drops what comes again under one key would then have this one as its newest.
 func (t *txn) newerTried(j *jobRec) (bool, error) {
 	prefix := lanePrefix(j.dest, j.lane)
-	c := t.bucket(bucketLanes).Cursor()
-	for k, v := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		prio, _, ok := decodeLaneEntry(v)
+	c := t.bucket(bucketTried).Cursor()
+	for k, _ := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		x, ok := parseJobKey(jobOfLane(k, j.prio))
 		if !ok {
-			return false, damaged(bucketLanes, k, "it cannot be decoded")
+			return false, damaged(bucketTried, k, "it cannot be decoded")
 		}
-		key := jobOfLane(k, prio)
-		h, ok := decodeHead(t.bucket(bucketOutbox).Get(key))
-		x, ok2 := parseJobKey(key)
-		if !ok || !ok2 {
-			return false, damaged(bucketOutbox, key, "it cannot be decoded")
-		}
-		if h.flags&flagTried != 0 && x.kind == CallJob && later(x.when, x.id, j.when, j.id) {
+		if x.kind == CallJob && later(x.when, x.id, j.when, j.id) {
 			return true, nil
 		}
 	}

@@ -431,7 +431,8 @@ type Store interface {
 	// DeadLetters returns those of dest ("" with all: every one) with a number above after, at most n, bodies included.
 	DeadLetters(dest string, all bool, after uint64, n int) ([]DeadLetter, error)
 	// RetryDead puts dead letters back into the outbox, at their place in the lane, with no attempts counted; one that a newer revision has overtaken
-	// just ends. Those of no destination are not accepted. It returns how many went back. It takes all of nums or, with an error, none; so does DropDead.
+	// just ends. Those of no destination are not accepted. It returns how many went back. It takes none of nums if one is not
+	// there or not accepted; DropDead too. Many take several transactions, so that other work gets in between.
 	RetryDead(nums []uint64) (int, error)
 	DropDead(nums []uint64) (int, error)
 
