@@ -86,7 +86,7 @@ func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 	job := &Job{
 		JobRef: j.ref(d.Name), Body: j.body, Refs: j.refs, First: j.first(), Changed: j.changed,
-		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError,
+		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError, Seen: j.seen,
 	}
 	receipt, err := t.receipt(j.seen, j.id, j.dest)
 	if err != nil {

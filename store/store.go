@@ -162,6 +162,7 @@ type Job struct {
 	Fails       int               // failures while the destination was otherwise well
 	FirstFail   time.Time         // of Fails
 	LastError   string
+	Seen        time.Time // when the call was first seen
 }
 
 // Verdict is how an attempt ended.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,13 +71,14 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
 	entry, left, refusal, err := c.e.entry(c.d, job)
+	o.Sort = sortOf(&entry)
 	if err != nil {
 		o.Verdict, o.Error, o.At = store.Dead, err.Error(), time.Now().UTC()
 		o.Signature = "unusable entry"
 		return o
 	}
-	if skip := c.d.skipsJob(job); skip != "" {
-		o.Verdict, o.Error, o.At = store.Skip, skip, time.Now().UTC()
+	if skip, reason := c.d.skipsJob(job); skip != "" {
+		o.Verdict, o.Error, o.At, o.LeftOut = store.Skip, skip, time.Now().UTC(), []string{reason}
 		return o
 	}
 	if refusal != "" {
@@ -102,7 +104,8 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.succeeded()
 		o.Verdict = store.Delivered
 		o.SetStatus = entry.SetStatus
-		o.TaskLeft = left
+		o.TaskLeft = !left.IsZero()
+		o.LeftOut = c.leftOf(job, &entry, &o)
 		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call) && !c.e.specOf(job.Backfill).NoTranscripts
 	case crm.Reject:
 		c.answered()
@@ -111,6 +114,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Skip:
 		c.answered()
 		o.Verdict = store.Skip
+		o.LeftOut = c.leftOf(job, &entry, &o)
 	case crm.Refuse:
 		c.answered()
 		o.Verdict = store.Dead // without a signature: it says nothing of the destination
@@ -143,13 +147,13 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 
 // skipsJob returns why the destination does not want a job that it has had nothing of yet: the configuration may have changed while it
 // waited, or it is a dead letter that is tried again after just that.
-func (d *Destination) skipsJob(job *store.Job) string {
+func (d *Destination) skipsJob(job *store.Job) (why, reason string) {
 	if !job.First || job.Kind != store.CallJob || d.takesAll() {
-		return ""
+		return "", ""
 	}
 	body, err := decode(job.Body)
 	if err != nil {
-		return "" // told by entry
+		return "", "" // told by entry
 	}
 	return d.skips(body.Call)
 }
@@ -232,7 +236,11 @@ func (c *courier) isHalted() bool {
 
 // report tells the operator what is worth it, and the watcher what it has to do now.
 func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
-	for _, w := range o.Warnings {
+	warnings := o.Warnings
+	if o.TaskLeft && job.Backfill == 0 {
+		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is left out")
+	}
+	for _, w := range warnings {
 		c.mu.Lock()
 		say, unsaid := c.warnings.next(time.Now())
 		c.mu.Unlock()
@@ -274,11 +282,11 @@ func (c *courier) say(loud bool, msg string, unsaid int, attrs ...any) {
 }
 
 // entry makes of a job what the writer gets. refusal: why it must not be written at all.
-// left: its follow-up task is left out.
-func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bool, refusal string, err error) {
+// left: when its follow-up task was due, which is left out; zero: none is.
+func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left time.Time, refusal string, err error) {
 	body, err := decode(job.Body)
 	if err != nil {
-		return entry, false, "", err
+		return entry, left, "", err
 	}
 	c := e.call(body.Call, job.When)
 	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Before: job.Before, Call: c, NoActivity: d.Off.Activity}
@@ -299,18 +307,21 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bo
 	}
 	rule, known := d.Mapping.rule(c.Disposition, c.RawDisposition)
 	if !known && d.Mapping.Unknown == UnknownDead {
-		return entry, false, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
+		return entry, left, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
 	}
 	entry.Status = rule.Status
 	entry.SetStatus = rule.Status != "" && !job.OlderStatus && !d.Off.Status && job.Kind == store.CallJob
 	entry.DoNotCall = c.Disposition == "dnc"
 	if !d.Off.Task && job.Kind == store.CallJob {
 		if entry.Task, err = d.Mapping.task(rule, c, d.Owner); err != nil {
-			return entry, false, "", err
+			return entry, left, "", err
 		}
-		// A follow-up that is long overdue helps nobody: after a long outage, or in a backfill, there would be thousands.
-		if entry.Task != nil && !e.specOf(job.Backfill).WithTasks && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
-			entry.Task, left = nil, true
+		// A follow-up that is long overdue helps nobody: in a backfill there would be thousands.
+		if t := entry.Task; t != nil && !e.specOf(job.Backfill).WithTasks && t.Due.Before(time.Now().Add(-e.o.Lookback)) {
+			due := t.Due
+			if job.Backfill != 0 || !d.Mapping.overdue(t, c.EndedAt, job.Seen, e.o.Lookback) {
+				entry.Task, left = nil, due
+			}
 		}
 	}
 	return entry, left, "", nil

@@ -146,21 +146,22 @@ func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
 		if only != "" && d.Name != only {
 			continue
 		}
-		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: d.skips(c)})
+		skip, reason := d.skips(c)
+		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: skip, Reason: reason})
 	}
 	return r
 }
 
-// skips returns why the destination does not want a call; empty: it does.
-func (d *Destination) skips(c vinfer.Call) string {
+// skips returns why the destination does not want a call, for people and as it is counted; empty: it does.
+func (d *Destination) skips(c vinfer.Call) (why, reason string) {
 	disposition := Disposition(c.Disposition)
 	if why := d.Filter.refuses(disposition, c.CampaignID, c.Language, c.DurationSeconds); why != "" {
-		return why
+		return why, store.LeftFiltered
 	}
 	if _, known := d.Mapping.rule(disposition, c.Disposition); !known && d.Mapping.Unknown == UnknownSkip {
-		return fmt.Sprintf("mapping: disposition %q is not in it, and mapping.unknown is skip", c.Disposition)
+		return fmt.Sprintf("mapping: disposition %q is not in it, and mapping.unknown is skip", c.Disposition), store.LeftUnknown
 	}
-	return ""
+	return "", ""
 }
 
 // takesAll tells whether the destination wants every call, whatever it is.
