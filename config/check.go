@@ -276,6 +276,7 @@ func (d *decoder) checkTimes(c *Config) {
 	d.span("retention", c.Retention, time.Hour, decade)
 	d.span("ledger", c.Ledger, day, decade)
 	d.span("alerts.lag", c.Alerts.Lag, 0, 30*day)
+	d.span("alerts.left_out", c.Alerts.LeftOut, 0, 30*day)
 	if c.Audit.Days < 0 || c.Audit.Days > 90 {
 		d.bad("audit.days", "out of range", "write 0 (off) to 90")
 	}

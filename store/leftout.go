@@ -24,6 +24,7 @@ type LeftOut struct {
 	Counts map[string]int64 // by reason, since the store was made; a reason that never occurred is missing
 	InARow int              // whole calls left out since the last delivery of a call
 	Since  time.Time        // the first of these
+	Until  time.Time        // the last of these
 	Last   string           // why the last of these was left out, for people
 }
 
@@ -48,14 +49,12 @@ func (t *txn) leaveCall(d *destRec, at time.Time, why string, reasons ...string)
 		l.Since = round(at)
 	}
 	l.InARow++
-	l.Last = why
+	l.Until, l.Last = round(at), why
 	t.touch(d)
 }
 
 // tookCall notes that the destination got a call.
-func (l *LeftOut) tookCall() { l.InARow, l.Since, l.Last = 0, time.Time{}, "" }
-
-func (l *LeftOut) isZero() bool { return len(l.Counts) == 0 && l.InARow == 0 }
+func (l *LeftOut) tookCall() { l.InARow, l.Since, l.Until, l.Last = 0, time.Time{}, time.Time{}, "" }
 
 func (l *LeftOut) put(e *enc) {
 	e.uint(uint64(len(l.Counts)))
@@ -65,6 +64,7 @@ func (l *LeftOut) put(e *enc) {
 	}
 	e.int(l.InARow)
 	e.time(l.Since)
+	e.time(l.Until)
 	e.str(l.Last)
 }
 
@@ -76,6 +76,6 @@ func (d *dec) leftOut() (l LeftOut) {
 		r := d.str()
 		l.Counts[r] = d.int64()
 	}
-	l.InARow, l.Since, l.Last = d.int(), d.time(), d.str()
+	l.InARow, l.Since, l.Until, l.Last = d.int(), d.time(), d.time(), d.str()
 	return l
 }

@@ -69,6 +69,11 @@ var synonyms = map[string]string{
 	"dnd": "dnc", "do_not_call": "dnc", "do_not_disturb": "dnc",
 }
 
+// Documented are the dispositions that VInfer documents, as Disposition spells them.
+var Documented = []string{
+	"interested", "not_interested", "callback_requested", "not_reachable", "dnc", "escalated", "dispute", "payment_promised", "already_paid",
+}
+
 // Disposition returns the one spelling of a disposition: lower case, underscores, synonyms resolved.
 func Disposition(raw string) string {
 	d := strings.Join(strings.FieldsFunc(strings.ToLower(raw), func(r rune) bool {

@@ -109,7 +109,7 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
-	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Dispositions: map[string]engine.Rule{}}
+	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Overdue: c.Mapping.Overdue, Dispositions: map[string]engine.Rule{}}
 	for name, r := range c.Mapping.Dispositions {
 		rule := engine.Rule{Status: r.Status}
 		if r.Task != nil {
