@@ -44,6 +44,7 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
 func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
+	outliveReaders()
 	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
 		return nil, err
