@@ -96,7 +96,7 @@ func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+k)
 	began := time.Now()
-	t.c.requests.Load().sent(x.priority, began)
+	t.c.budget.meter.Load().sent(x.priority, began)
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		x.release(t.c.budget)
