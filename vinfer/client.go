@@ -39,7 +39,7 @@ type Client struct {
 	http      *retryablehttp.Client
 	budget    *budget
 	passwords []string // of the proxy, in the forms that it may repeat
-	skew      atomic.Int64
+	clock     clock
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
 	unpaged   unpaged
 	retryWait time.Duration
@@ -113,9 +113,9 @@ func (c *Client) Budget() BudgetState { return c.budget.state() }
 // from are included.
 func (c *Client) Requests() []KindRequests { return c.budget.meter.Load().state(time.Now()) }
 
-// Skew returns the server's clock minus the local one as of the last answer with a Date header, to about a second; 0
-// before that.
-func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
+// Skew returns the server's clock minus the local one, to about a second, as most of the last three answers with a Date
+// header have it; 0 before the first.
+func (c *Client) Skew() time.Duration { return c.clock.skew() }
 
 // Close ends requests that wait for the budget, with an error, and closes idle connections.
 func (c *Client) Close() {

@@ -10,7 +10,7 @@ func (c *Client) Succeed(old *Client) {
 	if c.base.String() != old.base.String() {
 		return
 	}
-	c.skew.Store(old.skew.Load())
+	c.clock.adopt(&old.clock)
 	old.budget.mu.Lock()
 	w, blocked, limited, last, rest := old.budget.w, old.budget.blocked, old.budget.limited, old.budget.last, old.budget.others
 	old.budget.mu.Unlock()

@@ -24,7 +24,7 @@ func TestSucceed(t *testing.T) {
 	old := client("https://api.example/v1")
 	reset := time.Now().Add(time.Minute)
 	old.budget.w = window{seen: true, known: true, limit: 1000, remaining: 0, reset: reset}
-	old.skew.Store(int64(3 * time.Second))
+	old.clock.learn(3 * time.Second)
 
 	other := client("https://another.example/v1")
 	other.Succeed(old)
