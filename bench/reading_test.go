@@ -86,23 +86,15 @@ func (r reading) measure(b *testing.B) (out result) {
 				out.limited++
 			}
 		}
-		calls, now := d.sim.Calls(), time.Now()
+		out.fresh, out.lost = d.freshness(from, to)
+		for _, c := range d.sim.Calls() {
+			if !c.End.Before(from) && c.End.Before(to) {
+				out.lengths = append(out.lengths, c.End.Sub(c.Start))
+			}
+		}
+		slices.Sort(out.lengths)
 		d.notes.mu.Lock()
 		defer d.notes.mu.Unlock()
-		for _, c := range calls {
-			if c.End.Before(from) || !c.End.Before(to) {
-				continue
-			}
-			at, there := d.notes.written[c.ID]
-			if !there {
-				out.lost++
-				at = now
-			}
-			out.fresh = append(out.fresh, at.Sub(c.End))
-			out.lengths = append(out.lengths, c.End.Sub(c.Start))
-		}
-		slices.Sort(out.fresh)
-		slices.Sort(out.lengths)
 		out.doubled, out.failed, out.errors = d.notes.doubled, d.notes.failed, slices.Clone(d.notes.errors)
 	})
 	out.took = time.Since(began)
