@@ -54,8 +54,10 @@ const (
 var answers = []Kind{Status, HTML, Cut, Drop, HangUp, Empty, WrongType, ErrorBody, Slow, Redirect}
 
 // listings are the kinds that only a listing can show.
-var listings = []Kind{Doubled, Endless, IgnoreBound, Clamp, Ascending, Descending, Random, Disorder, Repeats, NoTotal, WrongTotal,
-	Miscount, PageTotal, NoTo, Grow, Twins, PastEnd, NoContent}
+var listings = []Kind{
+	Doubled, Endless, IgnoreBound, Clamp, Ascending, Descending, Random, Disorder, Repeats, NoTotal, WrongTotal,
+	Miscount, PageTotal, NoTo, Grow, Twins, PastEnd, NoContent,
+}
 
 // numbered are the kinds that take a number.
 var numbered = []Kind{Clamp, WrongTotal, Miscount, Grow, PastEnd}

@@ -120,11 +120,8 @@ func TestCallsOfHoursAndWithoutEnd(t *testing.T) {
 	if long < 100 || long > 300 || len(statuses) != 5 || statuses["busy"] < 10 {
 		t.Errorf("%d calls of hours; without end %v", long, statuses)
 	}
-	for _, id := range s.IDs() {
-		if call, err := c.Call(t.Context(), id, vinfer.Live); err != nil || call.Unfinished() {
-			t.Fatal(call, err)
-		}
-		break
+	if call, err := c.Call(t.Context(), s.IDs()[0], vinfer.Live); err != nil || call.Unfinished() {
+		t.Error(call, err)
 	}
 }
 
