@@ -22,7 +22,8 @@ type workspace struct {
 	sim  *simulator.Server
 	dice *rand.Rand
 
-	late time.Time // until then all calls are listed late
+	late   time.Time // until then all calls are listed late
+	storms int       // so many there were
 
 	mu    sync.Mutex
 	calls map[string]time.Time // all that there are, and when they ended
@@ -130,7 +131,8 @@ func (w *workspace) change() {
 
 // storm does much at once: all calls of three seconds are listed late, many change, or many begin and end in the same seconds.
 func (w *workspace) storm() {
-	switch w.dice.IntN(3) {
+	w.storms++
+	switch w.storms % 3 {
 	case 0:
 		w.late = time.Now().Add(3 * time.Second)
 	case 1:
@@ -217,7 +219,7 @@ func (w *workspace) live(until time.Time) {
 		if w.dice.IntN(10) == 0 {
 			w.change()
 		}
-		if w.dice.IntN(10*perSecond) == 0 {
+		if w.dice.IntN(5*perSecond) == 0 {
 			w.storm()
 		}
 		if now.After(next) {
