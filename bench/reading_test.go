@@ -27,7 +27,11 @@ type reading struct {
 
 // How long a measurement takes, in its own time. The daemon must have found its pace before; calls that ended in the measured time may
 // arrive in the grace after it.
-const warmUp, measured, grace = 15 * time.Minute, 5 * time.Minute, 2 * time.Minute
+var (
+	warmUp   = setting("BENCH_WARM", 15*time.Minute)
+	measured = setting("BENCH_MEASURED", 5*time.Minute)
+	grace    = setting("BENCH_GRACE", 2*time.Minute)
+)
 
 // kinds of requests.
 var kinds = []string{"listing", "count", "details", "transcript"}
