@@ -74,6 +74,8 @@ func besides(b *testing.B, so simulator.Options, change func(*engine.Options), w
 func BenchmarkLiveBesideBackfill(b *testing.B) {
 	// The first poll may read some of the calls that are there from the start.
 	besides(b, simulator.Options{Calls: beside + 100, Span: 20 * time.Hour}, func(*engine.Options) {}, func(t *testing.T, d *daemonInBubble) {
+		// The range of the backfill holds a call that no poll has seen.
+		d.sim.Add(simulator.Call{Phone: "+919876500001", Duration: time.Minute, Status: "completed", Disposition: "interested"})
 		p, err := d.e.Backfill(t.Context(), engine.BackfillRequest{Since: time.Now().Add(-24 * time.Hour), Typed: "-24h"}, nil)
 		if err != nil || !p.Done || p.Delivered < beside {
 			t.Errorf("the backfill: %+v, %v", p, err)
