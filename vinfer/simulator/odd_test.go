@@ -91,7 +91,7 @@ func TestRowsThatDisappear(t *testing.T) {
 			if _, ok := all(t, c, vinfer.Query{Limit: 100})[call.ID]; ok || slices.Contains(s.IDs(), call.ID) {
 				t.Fatalf("%s is listed still", call.ID)
 			}
-			if _, err := c.Call(t.Context(), call.ID, vinfer.Live); err == nil {
+			if _, err := c.Call(t.Context(), call.ID, vinfer.News); err == nil {
 				t.Fatalf("%s is found still", call.ID)
 			}
 			break
@@ -120,7 +120,7 @@ func TestCallsOfHoursAndWithoutEnd(t *testing.T) {
 	if long < 100 || long > 300 || len(statuses) != 5 || statuses["busy"] < 10 {
 		t.Errorf("%d calls of hours; without end %v", long, statuses)
 	}
-	if call, err := c.Call(t.Context(), s.IDs()[0], vinfer.Live); err != nil || call.Unfinished() {
+	if call, err := c.Call(t.Context(), s.IDs()[0], vinfer.News); err != nil || call.Unfinished() {
 		t.Error(call, err)
 	}
 }
@@ -156,11 +156,11 @@ func TestListingsGrowWithoutAClock(t *testing.T) {
 		s := simulator.New(simulator.Options{Seed: 1, Calls: 150, Dialect: d, Now: func() time.Time { return morning }})
 		s.Fault(simulator.Fault{Kind: simulator.Grow, N: 3})
 		c := client(t, s.Start(t))
-		first, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live)
+		first, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 100}, vinfer.Live)
+		second, err := c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 100}, vinfer.News)
 		if err != nil || first.Total != 153 || second.Total != 156 || second.Rows != 56 {
 			t.Errorf("%s: totals %d and %d, %d rows, %v", d, first.Total, second.Total, second.Rows, err)
 		}
@@ -201,8 +201,8 @@ func TestTotalsThatAreWrong(t *testing.T) {
 			s.Fault(f)
 		}
 		c := client(t, s.Start(t))
-		full, err1 := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live)
-		none, err2 := c.Calls(t.Context(), vinfer.Query{Limit: 100, Bound: vinfer.After, Since: time.Now().Add(time.Hour)}, vinfer.Live)
+		full, err1 := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News)
+		none, err2 := c.Calls(t.Context(), vinfer.Query{Limit: 100, Bound: vinfer.After, Since: time.Now().Add(time.Hour)}, vinfer.News)
 		if full.Total != want[0] || none.Total != want[1] {
 			t.Errorf("%q: %d and %d, %v, %v", list, full.Total, none.Total, err1, err2)
 		}
@@ -212,7 +212,7 @@ func TestTotalsThatAreWrong(t *testing.T) {
 func TestOneCallTwiceWithOldAndNewContent(t *testing.T) {
 	s := simulator.New(simulator.Options{Seed: 1, Calls: 40})
 	s.Fault(simulator.Fault{Kind: simulator.Twins})
-	p, err := client(t, s.Start(t)).Calls(t.Context(), vinfer.Query{Limit: 40}, vinfer.Live)
+	p, err := client(t, s.Start(t)).Calls(t.Context(), vinfer.Query{Limit: 40}, vinfer.News)
 	if err != nil {
 		t.Fatal(err)
 	}
