@@ -75,7 +75,7 @@ func BenchmarkLiveBesideBackfill(b *testing.B) {
 	// The first poll may read some of the calls that are there from the start.
 	besides(b, simulator.Options{Calls: beside + 100, Span: 20 * time.Hour}, func(*engine.Options) {}, func(t *testing.T, d *daemonInBubble) {
 		// The range of the backfill holds a call that no poll has seen.
-		d.sim.Add(simulator.Call{Phone: "+919876500001", Duration: time.Minute, Status: "completed", Disposition: "interested"})
+		d.sim.Add(simulator.Call{Phone: "+919876500001", End: time.Now().Add(-time.Second), Duration: time.Minute, Status: "completed", Disposition: "interested"})
 		p, err := d.e.Backfill(t.Context(), engine.BackfillRequest{Since: time.Now().Add(-24 * time.Hour), Typed: "-24h"}, nil)
 		if err != nil || !p.Done || p.Delivered < beside {
 			t.Errorf("the backfill: %+v, %v", p, err)
