@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -343,9 +344,9 @@ func (c *Client) fail(u *url.URL, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 		var authority x509.UnknownAuthorityError
-		var refusal *proxyRefusal
+		var refusal *outbound.ProxyRefusal
 		switch {
-		case errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired:
+		case errors.As(err, &refusal) && refusal.Status == http.StatusProxyAuthRequired:
 			err = fmt.Errorf("%w: put the right user and password into vinfer.proxy", err)
 		case ue.Timeout():
 			err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)
