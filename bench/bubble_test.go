@@ -34,6 +34,7 @@ func setting(name string, usual time.Duration) time.Duration {
 type daemonInBubble struct {
 	sim   *simulator.Server
 	e     *engine.Engine
+	api   *vinfer.Client
 	notes notebook
 }
 
@@ -71,6 +72,7 @@ func inBubble(b *testing.B, so simulator.Options, change func(*engine.Options), 
 				t.Fatal(err)
 			}
 			d.e.Observe(&d.notes)
+			d.api = api
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- d.e.Run(ctx, nil) }()

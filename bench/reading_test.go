@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -30,26 +29,11 @@ type reading struct {
 var (
 	warmUp   = setting("BENCH_WARM", 15*time.Minute)
 	measured = setting("BENCH_MEASURED", 5*time.Minute)
-	grace    = setting("BENCH_GRACE", 2*time.Minute)
+	grace    = setting("BENCH_GRACE", 8*time.Minute)
 )
 
-// kinds of requests.
-var kinds = []string{"listing", "count", "details", "transcript"}
-
-// kindOf tells what a request asked for. A listing of one row is there for its total alone.
-func kindOf(r simulator.Request) string {
-	q, _ := url.ParseQuery(r.Query)
-	switch {
-	case strings.HasPrefix(r.Path, "/transcription/"):
-		return "transcript"
-	case r.Path != "/calls":
-		return "details"
-	case q.Get("limit") == "1":
-		return "count"
-	default:
-		return "listing"
-	}
-}
+// kinds of requests that are shown, as the client counts them.
+var kinds = []string{"news", "unfinished", "transcripts", "again", "sweep"}
 
 // result is what was measured.
 type result struct {
@@ -78,14 +62,17 @@ func (r reading) measure(b *testing.B) (out result) {
 	inBubble(b, so, change, 0, func(t *testing.T, d *daemonInBubble) {
 		time.Sleep(warmUp)
 		d.sim.ForgetRequests()
+		before := d.api.Requests()
 		texts, from := d.notes.count(), time.Now()
 		time.Sleep(measured)
 		asked, to := d.sim.Requests(), time.Now()
+		out.requests = map[string]float64{}
+		for i, k := range d.api.Requests() {
+			out.requests[k.Kind] = float64(k.Total-before[i].Total) / measured.Minutes()
+		}
 		out.texts = float64(d.notes.count()-texts) / measured.Minutes()
 		time.Sleep(grace)
-		out.requests = map[string]float64{}
 		for _, q := range asked {
-			out.requests[kindOf(q)] += 1 / measured.Minutes()
 			if q.Status == 429 {
 				out.limited++
 			}

@@ -141,7 +141,12 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 // list reads a range again.
 func (a *rereader) list(ctx context.Context, b *vinfer.Bounds, st store.Stats, r readRange) (readResult, error) {
 	r.stream, r.prio, r.floor, r.doubtful = store.AgainStream, vinfer.Again, st.First, true
-	r.pace, r.reach = a.e.plan.pace(againShare), st.Watermark.Add(-a.e.o.Lookback)
+	if boundOf(b) == vinfer.From {
+		r.floor = st.First.Add(-a.e.o.MaxCall) // what began before it may have ended after the first cursor
+	}
+	if r.reach = st.Watermark.Add(-a.e.o.Lookback); r.pace == 0 {
+		r.pace = a.e.plan.pace(againShare)
+	}
 	return a.e.read(ctx, b, r)
 }
 
@@ -283,7 +288,10 @@ func (a *rereader) compare(ctx context.Context, b *vinfer.Bounds, st store.Stats
 
 // listBuckets reads the buckets from lo up to before hi and keeps how many calls began in each.
 func (a *rereader) listBuckets(ctx context.Context, b *vinfer.Bounds, st store.Stats, lo, hi int64) (readResult, error) {
-	r := readRange{from: bucketTime(lo).Add(time.Second), to: st.Watermark, listedTo: bucketTime(hi).Add(-time.Second), starts: startCounts{}}
+	r := readRange{
+		from: bucketTime(lo).Add(time.Second), to: st.Watermark, listedTo: bucketTime(hi).Add(-time.Second), starts: startCounts{},
+		pace: a.e.plan.pace(reachShare),
+	}
 	got, err := a.list(ctx, b, st, r)
 	if err != nil {
 		return got, err

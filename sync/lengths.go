@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lengths is a histogram of how long calls last, from dialling to their end. Its steps grow by a tenth each, so that a quantile is at most
-// a tenth too long. What is old counts less and less. The zero value is empty; it survives a JSON round trip.
+// lengths is a histogram of how long calls last, from dialling to their end. Its steps grow by a tenth each; between two steps a quantile is
+// interpolated. What is old counts less and less. The zero value is empty; it survives a JSON round trip.
 type lengths struct {
 	Counts [lengthSteps]float64 `json:"counts"`
 	Sum    float64              `json:"sum"`
@@ -16,7 +16,7 @@ const (
 	lengthSteps  = 120
 	lengthGrowth = 1.1
 	enoughCalls  = 50   // fewer say nothing of a quantile
-	manyCalls    = 5000 // when so many have been counted, all count half
+	manyCalls    = 20_000 // when so many have been counted, all count half
 )
 
 func (l *lengths) add(d time.Duration) {
@@ -42,9 +42,10 @@ func (l *lengths) known() bool { return l.Sum >= enoughCalls }
 func (l *lengths) quantile(p float64) time.Duration {
 	left := p * l.Sum
 	for i, n := range l.Counts {
-		if left -= n; left <= 0 {
-			return time.Duration(math.Pow(lengthGrowth, float64(i)) * float64(time.Second))
+		if n > 0 && left <= n {
+			return time.Duration(math.Pow(lengthGrowth, float64(i-1)+left/n) * float64(time.Second))
 		}
+		left -= n
 	}
 	return time.Duration(math.Pow(lengthGrowth, lengthSteps-1) * float64(time.Second))
 }

@@ -61,8 +61,18 @@ type listing struct {
 	total  int    // as the server last said; -1: it does not say
 	stated int    // as the server said with the first page of the pass; -1: it did not say
 	pages  int
-	coming <-chan fetched // the page at q, if it was asked for ahead
+	coming []coming // pages that were asked for ahead, in their order
 }
+
+// coming is a page that was asked for ahead.
+type coming struct {
+	offset int
+	answer <-chan fetched
+	cancel context.CancelFunc
+}
+
+// pagesAhead is how many pages of a listing for news are asked for side by side: a poll is to be short. Others have one page ahead.
+const pagesAhead = 4
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
 func (l *listing) read(ctx context.Context) (int, error) {
@@ -104,6 +114,7 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 	widest, length := 0, 0 // of the pages; of the page before
 	faults, asked := 0, false
 	counts := l.doubtful // the server's total may be the page's own length
+	defer l.drop()
 	l.q.Offset, l.reach, l.order = 0, 0, 0
 	for {
 		p, err := l.ask(ctx, l.q)
@@ -158,12 +169,10 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 		widest, length = max(widest, p.Rows), p.Rows
 		last := l.total >= 0 && next >= l.total && seen.n >= l.stated && !counts
 		l.q.Offset = next
-		drop := func() {}
 		if !last && l.pace == 0 {
-			drop = l.prefetch(ctx, l.q)
+			l.prefetch(ctx, l.q)
 		}
 		if err := l.page(p, first, last); err != nil {
-			drop()
 			return false, err
 		}
 		if last {
@@ -277,29 +286,49 @@ type fetched struct {
 	err  error
 }
 
-// prefetch asks for a page while the one before is stored; the next fetch gets it. The returned function gives it up.
-func (l *listing) prefetch(ctx context.Context, q vinfer.Query) (drop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	coming := make(chan fetched, 1)
-	go func() {
-		defer cancel()
-		p, err := l.e.o.API.Calls(ctx, q, l.prio)
-		coming <- fetched{p, time.Now(), err}
-	}()
-	l.coming = coming
-	return func() {
-		cancel()
-		<-coming
-		l.coming = nil
+// prefetch asks for the page at q while the one before is stored, and for those behind it that the server's total says there are.
+func (l *listing) prefetch(ctx context.Context, q vinfer.Query) {
+	most := 1
+	if l.prio == vinfer.News {
+		most = pagesAhead
 	}
+	if len(l.coming) > 0 {
+		if l.coming[0].offset != q.Offset {
+			l.drop()
+		} else {
+			q.Offset = l.coming[len(l.coming)-1].offset + q.Limit
+		}
+	}
+	for ; len(l.coming) < most && (len(l.coming) == 0 || q.Offset < l.total); q.Offset += q.Limit {
+		pctx, cancel := context.WithCancel(ctx)
+		answer := make(chan fetched, 1)
+		go func(q vinfer.Query) {
+			p, err := l.e.o.API.Calls(pctx, q, l.prio)
+			answer <- fetched{p, time.Now(), err}
+		}(q)
+		l.coming = append(l.coming, coming{q.Offset, answer, cancel})
+	}
+}
+
+// drop gives up the pages that were asked for ahead.
+func (l *listing) drop() {
+	for _, c := range l.coming {
+		c.cancel()
+		<-c.answer
+	}
+	l.coming = nil
 }
 
 // fetch returns the page that was asked for ahead, or asks for it.
 func (l *listing) fetch(ctx context.Context, q vinfer.Query) fetched {
-	if coming := l.coming; coming != nil {
-		l.coming = nil
-		return <-coming
+	if len(l.coming) > 0 && l.coming[0].offset == q.Offset {
+		first := l.coming[0]
+		l.coming = l.coming[1:]
+		got := <-first.answer
+		first.cancel()
+		return got
 	}
+	l.drop()
 	p, err := l.e.o.API.Calls(ctx, q, l.prio)
 	return fetched{p, time.Now(), err}
 }

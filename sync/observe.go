@@ -110,9 +110,6 @@ func (e *Engine) firstSeen(p store.Page, got store.Ingested) {
 			continue // it was encoded just now
 		}
 		c := body.Call
-		if p.Backfill == 0 {
-			e.plan.lasted(c)
-		}
 		n := NewCall{ID: r.ID, Disposition: Disposition(c.Disposition), Campaign: c.CampaignID, Phone: mask.Phone(c.Phone), Ended: r.When}
 		if c.DurationSeconds != nil {
 			n.Talked = time.Duration(*c.DurationSeconds * float64(time.Second))

@@ -274,6 +274,9 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 		if fresh[i] && r.starts != nil && (s.first || c.StartedAt.After(s.lo)) {
 			r.starts.add(c.StartedAt)
 		}
+		if fresh[i] && boundOf(s.b) == vinfer.From && (r.stream == store.LiveStream || r.stream == store.AgainStream) {
+			e.plan.lasted(c, p.Date)
+		}
 		if !e.wanted(c) {
 			if fresh[i] && s.holds(c) {
 				s.left++
@@ -308,7 +311,7 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 			if s.lanes == nil {
 				s.lanes = map[store.Lane]time.Time{}
 			}
-			if row.When.After(s.lanes[row.Lane]) {
+			if row.When.After(s.lanes[row.Lane]) && e.unfinished.ends(c.ID) {
 				s.lanes[row.Lane] = row.When
 			}
 		}

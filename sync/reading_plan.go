@@ -18,7 +18,7 @@ import (
 // The reading plan: what is asked of VInfer, when, and why. A workspace has 1,000 requests a minute, for all who use it.
 //
 //	kind         what is asked                                  when                     at most
-//	news         a listing of what ended since the last poll    each poll                what it takes; by start: 36 % of the limit
+//	news         a listing of what ended since the last poll    each poll                what it takes; by start: 34 % of the limit
 //	unfinished   a call in progress, by its id                  with growing pauses      one of ten of the limit
 //	transcripts  a transcript                                   2, 5, 10, … min apart    what the kinds above leave
 //	again        the lookback, read once more                   every third of lookback  a twentieth of the limit
@@ -34,7 +34,7 @@ import (
 //
 // A server that filters by start shows the end of a call only in a listing that reaches back to its start, which costs a page for a
 // hundred calls. How long calls last is learned. The listings of polls reach back by turns: to the length that nine of ten calls do not
-// exceed at each poll, and farther every 20 s and every minute; less far where that would cost more than a poll's share of the limit. A
+// exceed at each poll, and farther every 30 s and every minute; less far where that would cost more than a poll's share of the limit. A
 // call that lasts longer than a turn of the lookback reaches back is asked for by its id, at first a minute apart. And since a server may
 // list only calls that have ended, all starts as far back as the longest call are counted every third of lookback (again.go).
 
@@ -42,11 +42,12 @@ const (
 	overlapLeast = 15 * time.Second
 	cheapPages   = 2  // the whole lookback is read at each poll while it takes no more
 	firstPages   = 10 // the first poll of a process reaches back by the longest call while that takes no more
-	pageFill     = 0.95
+	pageSlack    = 0.1 // of a page is left free for calls that come up while a listing is read
 	defaultLimit = 1000 // requests a minute, as documented
 
-	newsShare  = 0.36 // of the limit, for listings by start and the turns of the lookback
+	newsShare  = 0.345 // of the limit, for listings by start and the turns of the lookback
 	againShare = 0.05 // of the limit, to read again
+	reachShare = 0.02 // of the limit, to read what a new store has never listed
 	sweepShare = 0.10
 
 	settingPlan = "reading_plan"
@@ -114,18 +115,19 @@ func (p *plan) keep() error {
 type step struct{ depth, every time.Duration }
 
 // steps returns how far back polls list, for calls that begin at a rate a second and last as the quantiles say, and a turn of the lookback
-// that lists so far back. spend is what they may cost, in requests a minute.
-func steps(rate float64, quantile func(float64) time.Duration, interval time.Duration, size int, turn step, spend float64) [3]step {
+// that lists so far back. spend is what they may cost, in requests a minute; short: that is not enough for what is wanted.
+func steps(rate float64, quantile func(float64) time.Duration, interval time.Duration, size int, turn step, spend float64) (all [3]step, short bool) {
 	q := func(share float64, every time.Duration) step {
 		every = max(every, interval)
 		return step{quantile(share) + every, every}
 	}
-	all := [3]step{q(0.90, 0), q(0.95, 20*time.Second), q(0.99, time.Minute)}
+	all = [3]step{q(0.90, 0), q(0.95, 30*time.Second), q(0.99, time.Minute)}
 	if cost(all, rate, size, turn) <= spend {
-		return all
+		return all, false
 	}
 	// The tail is found more slowly, and of the body each poll lists only what is left to spend.
-	all = [3]step{{0, interval}, q(0.85, 2*interval), q(0.95, time.Minute)}
+	// To reach farther at every second poll finds more calls soon, for its price, than to reach as far at each.
+	all = [3]step{{0, interval}, q(0.90, 2*interval), q(0.95, time.Minute)}
 	for cost(all, rate, size, turn) > spend && all[1].every < time.Hour {
 		all[1].every += all[1].every / 4
 		all[2].every = max(all[2].every, all[1].every)
@@ -134,7 +136,7 @@ func steps(rate float64, quantile func(float64) time.Duration, interval time.Dur
 	if left := spend - cost(all, rate, size, turn); left > 0 && perSecond > 0 {
 		all[0].depth = min(time.Duration(left/perSecond*float64(time.Second)), all[1].depth)
 	}
-	return all
+	return all, true
 }
 
 // cost returns how many requests a minute listings by steps take. A listing takes half a page more than its calls fill.
@@ -216,7 +218,8 @@ func (p *plan) turnDue(now time.Time) (due bool, covered time.Time) {
 	defer p.mu.Unlock()
 	deepest := len(p.last) - 1
 	if at := p.last[deepest]; !at.IsZero() && now.Sub(at) < p.turnEvery()/2 {
-		covered = at.Add(-p.steps(vinfer.From)[deepest].depth)
+		all, _ := p.steps(vinfer.From)
+		covered = at.Add(-all[deepest].depth)
 	}
 	return now.Sub(p.turn) >= p.turnEvery(), covered
 }
@@ -281,8 +284,8 @@ func (p *plan) news(ctx context.Context, b *vinfer.Bounds, st store.Stats) (read
 		if rate <= 0 {
 			return max(least, p.wholeReach())
 		}
-		pages := math.Ceil(rate * least.Seconds() / size / pageFill)
-		return max(time.Duration(pages*size*pageFill/rate*float64(time.Second)), least)
+		pages := math.Ceil(rate*least.Seconds()/size + pageSlack)
+		return max(time.Duration((pages-pageSlack)*size/rate*float64(time.Second)), least)
 	}
 	if bound == vinfer.After {
 		r.overlap = min(filled(since+overlapLeast)-since, e.o.Lookback)
@@ -292,21 +295,27 @@ func (p *plan) news(ctx context.Context, b *vinfer.Bounds, st store.Stats) (read
 		return r, nil
 	}
 	depth := since + overlapLeast
-	for i, s := range p.steps(bound) {
+	deepest := 0
+	all, short := p.steps(bound)
+	for i, s := range all {
 		if now.Sub(p.last[i]) >= s.every-s.every/4 {
-			depth = max(depth, s.depth)
+			depth, deepest = max(depth, s.depth), i
 		}
 	}
+	if b.To && short && p.learned.Lengths.known() && deepest < len(all)-1 {
+		// Where there is not enough to spend, calls that can hardly have ended are left to the next poll.
+		r.listedTo = now.Add(-p.learned.Lengths.quantile(0.03))
+	}
 	depth = filled(depth)
-	if all := since + p.turnDepth(bound); rate*all.Seconds() <= cheapPages*size {
-		depth = max(depth, all)
+	if back := since + p.turnDepth(bound); rate*back.Seconds() <= cheapPages*size {
+		depth = max(depth, back)
 	}
 	r.longest = min(max(depth-since, 0), p.wholeReach())
 	return r, nil
 }
 
 // steps are those of a server that filters by start. The caller holds the lock.
-func (p *plan) steps(bound vinfer.Bound) [3]step {
+func (p *plan) steps(bound vinfer.Bound) (all [3]step, short bool) {
 	l := &p.learned.Lengths
 	quantile := l.quantile
 	if !l.known() {
@@ -370,7 +379,8 @@ func (p *plan) done(b *vinfer.Bounds, r readRange, got readResult, took time.Dur
 	p.listing = Range{got.since, got.at}
 	bound := boundOf(b)
 	if bound == vinfer.From {
-		for i, s := range p.steps(bound) {
+		all, _ := p.steps(bound)
+		for i, s := range all {
 			if span >= s.depth {
 				p.last[i] = got.at
 			}
@@ -473,14 +483,23 @@ func (p *plan) ready() bool {
 	return p.polled
 }
 
-// lasted takes note of how long a call lasted.
-func (p *plan) lasted(c vinfer.Call) {
-	if c.StartedAt.IsZero() || c.EndedAt.Before(c.StartedAt) {
+// lasted takes note of how long a listed call has lasted. Of calls that began a short while ago only the short ones have ended: they say
+// nothing of how long calls last, and what they said would make the listings shorter still. So those count which began long enough ago for
+// nearly all to have ended, and one of them that has not counts as long as it has lasted by now.
+func (p *plan) lasted(c vinfer.Call, now time.Time) {
+	if c.StartedAt.IsZero() || now.Sub(c.StartedAt) < p.e.o.Lookback*4/5 || c.StartedAt.Before(now.Add(-p.wholeReach())) {
+		return
+	}
+	length := c.EndedAt.Sub(c.StartedAt)
+	if c.Unfinished() {
+		length = now.Sub(c.StartedAt)
+	}
+	if length < 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.learned.Lengths.add(c.EndedAt.Sub(c.StartedAt))
+	p.learned.Lengths.add(length)
 }
 
 // askAt returns when a call in progress is asked for by its id after so many asks: not before listings reach back to its start no more,

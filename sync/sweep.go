@@ -128,6 +128,7 @@ func (s *sweeper) sweep(ctx context.Context) (readResult, error) {
 	}
 	if boundOf(b) == vinfer.From {
 		r.to, r.listedTo = st.Watermark, to // what began by then and ended later belongs to it
+		r.floor = st.First.Add(-e.o.MaxCall)
 	}
 	got, err := e.read(ctx, b, r)
 	if got.Late > 0 {

@@ -19,6 +19,42 @@ type unfinished struct {
 	mu    sync.Mutex
 	calls map[string]vinfer.Call
 	lanes map[store.Lane]map[string]struct{} // ids
+
+	ended, before idSet // calls that polls have seen ended: of late, and in the minutes before
+	since         time.Time
+	asked         map[string]time.Time // when a call was asked for by its id because another one of its contact had ended
+}
+
+// askedAnew is how long what VInfer said of a call in progress is taken to hold.
+const askedAnew = 15 * time.Second
+
+// mayAsk tells whether a call is to be asked for by its id, and notes that it is.
+func (u *unfinished) mayAsk(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if now.Sub(u.asked[id]) < askedAnew {
+		return false
+	}
+	if u.asked == nil || len(u.asked) > 10_000 {
+		u.asked = map[string]time.Time{}
+	}
+	u.asked[id] = now
+	return true
+}
+
+// endedKept is how long it is known at least that a poll has seen a call ended.
+const endedKept = 10 * time.Minute
+
+// ends tells whether no poll of the last minutes has seen that the call has ended.
+func (u *unfinished) ends(id string) bool {
+	h := hashID(id)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now := time.Now(); now.Sub(u.since) > endedKept {
+		u.before, u.ended, u.since = u.ended, idSet{}, now
+	}
+	return u.ended.add(h) && !u.before.has(h)
 }
 
 // load takes up what an earlier process was watching.
@@ -95,7 +131,7 @@ func (e *Engine) endedBefore(ctx context.Context, lanes map[store.Lane]time.Time
 	var rows []store.Row
 	for lane, last := range lanes {
 		for _, c := range e.unfinished.of(lane, last) {
-			if _, is := shown[c.ID]; is {
+			if _, is := shown[c.ID]; is || !e.unfinished.mayAsk(c.ID) {
 				continue
 			}
 			now, err := e.o.API.Call(ctx, c.ID, vinfer.Unfinished)
@@ -131,8 +167,8 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 		return err
 	}
 	known := body.Call
-	if due := e.plan.askAt(known, 0); x.Attempts == 0 && due.After(time.Now()) {
-		x.Due = due // listings reach back to it by now
+	if due := e.plan.askAt(known, 0); x.Attempts == 0 && time.Until(due) > time.Second {
+		x.Due = due // listings still reach back to its start
 		return e.o.Store.Postpone(x)
 	}
 	c, err := e.o.API.Call(ctx, x.ID, vinfer.Unfinished)
