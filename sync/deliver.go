@@ -129,6 +129,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Throttle:
 		o.Verdict = store.Release
 		o.Due = c.throttled(crm.Wait(err), err, began, now)
+		o.Limited = true
 		c.keepWait(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
@@ -191,8 +192,10 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 		var err error
 		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), slot, o, claim)
 		if err == nil {
+			c.e.unrecorded.Store(0)
 			break
 		}
+		c.e.unrecorded.CompareAndSwap(0, time.Now().UnixNano())
 		// The disk is full, most likely. The call may have been delivered: it must not be forgotten that it was.
 		if n == 1 {
 			c.e.log.Error("cannot record a delivery; trying on", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, err)

@@ -94,6 +94,9 @@ type Engine struct {
 	observer Observer                         // nil: nobody
 	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
 
+	unrecorded atomic.Int64  // since when no outcome can be recorded, in Unix nanoseconds; 0: they can
+	patience   time.Duration // so long a run by hand waits for that to end
+
 	watcher  *watcher
 	sweeper  *sweeper
 	auditing sync.Mutex // held by the one audit
@@ -113,7 +116,7 @@ type Engine struct {
 // New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.
 func New(o Options) (*Engine, error) {
 	setDefaults(&o)
-	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now()}
+	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now(), patience: time.Minute}
 	e.clock.distrust = e.distrust
 	e.life, e.end = context.WithCancelCause(context.Background())
 	specs := make([]store.DestSpec, 0, len(o.Destinations))
