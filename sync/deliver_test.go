@@ -55,7 +55,7 @@ func TestRefusedCredentialsHaltTheDestination(t *testing.T) {
 	}}
 	r := newRig(t, newAPI(t, true, rows...), rec, nil)
 	s := r.once()
-	if s.Pending != 20 || s.Dead != 0 || attempts.Load() > 4 {
+	if s.Pending != 20 || s.Dead != 0 || int(attempts.Load()) > rigWorkers {
 		t.Fatalf("%+v after %d attempts", s, attempts.Load())
 	}
 	st, err := r.e.Status()
@@ -114,7 +114,7 @@ func TestSickDestinationIsProbedNotHammered(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	// Five failures open the breaker; each of the workers may have had one more in flight.
-	if n := attempts.Load(); n > breakerAfter+4 {
+	if n := int(attempts.Load()); n > breakerAfter+rigWorkers {
 		t.Errorf("%d attempts at a destination that answers nothing", n)
 	}
 	if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "waiting" || d.Reason == "" || d.LastError == "" {
