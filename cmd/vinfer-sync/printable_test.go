@@ -79,10 +79,11 @@ func TestNothingPrintedActsOnTheTerminal(t *testing.T) {
 	text := strings.ReplaceAll(threeDestinations, "%START%", "-24h")
 	w.write("config.yaml", strings.ReplaceAll(text, "any}", "any, cursor_param: after}"))
 	outputs := []result{w.run("plan"), w.run("once")}
-	for _, args := range [][]string{
+	commands := [][]string{
 		{"status"}, {"status", "--json"}, {"dead", "list"}, {"dead", "list", "--json"}, {"dead", "show", "call_1"}, {"calls", "show", "call_1"}, {"calls", "list"},
 		{"calls", "show", nasty},
-	} {
+	}
+	for _, args := range commands {
 		outputs = append(outputs, w.run(args...))
 	}
 	shown := 0
