@@ -80,9 +80,14 @@ func TestNothingPrintedActsOnTheTerminal(t *testing.T) {
 	w.write("config.yaml", strings.ReplaceAll(text, "any}", "any, cursor_param: after}"))
 	outputs := []result{w.run("plan"), w.run("once")}
 	commands := [][]string{
-		{"status"}, {"status", "--json"},
-		{"dead", "list"}, {"dead", "list", "--json"}, {"dead", "show", "call_1"},
-		{"calls", "show", "call_1"}, {"calls", "list"}, {"calls", "show", nasty},
+		{"status"},
+		{"status", "--json"},
+		{"dead", "list"},
+		{"dead", "list", "--json"},
+		{"dead", "show", "call_1"},
+		{"calls", "show", "call_1"},
+		{"calls", "list"},
+		{"calls", "show", nasty},
 	}
 	for _, args := range commands {
 		outputs = append(outputs, w.run(args...))
