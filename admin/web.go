@@ -62,7 +62,7 @@ func ServeWeb(o WebOptions) (*Web, error) {
 	addr := ln.Addr().String()
 	w := &Web{Addr: addr, http: &http.Server{
 		Handler: guarded(mux, o.Listen, addr), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ConnState: (&crowd{most: maxConnections}).changed, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}}
 	go func() { _ = w.http.Serve(ln) }()
 	return w, nil

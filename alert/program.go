@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -98,8 +99,9 @@ func (p *Program) once(ctx context.Context, argv []string, n Notice) error {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = time.Second
-	if err = c.Run(); err == nil {
-		return nil
+	err = c.Run()
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		return nil // it exited with 0; a child that it left behind and that holds its output is its own affair
 	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("killed after %s", p.time)

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,6 +134,28 @@ func TestProgramThatHangsIsKilledWithItsChildren(t *testing.T) {
 	err := p.once(t.Context(), []string{script(t, `(sleep 60; touch "$1/late") & echo here; wait`), dir}, Notice{})
 	if err == nil || !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "here") {
 		t.Error(err)
+	}
+}
+
+// A program that ends with 0 has done its part, though it leaves a child behind that holds its output.
+func TestProgramThatLeavesAChild(t *testing.T) {
+	dir := t.TempDir()
+	p := NewProgram(slog.New(slog.DiscardHandler))
+	p.waits = []time.Duration{time.Millisecond, time.Millisecond}
+	p.deliver(t.Context(), []string{script(t, `echo run >>"$1/runs"; sleep 20 & echo $! >"$1/child"; exit 0`), dir}, Notice{})
+	if b, err := os.ReadFile(filepath.Join(dir, "runs")); err != nil || string(b) != "run\n" {
+		t.Errorf("it was run %q, %v", b, err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Errorf("the child was ended: %v", err)
 	}
 }
 

@@ -70,7 +70,13 @@ var migrations = map[int]migration{
 func toLayout4(tx *bbolt.Tx) error {
 	b := tx.Bucket([]byte(bucketDests))
 	fresh := map[string][]byte{}
-	err := each(b, bucketDests, decodeDest3, func(k []byte, r *destRec) error {
+	decode := func(v []byte) (destRec, bool) { // a step that is taken twice changes nothing
+		if r, ok := decodeDest3(v); ok {
+			return r, true
+		}
+		return decodeDest(v)
+	}
+	err := each(b, bucketDests, decode, func(k []byte, r *destRec) error {
 		fresh[string(k)] = r.encode(k)
 		return nil
 	})

@@ -287,7 +287,7 @@ func (t *txn) settle(slot int, o *Outcome) (halted string, err error) {
 	if o.Verdict == Dead && o.Signature != "" && d.Halted != "" {
 		o.Verdict = Release // it was in flight when the destination was halted, for this error most likely: it stays with the others
 	}
-	if o.Error != "" && (o.Verdict == Retry || o.Verdict == Dead) {
+	if o.Error != "" && (o.Verdict == Retry || o.Verdict == Dead || o.Verdict == Release && o.Limited) {
 		d.LastError, d.LastErrorAt = o.Error, round(o.At)
 		t.touch(d)
 	}

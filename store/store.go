@@ -190,6 +190,7 @@ type Outcome struct {
 	At        time.Time
 	Refs      map[string]string // all refs of the call at this destination so far
 	Error     string            // for Retry, Dead, Skip: without secrets
+	Limited   bool              // for Release: the destination asked to be left alone; Error is then its last error
 	Request   string            // for Dead: the shape of the request
 	Due       time.Time         // for Retry
 	CountFail bool              // for Retry: count it in Fails

@@ -55,6 +55,7 @@ type courier struct {
 	dead      int
 	refusals  hush // what the log says of single calls
 	warnings  hush
+	waits     hush
 }
 
 func newCourier(e *Engine, d *Destination) *courier {

@@ -132,6 +132,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Throttle:
 		o.Verdict = store.Release
 		o.Due = c.throttled(crm.Wait(err), err, began, now)
+		o.Limited = true
 		c.keepWait(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
@@ -194,8 +195,10 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 		var err error
 		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), slot, o, claim)
 		if err == nil {
+			c.e.unrecorded.Store(0)
 			break
 		}
+		c.e.unrecorded.CompareAndSwap(0, time.Now().UnixNano())
 		// The disk is full, most likely. The call may have been delivered: it must not be forgotten that it was.
 		if n == 1 {
 			c.e.log.Error("cannot record a delivery; trying on", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, err)
@@ -237,6 +240,12 @@ func (c *courier) isHalted() bool {
 	return c.halted != ""
 }
 
+// What the log says of a call that was refused. One of a series of the same refusals is put back when the series halts the destination.
+const (
+	msgKept    = "call refused; it is kept as a dead letter"
+	msgRefused = "call refused; it is a dead letter unless the destination halts for the same reason"
+)
+
 // report tells the operator what is worth it, and the watcher what it has to do now.
 func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 	warnings := o.Warnings
@@ -251,7 +260,7 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 	}
 	if s.Halted != "" {
 		c.halt(s.Halted)
-		c.e.log.Error("destination halted: the same error for call after call; all of them are kept", keyDest, c.d.Name, keyError, o.Error,
+		c.e.log.Error("destination halted: the same error for call after call; those that were refused are back in the outbox", keyDest, c.d.Name, keyError, o.Error,
 			"remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
 		return
 	}
@@ -261,7 +270,11 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 		c.dead++
 		say, unsaid := c.refusals.next(time.Now())
 		c.mu.Unlock()
-		c.say(say, "call refused; it is kept as a dead letter", unsaid, keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error, "remedy", "vinfer-sync dead list")
+		msg := msgKept
+		if o.Signature != "" {
+			msg = msgRefused
+		}
+		c.say(say, msg, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error, "remedy", "vinfer-sync dead list")
 	case store.Delivered:
 		if o.Transcript {
 			c.e.watcher.refresh()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func TestRefusedCredentialsHaltTheDestination(t *testing.T) {
 	}}
 	r := newRig(t, newAPI(t, true, rows...), rec, nil)
 	s := r.once()
-	if s.Pending != 20 || s.Dead != 0 || attempts.Load() > 4 {
+	if s.Pending != 20 || s.Dead != 0 || int(attempts.Load()) > rigWorkers {
 		t.Fatalf("%+v after %d attempts", s, attempts.Load())
 	}
 	st, err := r.e.Status()
@@ -113,7 +114,7 @@ func TestSickDestinationIsProbedNotHammered(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	// Five failures open the breaker; each of the workers may have had one more in flight.
-	if n := attempts.Load(); n > breakerAfter+4 {
+	if n := int(attempts.Load()); n > breakerAfter+rigWorkers {
 		t.Errorf("%d attempts at a destination that answers nothing", n)
 	}
 	if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "waiting" || d.Reason == "" || d.LastError == "" {
@@ -186,13 +187,23 @@ func TestThrottledWaitsAndCostsNoAttempt(t *testing.T) {
 // A destination that asks to be let alone again and again gets one probe at a time, and a run by hand ends all the same.
 func TestThrottledForEver(t *testing.T) {
 	for _, wait := range []time.Duration{20 * time.Millisecond, 0} {
-		rec := &recorder{answer: func(crm.Entry, int) error { return crm.Throttled(errors.New("429"), wait) }}
-		r := newRig(t, newAPI(t, true, past(50)...), rec, nil)
+		var log logged
+		rec := &recorder{answer: func(crm.Entry, int) error {
+			return crm.Throttled(errors.New("429 the day's requests are used up"), wait)
+		}}
+		r := newRig(t, newAPI(t, true, past(50)...), rec, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		if s := r.once(); s.Pending != 50 || s.Dead != 0 {
 			t.Errorf("%+v", s)
 		}
 		if n, most := len(rec.entries()), r.o.Destinations[0].Workers+limitedMax+1; n > most {
 			t.Errorf("%d writes, at most %d", n, most)
+		}
+		// Who looks afterwards, when the last wait is over, is told why they are pending.
+		if d := StatusOf(r.stats(), "", "").Destinations[0]; d.State != "waiting" || !strings.Contains(d.Reason, "the day's requests") || d.LastError == "" {
+			t.Errorf("%+v", d)
+		}
+		if said := strings.Count(log.String(), "asks to be left alone"); said == 0 || said > hushAfter || !strings.Contains(log.String(), "the day's requests") {
+			t.Errorf("the log: %s", log.String())
 		}
 	}
 }

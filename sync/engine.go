@@ -103,6 +103,9 @@ type Engine struct {
 	sweeper    *sweeper
 	auditing   sync.Mutex // held by the one audit
 
+	unrecorded atomic.Int64  // since when no outcome can be recorded, in Unix nanoseconds; 0: they can
+	patience   time.Duration // so long a run by hand waits for that to end
+
 	life   context.Context         // ends when the engine does
 	end    context.CancelCauseFunc // of life
 	work   sync.WaitGroup
@@ -118,7 +121,7 @@ type Engine struct {
 // New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.
 func New(o Options) (*Engine, error) {
 	setDefaults(&o)
-	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now()}
+	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now(), patience: time.Minute}
 	e.clock.distrust = e.distrust
 	e.life, e.end = context.WithCancelCause(context.Background())
 	specs := make([]store.DestSpec, 0, len(o.Destinations))

@@ -201,6 +201,9 @@ type appendRecorder struct{ recorder }
 
 func (*appendRecorder) AppendOnly() {}
 
+// rigWorkers is how many workers the destination of a rig has. It is changed only between tests that do not run side by side.
+var rigWorkers = 4
+
 // rig is an engine over a real store, and what it takes to restart it.
 type rig struct {
 	t     *testing.T
@@ -216,7 +219,7 @@ func newRig(t *testing.T, a *api, writer crm.Writer, change func(*Options)) *rig
 	r.o = Options{
 		Name: "test", Start: time.Now().Add(-48 * time.Hour), Lookback: 15 * time.Minute, MaxCall: 4 * time.Hour, Schedule: "@every 1s",
 		GiveUpAfter: 24 * time.Hour, Pause: time.Millisecond, Backoff: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-		Destinations: []Destination{{Name: "crm", Kind: "test", Writer: writer, Workers: 4, Identity: "a", Mapping: Mapping{Dispositions: map[string]Rule{
+		Destinations: []Destination{{Name: "crm", Kind: "test", Writer: writer, Workers: rigWorkers, Identity: "a", Mapping: Mapping{Dispositions: map[string]Rule{
 			"interested":         {Status: "Hot Lead"},
 			"not_interested":     {Status: "Closed"},
 			"callback_requested": {Status: "Callback", Task: &TaskRule{Title: "Call back {{.Contact.Name}}", Due: 2 * time.Hour}},

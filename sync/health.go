@@ -78,6 +78,7 @@ func (c *courier) throttled(wait time.Duration, err error, began, now time.Time)
 	if c.limited == 0 || began.After(c.limitedAt) {
 		c.limited++
 		c.limitedAt = now
+		defer c.tellWait(now)
 	}
 	if wait <= 0 {
 		wait = c.e.backoff(c.limited)
@@ -87,6 +88,13 @@ func (c *courier) throttled(wait time.Duration, err error, began, now time.Time)
 	}
 	c.why = err.Error()
 	return c.until
+}
+
+// tellWait says in the log that the destination is waited for: whoever runs once would otherwise see nothing for a minute. The caller
+// holds mu.
+func (c *courier) tellWait(now time.Time) {
+	say, unsaid := c.waits.next(now)
+	c.say(say, "destination asks to be left alone; its calls wait", unsaid, keyDest, c.d.Name, "until", rfc3339(c.until), keyError, c.why)
 }
 
 // halt stops the destination; false: it stood still already, what comes now was in flight.

@@ -46,7 +46,7 @@ type PlanDest struct {
 	Dead   int    `json:"dead"`
 	Wait   int    `json:"wait"`
 	// TasksLeft counts the follow-up tasks that are overdue and would not be made.
-	TasksLeft int        `json:"tasks_left"`
+	TasksLeft int        `json:"tasks_left,omitempty"`
 	Calls     []PlanCall `json:"calls"`
 	Omitted   int        `json:"omitted"` // calls that are counted and not listed
 }
@@ -64,7 +64,7 @@ type PlanCall struct {
 	Status      string       `json:"status"`     // lead status
 	SetsStatus  bool         `json:"set_status"` // false: a newer call has set it, or the step is off
 	Task        *PlanTask    `json:"task"`
-	TaskLeft    string       `json:"task_left"` // when a follow-up was due that is left out, as it is overdue; empty: none is
+	TaskLeft    string       `json:"task_left,omitempty"` // when a follow-up was due that is left out, as it is overdue; empty: none is
 	Late        bool         `json:"late"`
 	Contact     *PlanContact `json:"contact"` // nil: the destination has no contacts, or nothing is sent
 }

@@ -187,9 +187,15 @@ func (e *Engine) settle(ctx context.Context, own uint64) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
+		if since := e.unrecorded.Load(); since != 0 && time.Since(time.Unix(0, since)) > e.patience {
+			return ErrUnrecorded
+		}
 	}
 	return nil
 }
+
+// ErrUnrecorded is what ends a run by hand when deliveries cannot be recorded. The daemon goes on trying.
+var ErrUnrecorded = errors.New("what was delivered cannot be recorded in the state file, as the log says: see that its disk is well and has room; deliveries in flight are repeated by the next run")
 
 // held tells whether jobs are left though nothing that is known keeps them: their window is still open.
 func (e *Engine) held() bool {

@@ -19,7 +19,7 @@ type Summary struct {
 	Dead      int   `json:"dead"`    // dead letters now
 	TookMS    int64 `json:"took_ms"`
 	// LeftOut counts what the run left out, by reason (store.LeftReasons).
-	LeftOut map[string]int64 `json:"left_out"`
+	LeftOut map[string]int64 `json:"left_out,omitempty"`
 	// NewDead counts dead letters made by this run.
 	NewDead int `json:"-"`
 }

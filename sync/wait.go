@@ -74,5 +74,8 @@ func ShowWaits(status *Status, s store.Store) {
 }
 
 func waitReason(until time.Time, why string) string {
+	if why == "" {
+		return "asked to wait until " + rfc3339(until)
+	}
 	return "asked to wait until " + rfc3339(until) + ": " + why
 }

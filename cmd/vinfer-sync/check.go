@@ -262,13 +262,16 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 			continue
 		}
 		switch {
-		case crm.VerdictOf(f.Err) == crm.Halt:
+		case crm.VerdictOf(f.Err) == crm.Halt && hasKey(c):
 			t.worse(exitRefused)
 		case f.Subject == "connection":
 			t.worse(exitUnreachable)
 		}
 	}
 }
+
+// hasKey tells whether a destination can refuse a key: a file or a program has none.
+func hasKey(c *config.Destination) bool { return c.JSONL == nil && c.SQLite == nil && c.Exec == nil }
 
 // mended is what a failing line of a destination ends with: what its kind says is to be done, and what its error asks for.
 func mended(c *config.Destination, f crm.Finding) string {
@@ -299,7 +302,7 @@ func mended(c *config.Destination, f crm.Finding) string {
 		return do // and more to the point
 	case do != "" || told:
 		return joinText(f.Detail, do)
-	case crm.VerdictOf(f.Err) == crm.Halt:
+	case crm.VerdictOf(f.Err) == crm.Halt && hasKey(c):
 		return joinText(f.Detail, "see that its key is right, and what the key's user may do: "+docs)
 	}
 	return joinText(f.Detail, "what it needs: "+docs)

@@ -52,6 +52,8 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		code         int
 		want         []string // of lines that fail: regular expressions
 	}{
+		{"a file that is none", right + "\ncrm: [{name: a, jsonl: {path: /dev/null}}]", exitLeft, []string{"a +file .*/dev/null is no regular file: set another path"}},
+		{"a link to nowhere", right + "\ncrm: [{name: a, jsonl: {path: /proc/self/fd/none/x}}]", exitLeft, []string{"a +file .*no such file"}},
 		{"a wrong key", "vinfer: {base_url: '${API}', api_key: wrong}", exitRefused, []string{"vinfer +key .*put a valid one where vinfer.api_key says.*; a Read-Only key is enough"}},
 		{"forbidden", vinfer(serve(answer(403, "text/html", "no")), ""), exitRefused, []string{"vinfer +key .*; or a proxy or firewall on the way forbids it"}},
 		{"no such name", vinfer("http://api.nowhere.invalid", ""), exitUnreachable, []string{"vinfer +connection .*; the name is not known here: see its spelling in vinfer.base_url"}},

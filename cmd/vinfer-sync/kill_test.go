@@ -147,9 +147,18 @@ func (w *world) count(query string) (n int) {
 }
 
 func TestKilledAtAnyTimeNothingIsLost(t *testing.T) {
-	t.Parallel()
-	const kills = 25
+	for n, kills := range map[int]int{1: 6, workers: 25, 8: 6, 64: 6} {
+		t.Run(strconv.Itoa(n)+" workers", func(t *testing.T) {
+			t.Parallel()
+			killedAtAnyTime(t, n, kills)
+		})
+	}
+}
+
+// killedAtAnyTime kills the daemon with so many workers, and counts what arrives all the same.
+func killedAtAnyTime(t *testing.T, workers, kills int) {
 	w := busy(t, "-48h")
+	w.write("config.yaml", strings.ReplaceAll(strings.ReplaceAll(threeDestinations, "%START%", "-48h"), "workers: 4", "workers: "+strconv.Itoa(workers)))
 	for round := range kills {
 		w.killed(30*time.Millisecond, 400*time.Millisecond, "run")
 		// Calls go on arriving, so that kills fall into later polls too.

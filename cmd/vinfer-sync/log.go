@@ -35,7 +35,7 @@ func (a *app) logger(cfg *config.Config) *slog.Logger {
 func newLogger(format string, level slog.Leveler) *slog.Logger {
 	switch {
 	case format == "json":
-		return slog.New(newJSONHandler(os.Stderr, level))
+		return slog.New(newJSONHandler(&printable{out: os.Stderr}, level))
 	case format != "text" && term.IsTerminal(int(os.Stderr.Fd())): //nolint:gosec // a file descriptor is small
 		return slog.New(newTerminalHandler(os.Stderr, level))
 	case os.Getenv("JOURNAL_STREAM") != "":
@@ -48,12 +48,20 @@ func newLogger(format string, level slog.Leveler) *slog.Logger {
 // newTerminalHandler writes for people: in colours, unless they do not want them (no-color.org) or the terminal has none.
 func newTerminalHandler(out io.Writer, level slog.Leveler) slog.Handler {
 	plain := os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
-	return tint.NewTextHandler(out, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: plain})
+	return tint.NewTextHandler(out, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: plain, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if err, is := a.Value.Any().(error); is || a.Value.Kind() == slog.KindString { // it lets escapes pass
+			if is {
+				a.Value = slog.StringValue(err.Error())
+			}
+			a.Value = slog.StringValue(harmless(a.Value.String()))
+		}
+		return a
+	}})
 }
 
 // isTerminal tells whether out is one: only there anything is written over.
 func isTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
+	f, ok := rawOf(out).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small
 }
 

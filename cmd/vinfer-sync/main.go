@@ -88,9 +88,11 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := rootCommand()
+	root.SetOut(&printable{out: os.Stdout})
+	root.SetErr(&printable{out: os.Stderr})
 	root.SetArgs(timesAreNoFlags(args))
 	err := root.ExecuteContext(ctx)
-	complain(os.Stderr, err)
+	complain(root.ErrOrStderr(), err)
 	return codeOf(err)
 }
 

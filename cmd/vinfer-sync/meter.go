@@ -44,7 +44,7 @@ func newMeter(out io.Writer) *meter {
 		}
 		return w
 	}}
-	m.terminal = out == io.Writer(os.Stderr) && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // likewise
+	m.terminal = rawOf(out) == io.Writer(os.Stderr) && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // likewise
 	return m
 }
 
@@ -67,7 +67,7 @@ func (m *meter) show(p engine.BackfillProgress) {
 	switch {
 	case m.terminal:
 		text := []rune(m.bar(p) + " " + m.text(p))
-		fmt.Fprintf(m.out, "\r\x1b[K%s", string(text[:min(len(text), max(m.width()-1, 0))]))
+		fmt.Fprintf(rawOf(m.out), "\r\x1b[K%s", string(text[:min(len(text), max(m.width()-1, 0))]))
 	case now.Sub(m.last) >= meterLine:
 		m.last = now
 		fmt.Fprintln(m.out, strings.TrimSpace(m.text(p)))

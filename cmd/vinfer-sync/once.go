@@ -46,8 +46,10 @@ func printSummary(c *cobra.Command, s engine.Summary, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if left := admin.LeftText(s.LeftOut); left != "" && err == nil {
-		_, err = fmt.Fprintln(c.OutOrStdout(), "left out:", left)
+	if left := admin.LeftText(s.LeftOut); left != "" {
+		if _, err := fmt.Fprintln(c.OutOrStdout(), "left out:", left); err != nil {
+			return err
+		}
 	}
 	if s.Pending > 0 {
 		_, err = fmt.Fprintln(c.OutOrStdout(), "What is pending waits for a retry or an operator: vinfer-sync status")

@@ -29,7 +29,7 @@ func statusCommand(a *app) *cobra.Command {
 						return err
 					}
 					if watch && !asJSON && isTerminal(c.OutOrStdout()) {
-						fmt.Fprint(c.OutOrStdout(), "\x1b[H\x1b[2J")
+						fmt.Fprint(rawOf(c.OutOrStdout()), "\x1b[H\x1b[2J")
 					}
 					if asJSON {
 						err = json.NewEncoder(c.OutOrStdout()).Encode(s)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
 )
@@ -93,10 +94,16 @@ func (w *Writer) Close() error {
 func (w *Writer) Check(context.Context, []string) []crm.Finding {
 	f, err := os.OpenFile(w.file.path, os.O_WRONLY|os.O_APPEND, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		dir := filepath.Dir(w.file.path)
-		f := crm.Finding{Subject: "file", Detail: w.file.path + " will be made by the first call"}
-		if f.Err = writable(dir); f.Err != nil {
+		target, err := files.Target(w.file.path)
+		if err == nil {
+			err = writable(filepath.Dir(target))
+		}
+		f := crm.Finding{Subject: "file", Detail: files.ToBeMade(w.file.path, target)}
+		if f.Err = err; err != nil {
 			f.Detail = w.file.path
+		}
+		if err != nil && target != w.file.path {
+			f.Err = fmt.Errorf("it is a link to %s, which cannot be made: %w", target, err)
 		}
 		return []crm.Finding{f}
 	}

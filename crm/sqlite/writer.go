@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
 )
@@ -175,7 +176,12 @@ func (w *Writer) Check(ctx context.Context, _ []string) []crm.Finding {
 	dir := filepath.Dir(w.path)
 	const write, search = 2, 1
 	if errors.Is(err, os.ErrNotExist) {
-		f := crm.Finding{Subject: "file", Detail: w.path + " will be made by the first call"}
+		target, err := files.Target(w.path)
+		if err != nil {
+			return []crm.Finding{{Subject: "file", Err: err, Detail: w.path}}
+		}
+		dir = filepath.Dir(target)
+		f := crm.Finding{Subject: "file", Detail: files.ToBeMade(w.path, target)}
 		if err := syscall.Access(dir, write|search); err != nil {
 			f.Err, f.Detail = fmt.Errorf("%s: %w", dir, err), "make the directory, or let the service's user write to it"
 		}

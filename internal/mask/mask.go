@@ -44,12 +44,13 @@ func hide(s string, shown int) string {
 // What is left alone comes first: a UUID, a date, an address, an id of VInfer's shape. Then runs of digits as people and programs write
 // phone numbers.
 var (
-	date    = regexp.MustCompile(`^(?:19|20)\d\d-[01]\d-[0-3]\d\b`)
+	date    = regexp.MustCompile(`^(?:(?:19|20)\d\d-[01]\d-[0-3]\d\b|(?:19|20)\d\d[/_][01]?\d[/_][0-3]?\d$|[0-3]?\d[/_][01]?\d[/_](?:19|20)\d\d$)`)
 	numbers = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b` +
+		`|\b(?:19|20)\d\d[/_][01]?\d[/_][0-3]?\d\b|\b[0-3]?\d[/_][01]?\d[/_](?:19|20)\d\d\b` +
 		`|\b(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?\b` +
 		`|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d{1,5})?\b` +
 		`|\b(?:call?|cmp|camp|job)_[a-z0-9]+` +
-		`|\p{Nd}(?:(?:[ \x{a0}().+-]|%20){0,3}\p{Nd})*`)
+		`|\p{Nd}(?:(?:[ \x{a0}()./_+-]|%20){0,3}\p{Nd})*`)
 )
 
 // Numbers returns s with what may be a phone number, of at least so many digits, in any script's digits and with the usual separators,
