@@ -58,6 +58,8 @@ type Destination struct {
 	SetStatus func(t *testing.T, contact, status string)
 	// Delete deletes what the ref of the given name points to, as its users would; nil: they cannot.
 	Delete func(t *testing.T, ref, id string)
+	// Meanwhile is what people do between two calls besides.
+	Meanwhile Meanwhile
 	// Lag switches on that searches do not show contacts made from then on; nil: the fake cannot.
 	Lag func(on bool)
 	// Refuse has the destination refuse from now on, by an error that names it, a field of a call's activity that Open's and
@@ -157,6 +159,7 @@ func Run(t *testing.T, target Target) {
 	}
 	if d.Configured != nil {
 		s.runContacts(t)
+		s.runMeanwhile(t)
 	}
 	if d.Server != nil {
 		s.runHTTP(t)

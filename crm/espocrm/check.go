@@ -170,7 +170,7 @@ func (w *Writer) checkOptions(ctx context.Context) (found []crm.Finding) {
 
 // custom returns the fields that must be there, as "Call.cVinferCallId".
 func (w *Writer) custom() []string {
-	all := []string{"Call." + w.callField(), "Task." + w.callField(), lead + "." + w.statusField(lead), lead + "." + w.s.Field(fieldDoNotCall, "doNotCall")}
+	all := []string{"Call." + w.callField(), "Task." + w.callField(), lead + "." + w.statusField(lead), lead + "." + w.doNotCall()}
 	if f := w.statusField(contact); f != "" {
 		all = append(all, contact+"."+f)
 	}

@@ -1,7 +1,6 @@
 package hubspot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ type job struct {
 	contacts []people.Record // the first one gets the notes and the task
 	number   phone.Number    // of the contact; none where it is one of our own
 
+	looked   bool   // the call was looked for, and is not there
 	activity string // id of the call; empty: there is none
 	fresh    bool   // the contact or the call was made by this attempt: what comes after it cannot be there yet
 }
@@ -64,9 +64,10 @@ func (j *job) call(ctx context.Context) error {
 		return err
 	}
 	s := step.Step{
-		Ref: "activity", Content: o, Fresh: j.fresh,
+		Ref: "activity", Content: o, Fresh: j.fresh || j.looked,
 		Look: func(ctx context.Context) (string, error) {
-			return j.look(ctx, calls, j.e.Call.ID, cmp.Or(began(&j.e.Call), j.e.Call.EndedAt), j.isCall)
+			id, _, _, err := j.held(ctx)
+			return id, err
 		},
 		Create: func(ctx context.Context) (string, error) {
 			id, err := j.createCall(ctx, o)

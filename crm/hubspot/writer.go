@@ -108,14 +108,17 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if err != nil {
 		return err
 	}
+	// Nothing can hang on a contact that this attempt has made.
+	j := &job{w: w, e: &e, p: p, contacts: found, number: book.Number(e.Call.Contact), fresh: d.made}
+	if j.looked, err = book.Recall(ctx, found, &e, p, j.held); err != nil {
+		return err
+	}
 	for _, r := range found {
 		if err := w.updateContact(ctx, book, r, &e, p); err != nil {
 			return err
 		}
 	}
 	people.Wrote(&e, p)
-	// Nothing can hang on a contact that this attempt has made.
-	j := &job{w: w, e: &e, p: p, contacts: found, number: book.Number(e.Call.Contact), fresh: d.made}
 	return j.run(ctx)
 }
 
@@ -129,7 +132,7 @@ func (w *Writer) updateContact(ctx context.Context, book *people.Book, r people.
 		o[w.field(fieldStatus)] = status
 	}
 	if e.DoNotCall && !r.DoNotCall {
-		if err := w.setDoNotCall(ctx, o); err != nil {
+		if err := w.setDoNotCall(ctx, o, p); err != nil {
 			return err
 		}
 	}
@@ -152,13 +155,18 @@ func (w *Writer) contactOptionals() []string {
 }
 
 // setDoNotCall adds the wish not to be called, if the portal has a property for it.
-func (w *Writer) setDoNotCall(ctx context.Context, o map[string]any) error {
+func (w *Writer) setDoNotCall(ctx context.Context, o map[string]any, p *crm.Progress) error {
 	name := w.field(fieldDoNotCall)
 	def, err := w.define(ctx, contacts, name)
-	if err == nil && def != nil && !def.forbidden {
+	switch {
+	case err != nil:
+		return err
+	case def == nil || def.forbidden:
+		p.Warn("the contact asked not to be called again, and HubSpot shows no property %s of contacts to say so: run vinfer-sync setup", name)
+	default:
 		o[name] = "true"
 	}
-	return err
+	return nil
 }
 
 // explain adds to a refused status what the portal would take.

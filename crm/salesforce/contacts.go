@@ -29,7 +29,7 @@ var _ people.Directory = visit{}
 
 // columns are the fields that a Record is made of, without those that the org does not show us.
 func (w *Writer) columns(entity string) []string {
-	all := []string{"Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])}
+	all := []string{"Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", w.doNotCall()}
 	if entity == lead {
 		all = append(all, "IsConverted", "ConvertedContactId")
 	}
@@ -226,6 +226,18 @@ func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error)
 	return found[0], true, nil
 }
 
+// Mark sets the wish not to be called.
+func (v visit) Mark(ctx context.Context, r people.Record, p *crm.Progress) error {
+	entity, id, _ := strings.Cut(r.ID, "/")
+	flag := v.w.doNotCall()
+	return v.w.optional.Send(p, entity, object{flag: true}, []string{flag}, about, func(fields map[string]any) error {
+		if len(fields) == 0 {
+			return nil
+		}
+		return v.w.api.call(ctx, http.MethodPatch, "/sobjects/"+entity+"/"+id, nil, fields, http.Header{duplicates: {"allowSave=true"}}, nil)
+	})
+}
+
 // Create makes a lead, or a contact if that is configured. Where a duplicate rule names a record with the same number, that one is
 // taken; where it names others, which have the same name at most, it is told that this is meant.
 func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
@@ -244,7 +256,7 @@ func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people
 	if f := w.statusField(entity); f != "" && e.SetStatus && e.Status != "" {
 		o[f], r.Status = e.Status, e.Status
 	}
-	flag := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	flag := w.doNotCall()
 	if e.DoNotCall {
 		o[flag], r.DoNotCall = true, true
 	}
@@ -328,7 +340,7 @@ func (w *Writer) record(entity string, o object) people.Record {
 		ID: entity + "/" + o.text("Id"), Name: strings.TrimSpace(o.text("Name")), Owner: o.text("OwnerId"),
 		Created: when(o.text("CreatedDate")), Changed: when(o.text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
 	}
-	r.DoNotCall, _ = o[w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])].(bool)
+	r.DoNotCall, _ = o[w.doNotCall()].(bool)
 	if f := w.statusField(entity); f != "" {
 		r.Status = o.text(f)
 	}

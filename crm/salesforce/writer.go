@@ -101,6 +101,9 @@ func (w *Writer) statusField(entity string) string {
 	return w.s.Field(fieldContactStatus, "")
 }
 
+// doNotCall returns the field that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
+
 // newEntity is what a new contact is.
 func (w *Writer) newEntity() string {
 	if w.cfg.Create == "contact" {

@@ -109,6 +109,32 @@ func destination(t *testing.T, g *org) crmtest.Destination {
 			entity := map[string]string{"activity": "Task", "task": "Task", "contact": "Lead"}[ref]
 			g.remove(entity, strings.TrimPrefix(id, "Lead/"))
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Convert: func(_ *testing.T, lead string) string { return g.convert(strings.TrimPrefix(lead, "Lead/")) },
+			Merge: func(_ *testing.T, loser, survivor string) {
+				g.merge(strings.TrimPrefix(loser, "Lead/"), strings.TrimPrefix(survivor, "Lead/"))
+			},
+			Reassign: func(_ *testing.T, contact string) {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.find("Lead", strings.TrimPrefix(contact, "Lead/"))["OwnerId"] = human
+			},
+			Owner: func(_ *testing.T, contact string) string {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				return text2(g.find("Lead", strings.TrimPrefix(contact, "Lead/"))["OwnerId"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				for _, v := range g.fields["Lead"]["Status"]["picklistValues"].([]any) {
+					if o := v.(object); o["value"] == status {
+						o["value"], o["label"] = name, name
+					}
+				}
+			},
+			Hide: func(*testing.T) { g.mu.Lock(); delete(g.fields["Lead"], "Status"); g.mu.Unlock() },
+		},
 		Lag:     func(on bool) { g.mu.Lock(); g.hide, g.unseen = on, map[string]bool{}; g.mu.Unlock() },
 		Refuse:  func() { g.mu.Lock(); g.refuse = "Mood__c"; g.mu.Unlock() },
 		Server:  server,
@@ -120,6 +146,45 @@ func (g *org) remove(entity, id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.records[entity] = slices.DeleteFunc(g.records[entity], func(o object) bool { return o["Id"] == id })
+}
+
+// convert makes a contact of a lead, which stays, closed to changes, and names what it became.
+func (g *org) convert(id string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.find("Lead", id)
+	at := g.tick()
+	c := object{"Id": g.id("Contact"), "OwnerId": l["OwnerId"], "CreatedDate": at, "LastModifiedDate": at}
+	for _, name := range []string{"FirstName", "LastName", "Phone", "MobilePhone"} {
+		if l[name] != nil {
+			c[name] = l[name]
+		}
+	}
+	g.records["Contact"] = append(g.records["Contact"], c)
+	l["IsConverted"], l["ConvertedContactId"] = true, c["Id"]
+	for _, o := range g.records["Task"] {
+		if o["WhoId"] == id {
+			o["WhoId"] = c["Id"]
+		}
+	}
+	return "Contact/" + text2(c["Id"])
+}
+
+// merge moves what hangs on a lead to another one, and deletes it.
+func (g *org) merge(loser, survivor string) {
+	g.mu.Lock()
+	for _, o := range g.records["Task"] {
+		if o["WhoId"] == loser {
+			o["WhoId"] = survivor
+		}
+	}
+	for _, o := range g.records["ContentDocumentLink"] {
+		if o["LinkedEntityId"] == loser {
+			o["LinkedEntityId"] = survivor
+		}
+	}
+	g.mu.Unlock()
+	g.remove("Lead", loser)
 }
 
 // state returns what an administrator sees.

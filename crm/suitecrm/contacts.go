@@ -121,6 +121,12 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	return r, err
 }
 
+// Mark sets the wish not to be called.
+func (d contacts) Mark(ctx context.Context, r people.Record, _ *crm.Progress) error {
+	module, id, _ := strings.Cut(r.ID, "/")
+	return d.suite.change(ctx, bean{Type: module, ID: id, Attributes: map[string]any{"do_not_call": "1"}})
+}
+
 // setName puts a name into two fields, of which the last must not be empty.
 func setName(attributes map[string]any, name string) {
 	at := strings.LastIndexByte(name, ' ')

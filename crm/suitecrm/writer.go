@@ -62,6 +62,15 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if len(found) == 0 {
 		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
 	}
+	if _, err := w.book.Recall(ctx, found, &e, p, func(ctx context.Context) (id, says string, there bool, err error) {
+		b, err := w.suite.get(ctx, "Calls", ourID("call", e.Call.ID), "description", "deleted")
+		if errors.Is(err, step.ErrGone) {
+			return "", "", false, nil
+		}
+		return ourID("call", e.Call.ID), b.plain("description"), err == nil, err
+	}); err != nil {
+		return err
+	}
 	for _, r := range found {
 		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
 		at.module, at.id, _ = strings.Cut(r.ID, "/")

@@ -41,7 +41,7 @@ func (at *place) activity(ctx context.Context) error {
 		change = func(ctx context.Context, id string) error { return at.updateCall(ctx, id, values, body) }
 	}
 	start := stamp(at.w.s.In(span(c)))
-	at.call, err = at.once(ctx, "Calls", "activity", []any{values, body.String()}, "Call_Start_Time = "+quote(start), func(ctx context.Context) (string, error) {
+	at.call, err = at.once(ctx, "Calls", "activity", []any{values, body.String()}, at.begun(), func(ctx context.Context) (string, error) {
 		fresh := maps.Clone(values) // with what Zoho never lets be changed again
 		fresh["Description"] = body.Within(longBody)
 		fresh["Call_Start_Time"] = start
@@ -293,10 +293,10 @@ func (at *place) note(ctx context.Context) error {
 	_, err := step.Do(ctx, at.p, step.Step{
 		Ref: "note" + at.suffix, Fresh: at.fresh, Linger: at.w.linger,
 		Look: func(ctx context.Context) (string, error) {
-			id, _, err := at.related(ctx, "Notes", []string{"id", "Note_Title", "Note_Content"}, func(r record) bool {
+			r, _, err := at.related(ctx, "Notes", []string{"id", "Note_Title", "Note_Content"}, func(r record) bool {
 				return strings.HasPrefix(r.text("Note_Content"), head) || r.text("Note_Title") == strings.TrimSuffix(head, ":")
 			})
-			return id, err
+			return r.text("id"), err
 		},
 		Create: func(ctx context.Context) (string, error) {
 			return at.w.api.create(ctx, "/"+module+"/"+id+"/Notes", record{

@@ -55,7 +55,7 @@ func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 	if err != nil {
 		return crm.Match{}, err
 	}
-	return book.Find(ctx, directory{w}, c)
+	return book.Find(ctx, directory{Writer: w}, c)
 }
 
 // book returns the one that knows how late a search shows what was made.
@@ -84,7 +84,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if err != nil {
 		return err
 	}
-	found, err := book.Resolve(ctx, directory{w}, &e, p)
+	found, err := book.Resolve(ctx, directory{w, p}, &e, p)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,8 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		if i > 0 {
 			at.suffix = "@" + r.ID
 			at.key += at.suffix
+		} else if at.looked, err = book.Recall(ctx, found, &e, p, at.held); err != nil {
+			return err
 		}
 		if err := at.write(ctx); err != nil {
 			return err
@@ -115,6 +117,7 @@ type place struct {
 	module, id string
 	suffix     string // of the refs, where there are several contacts
 	key        string // what the field for the call's id holds
+	looked     bool   // the activity was looked for, and is not there
 	call       string // id of the activity; empty: there is none
 	fresh      bool   // it was made by this attempt
 }

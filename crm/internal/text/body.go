@@ -104,6 +104,12 @@ func ParseBody(s, call string) (Body, bool) {
 	return b, true
 }
 
+// SameOutcome tells whether a description, as a CRM holds it, says the outcome that the entry's call has; true where it says none.
+func SameOutcome(held string, e *crm.Entry) bool {
+	b, ok := ParseBody(held, e.Call.ID)
+	return !ok || b.Outcome == "" || b.Outcome == Line(Outcome(e), 200)
+}
+
 // Over lays b over what the CRM holds: what b does not know stays, and so does what people have added.
 func (b Body) Over(held string) Body {
 	old, ok := ParseBody(held, b.Call)
