@@ -96,7 +96,7 @@ func (d directory) Read(ctx context.Context, id string) (people.Record, bool, er
 }
 
 // Mark sets the wish not to be called.
-func (d directory) Mark(ctx context.Context, r people.Record, p *crm.Progress) error {
+func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
 	entity, id, _ := strings.Cut(r.ID, "/")
 	o := object{d.w.doNotCall(): true}
 	answer, err := d.w.api.update(ctx, entity, id, o)

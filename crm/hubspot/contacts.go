@@ -128,7 +128,7 @@ func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, e
 }
 
 // Mark sets the wish not to be called.
-func (d *directory) Mark(ctx context.Context, r people.Record, p *crm.Progress) error {
+func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
 	o := map[string]any{}
 	if err := d.w.setDoNotCall(ctx, o, p); err != nil || len(o) == 0 {
 		return err

@@ -36,7 +36,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the keys, names and numbers cross the network readably"})
 	}
 	found = append(found, w.checkStages(options, there, statuses))
-	name := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	name := w.doNotCall()
 	f := crm.Finding{Subject: "field " + name, Detail: "is there"}
 	switch _, there, err := w.leadField(ctx, name); {
 	case err != nil:
@@ -44,7 +44,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	case !there && w.s.Fields[fieldDoNotCall] != "":
 		f.Err, f.Detail = errors.New("there is no such lead field"), "see fields"
 	case !there:
-		f.Detail = "is not shown: calls of people who want no more of them may be refused; fields: {do_not_call: …} names another"
+		f.Detail = "is not shown: if it is refused, the wish not to be called stands only in the call; fields: {do_not_call: …} names another"
 	}
 	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)

@@ -93,7 +93,7 @@ func (d *directory) typed(ctx context.Context, n phone.Number) ([]people.Record,
 func (d *directory) columns() []string {
 	return []string{
 		"ProspectID", "FirstName", "LastName", "Phone", "Mobile", "OwnerId", "CreatedOn", "ModifiedOn",
-		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]),
+		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.doNotCall(),
 	}
 }
 
@@ -210,6 +210,11 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 	return r, nil
 }
 
+// Mark sets the wish not to be called.
+func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	return d.w.changeLead(ctx, r.ID, []pair{{d.w.doNotCall(), "1"}}, p)
+}
+
 func (d *directory) upsert(ctx context.Context, number string, more ...pair) (string, error) {
 	fields := append([]pair{{"Phone", number}}, more...)
 	if d.other {
@@ -237,7 +242,7 @@ func (d *directory) record(r row) people.Record {
 		Name:   strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName")),
 		Status: r.text(d.w.s.Field(fieldStatus, Fields[fieldStatus])),
 	}
-	switch strings.ToLower(r.text(d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]))) {
+	switch strings.ToLower(r.text(d.w.doNotCall())) {
 	case "1", "true", "yes":
 		out.DoNotCall = true
 	}

@@ -108,13 +108,18 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	}
 	// Of several leads the oldest gets the task and the transcript: which one was changed last changes with each write.
 	oldest := slices.MinFunc(found, func(a, b people.Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
-	for _, r := range found {
-		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
-			return err
-		}
+	for i, r := range found {
 		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID, suffix: people.Suffix(p, r.ID)}
 		// A lead gets its name before its first activity, so one that was made just now and had none has no activity either.
 		j.bare = r.ID == d.made && nameOf(e.Call.Contact.Name) != "" && e.Event != crm.TranscriptReady
+		if i == 0 && !j.bare {
+			if j.bare, err = w.people.Recall(ctx, found, &e, p, j.held); err != nil {
+				return err
+			}
+		}
+		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
+			return err
+		}
 		if err := j.run(ctx); err != nil {
 			return err
 		}
@@ -134,7 +139,7 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *
 		fields = append(fields, pair{w.s.Field(fieldStatus, Fields[fieldStatus]), status})
 	}
 	if e.DoNotCall && !r.DoNotCall {
-		fields = append(fields, pair{w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]), "1"})
+		fields = append(fields, pair{w.doNotCall(), "1"})
 	}
 	if name := w.people.NewName(r, e); nameOf(name) != "" && nameOf(name) != r.Name {
 		fields = append(fields, namePairs(name)...)
@@ -148,11 +153,26 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *
 			fields = append(fields, pair{"OwnerId", id})
 		}
 	}
-	if len(fields) == 0 {
-		return nil
-	}
-	return w.explain(ctx, w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", w.leadQuery(r.ID), fields, nil))
+	return w.explain(ctx, w.changeLead(ctx, r.ID, fields, p))
 }
+
+// changeLead sends fields of a lead, without the wish not to be called where the account has no such field.
+func (w *Writer) changeLead(ctx context.Context, id string, fields []pair, p *crm.Progress) error {
+	given := map[string]any{}
+	for _, f := range fields {
+		given[f.Attribute] = f.Value
+	}
+	return w.optional.Send(p, "Lead", given, []string{w.doNotCall()}, nil, func(left map[string]any) error {
+		some := slices.DeleteFunc(slices.Clone(fields), func(f pair) bool { _, ok := left[f.Attribute]; return !ok })
+		if len(some) == 0 {
+			return nil
+		}
+		return w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", w.leadQuery(id), some, nil)
+	})
+}
+
+// doNotCall returns the field of leads that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
 
 // warn warns of what does not change: once a day.
 func (w *Writer) warn(p *crm.Progress, format string, args ...any) {

@@ -124,7 +124,7 @@ func (w *Writer) checkField(ctx context.Context) crm.Finding {
 
 // Find tells which lead or partner a call would be written to.
 func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	return w.book.Find(ctx, contacts{w}, c)
+	return w.book.Find(ctx, contacts{w, crm.NewProgress(nil, nil)}, c)
 }
 
 // Provision makes the field for the call's id. It takes a key of a user who may change the settings.

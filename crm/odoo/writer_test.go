@@ -81,8 +81,34 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 				}
 			}
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Merge:    func(_ *testing.T, loser, survivor string) { f.merge(number(loser), number(survivor)) },
+			Reassign: func(t *testing.T, contact string) { f.leadOf(t, "crm.lead", number(contact))["user_id"] = int64(2) },
+			Owner: func(t *testing.T, contact string) string {
+				return fmt.Sprint(f.leadOf(t, "crm.lead", number(contact))["user_id"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				for _, s := range f.tables["crm.stage"] {
+					if s["name"] == status {
+						s["name"] = name
+					}
+				}
+			},
+		},
 		Server: server, Secrets: []string{key},
 	}
+}
+
+// merge does what merging two leads does: messages and activities move to the survivor, the other one is deleted.
+func (f *fake) merge(loser, survivor int64) {
+	for _, model := range []string{"mail.message", "mail.activity"} {
+		for _, r := range f.tables[model] {
+			if fmt.Sprint(r["res_id"]) == fmt.Sprint(loser) {
+				r["res_id"] = survivor
+			}
+		}
+	}
+	f.remove("crm.lead", loser)
 }
 
 // number takes the id out of "crm.lead/12", "message/12" and "12".

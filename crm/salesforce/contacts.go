@@ -227,7 +227,7 @@ func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error)
 }
 
 // Mark sets the wish not to be called.
-func (v visit) Mark(ctx context.Context, r people.Record, p *crm.Progress) error {
+func (v visit) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
 	entity, id, _ := strings.Cut(r.ID, "/")
 	flag := v.w.doNotCall()
 	return v.w.optional.Send(p, entity, object{flag: true}, []string{flag}, about, func(fields map[string]any) error {

@@ -122,7 +122,7 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 }
 
 // Mark sets the wish not to be called.
-func (d contacts) Mark(ctx context.Context, r people.Record, _ *crm.Progress) error {
+func (d contacts) Mark(ctx context.Context, r people.Record, _ phone.Number, _ *crm.Progress) error {
 	module, id, _ := strings.Cut(r.ID, "/")
 	return d.suite.change(ctx, bean{Type: module, ID: id, Attributes: map[string]any{"do_not_call": "1"}})
 }

@@ -380,7 +380,7 @@ func (w *Writer) setDoNotCall(name string, m module, values record, p *crm.Progr
 }
 
 // Mark sets the wish not to be called.
-func (d directory) Mark(ctx context.Context, r people.Record, p *crm.Progress) error {
+func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
 	name, id, _ := strings.Cut(r.ID, "/")
 	m, err := d.api.module(ctx, name)
 	if err != nil {

@@ -33,7 +33,7 @@ const tried = "contact.tried"
 // belongs to the number: it outlives the contact that was marked.
 const wish = "do_not_call"
 
-// Values of the ref wish.
+// Values of the ref wish. Besides, it is the key of the entry by which all records of the number were last marked.
 const (
 	asked = "asked"
 	owed  = "owed" // this call makes a contact after the wish was made: the contact gets the mark
@@ -66,8 +66,8 @@ type Directory interface {
 	Read(ctx context.Context, id string) (Record, bool, error)
 	// Create makes the contact of a call, with its status if SetStatus holds, and with DoNotCall. A CRM that answers that there is one already returns that one.
 	Create(ctx context.Context, e *crm.Entry, n phone.Number) (Record, error)
-	// Mark notes on a record, which has no such mark yet, that its person asked not to be called again.
-	Mark(ctx context.Context, r Record, p *crm.Progress) error
+	// Mark notes on a record of the number, which has no such mark yet, that its person asked not to be called again.
+	Mark(ctx context.Context, r Record, n phone.Number, p *crm.Progress) error
 }
 
 // Book chooses contacts for one destination. It is safe for concurrent use.
@@ -101,7 +101,7 @@ func (b *Book) Number(c crm.Contact) phone.Number {
 func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) ([]Record, error) {
 	b.recallWish(e, p)
 	taken, found, err := b.resolve(ctx, d, e, p)
-	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady {
+	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[wish] != e.Key {
 		err = b.markOthers(ctx, d, e, p, taken, found)
 	}
 	return taken, err
@@ -154,7 +154,7 @@ func (b *Book) recallWish(e *crm.Entry, p *crm.Progress) {
 	switch {
 	case p.Refs[wish] == owed:
 		e.DoNotCall = true
-	case e.DoNotCall, e.Before[wish] != "":
+	case p.Refs[wish] == "" && (e.DoNotCall || e.Before[wish] != ""):
 		p.Refs[wish] = asked
 	}
 }
@@ -176,9 +176,12 @@ func (b *Book) markOthers(ctx context.Context, d Directory, e *crm.Entry, p *crm
 		if r.DoNotCall || r.Superseded || slices.ContainsFunc(taken, func(t Record) bool { return t.ID == r.ID }) {
 			continue
 		}
-		if err := d.Mark(ctx, r, p); err != nil {
+		if err := d.Mark(ctx, r, n, p); err != nil {
 			return err
 		}
+	}
+	if p.Refs[wish] != owed {
+		p.Refs[wish] = e.Key
 	}
 	return nil
 }

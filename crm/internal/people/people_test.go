@@ -50,7 +50,7 @@ func (d *directory) Create(_ context.Context, e *crm.Entry, n phone.Number) (peo
 	return r, d.lost
 }
 
-func (d *directory) Mark(_ context.Context, r people.Record, _ *crm.Progress) error {
+func (d *directory) Mark(_ context.Context, r people.Record, _ phone.Number, _ *crm.Progress) error {
 	i := slices.IndexFunc(d.records, func(o people.Record) bool { return o.ID == r.ID })
 	d.records[i].DoNotCall = true
 	return d.lost
