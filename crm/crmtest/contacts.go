@@ -14,7 +14,7 @@ func Spellings(n int) []string {
 	a, b := c.National[:5], c.National[5:]
 	return []string{
 		c.E164, c.E164[1:], c.National, "0" + c.National, "+91 " + a + " " + b, "+91-" + a + "-" + b, "+91 " + c.National, "+91-" + c.National,
-		a + " " + b, a + "-" + b, "0" + a + " " + b, "0" + a + "-" + b,
+		"(+91) " + a + "-" + b, "(+91) " + a + " " + b, "(+91) " + c.National, a + " " + b, a + "-" + b, "0" + a + " " + b, "0" + a + "-" + b,
 	}
 }
 

@@ -71,7 +71,9 @@ func (s *suite) wishOfMany(t *testing.T) {
 	}
 	d, w := s.with(t, defaults)
 	refs := write(t, w, Completed(1), nil)
-	d.AddContact(t, Contact{Phone: contact(1).E164, Name: "The same"})
+	for _, name := range []string{"The same", "The same again"} {
+		d.AddContact(t, Contact{Phone: contact(1).E164, Name: name})
+	}
 	stranger := d.AddContact(t, Contact{Phone: contact(2).E164, Name: "Somebody else"})
 	write(t, w, refused(Completed(1)), refs)
 	for _, c := range d.State(t).Contacts {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,7 +102,7 @@ func TestRequests(t *testing.T) {
 		}
 		return refs
 	}
-	first := count("somebody new", 6, crmtest.Completed(1), nil)
+	first := count("somebody new", 7, crmtest.Completed(1), nil)
 	again := crmtest.Completed(2)
 	again.Call.Contact = crmtest.Completed(1).Call.Contact
 	refs := count("somebody known", 3, again, nil)
@@ -109,7 +110,7 @@ func TestRequests(t *testing.T) {
 	count("another disposition", 4, crmtest.Revised(again, "not_interested", "Cold"), refs)
 	count("a repeat", 1, crmtest.Completed(1), first)
 	count("a transcript", 3, crmtest.Transcribed(1), first)
-	count("a task", 7, crmtest.Full(5), nil)
+	count("a task", 8, crmtest.Full(5), nil)
 }
 
 // TestKeys lets the keys travel where they are taken, and nowhere else.
@@ -134,6 +135,54 @@ func TestKeys(t *testing.T) {
 	err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil))
 	if crm.VerdictOf(err) != crm.Halt || server.Count() != 2 || strings.Contains(err.Error(), "another-secret-key") {
 		t.Errorf("%d requests: %v", server.Count(), err)
+	}
+}
+
+// TestKeysStayOutOfTheQuery refuses the keys after they had been taken from headers: by whatever answer, a refusal of something else too.
+func TestKeysStayOutOfTheQuery(t *testing.T) {
+	for name, first := range map[string]func(a *account){
+		"a success":           func(*account) {},
+		"a refused stage":     func(a *account) { a.stages = nil },
+		"another refusal":     func(a *account) { a.types = nil },
+		"a search that fails": func(a *account) { a.off["LeadManagement.svc/RetrieveLeadByPhoneNumber"] = true },
+	} {
+		a := newAccount()
+		first(a)
+		server, w := start(t, a, nil)
+		_ = w.Write(t.Context(), crmtest.Completed(1), crm.NewProgress(nil, nil))
+		server.Misbehave(crmtest.Fault{Status: 401, Body: func(*http.Request, []byte) string {
+			return `{"Status":"Error","ExceptionType":"MXAuthenticationFailedException","ExceptionMessage":"Invalid accessKey or secretKey"}`
+		}})
+		var group sync.WaitGroup
+		for n := range 4 {
+			group.Go(func() {
+				if err := w.Write(t.Context(), crmtest.Completed(2+n), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Halt {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		group.Wait()
+		if n := server.Count(); n != 4 {
+			t.Errorf("%s: %d requests of 4 refused writes: the keys were tried in the query", name, n)
+		}
+		for _, r := range server.Requests() {
+			if strings.Contains(r.Path, "secretKey") {
+				t.Errorf("%s: %s %s", name, r.Method, strings.Split(r.Path, "?")[0])
+			}
+		}
+	}
+}
+
+// TestMobileAsTyped finds a lead whose Mobile holds the number as people type it.
+func TestMobileAsTyped(t *testing.T) {
+	a := newAccount()
+	a.exact = true
+	_, w := start(t, a, nil)
+	id := a.add("", "Asha Rao")
+	a.lead(id)["Mobile"] = "(+91) 98765-00001"
+	send(t, w, crmtest.Completed(1), nil)
+	if got := a.state(); len(got.Contacts) != 1 || len(got.Calls) != 1 || got.Calls[0].Contact != id {
+		t.Errorf("got %+v", got)
 	}
 }
 

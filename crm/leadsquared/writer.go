@@ -95,7 +95,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 			return err
 		}
 	}
-	d := &directory{w: w, number: w.people.Number(e.Call.Contact)}
+	d := &directory{w: w, number: w.people.Number(e.Call.Contact), all: e.DoNotCall}
 	found, err := w.people.Resolve(ctx, d, &e, p)
 	if err != nil {
 		return err
