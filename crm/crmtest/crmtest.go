@@ -65,6 +65,9 @@ type Destination struct {
 	// Refuse has the destination refuse from now on, by an error that names it, a field of a call's activity that Open's and
 	// Configured's writers send and that a call can do without; nil: it has none.
 	Refuse func()
+	// Unknown has the destination lose, from now on, a field of a call's activity that a call can do without, as an administrator deletes it, and returns its
+	// name; nil: an unknown field is no error there.
+	Unknown func() string
 	// Server is the destination itself where it is reached over HTTP, else nil.
 	Server *Server
 	// Secrets are the credentials that the writer was given.

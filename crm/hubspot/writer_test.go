@@ -81,7 +81,13 @@ func destination(t *testing.T, p *portal) crmtest.Destination {
 			},
 			Hide: func(*testing.T) { p.mu.Lock(); delete(p.properties["contacts"], "hs_lead_status"); p.mu.Unlock() },
 		},
-		Lag:     func(on bool) { p.mu.Lock(); p.hide = on; p.mu.Unlock() },
+		Lag: func(on bool) { p.mu.Lock(); p.hide = on; p.mu.Unlock() },
+		Unknown: func() string {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.properties["calls"], "vinfer_mood")
+			return "vinfer_mood"
+		},
 		Refuse:  func() { p.mu.Lock(); p.refuse = "vinfer_mood"; p.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{token},

@@ -102,7 +102,13 @@ func destination(t *testing.T, a *account, auth string) crmtest.Destination {
 				}
 			},
 		},
-		Lag:     func(on bool) { a.mu.Lock(); a.hide, a.hidden = on, map[string]bool{}; a.mu.Unlock() },
+		Lag: func(on bool) { a.mu.Lock(); a.hide, a.hidden = on, map[string]bool{}; a.mu.Unlock() },
+		Unknown: func() string {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.types[0]["ActivityProperties"] = strings.ReplaceAll(str(a.types[0]["ActivityProperties"]), "mx_Custom_3", "mx_Custom_33")
+			return "mx_Custom_3"
+		},
 		Refuse:  func() { a.mu.Lock(); a.refuse = "mx_Custom_3"; a.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{accessKey, secretKey},

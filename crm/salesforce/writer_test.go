@@ -135,7 +135,13 @@ func destination(t *testing.T, g *org) crmtest.Destination {
 			},
 			Hide: func(*testing.T) { g.mu.Lock(); delete(g.fields["Lead"], "Status"); g.mu.Unlock() },
 		},
-		Lag:     func(on bool) { g.mu.Lock(); g.hide, g.unseen = on, map[string]bool{}; g.mu.Unlock() },
+		Lag: func(on bool) { g.mu.Lock(); g.hide, g.unseen = on, map[string]bool{}; g.mu.Unlock() },
+		Unknown: func() string {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			delete(g.fields["Task"], "Mood__c")
+			return "Mood__c"
+		},
 		Refuse:  func() { g.mu.Lock(); g.refuse = "Mood__c"; g.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{clientSecret, "token-number"},

@@ -87,6 +87,10 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 				f.fields["Leads"] = slices.DeleteFunc(slices.Clone(f.fields["Leads"]), func(name string) bool { return name == "status" })
 			},
 		},
+		Unknown: func() string {
+			f.fields["Calls"] = slices.DeleteFunc(slices.Clone(f.fields["Calls"]), func(name string) bool { return name == "vinfer_language_c" })
+			return "vinfer_language_c"
+		},
 		Refuse: func() { f.refuse = "vinfer_language_c" },
 		Server: server, Secrets: []string{secret, "token-number"},
 	}
