@@ -357,3 +357,17 @@ func TestValidate(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestRefusedCredentials goes on at once when the credentials are mended: refused requests use nothing of the ration up.
+func TestRefusedCredentials(t *testing.T) {
+	f := newFake()
+	c := config(t, serve(t, f).URL)
+	c.ClientSecret = secrets.New("another-secret")
+	for range 12 {
+		if err := attempt(t, openWith(t, c, nil), crmtest.Completed(1), fresh()); crm.VerdictOf(err) != crm.Halt {
+			t.Fatal(err)
+		}
+	}
+	c.ClientSecret = secrets.New(secret)
+	deliver(t, openWith(t, c, nil), crmtest.Completed(1), nil)
+}
