@@ -216,7 +216,8 @@ type Finding struct {
 // Checker is implemented by writers that can look whether the destination is ready, without writing to it.
 type Checker interface {
 	// Check returns what it found, worst last not required. It writes nothing. statuses are the lead statuses that
-	// the mapping can produce; a CRM with a fixed list tells which are unknown there.
+	// the mapping can produce; a CRM with a fixed list tells which are unknown there. Where Provision has something to make that is not optional and
+	// that no write makes by itself, a finding has an Err.
 	Check(ctx context.Context, statuses []string) []Finding
 }
 
@@ -237,7 +238,9 @@ type Finder interface {
 type Change struct {
 	Subject string // "field Call.vinfer_call_id"
 	Done    bool   // false: it would be made (dry run), or must be made by hand as Detail says
-	Detail  string
+	// Optional: nothing is lost without it. Neither setup nor check fails for what is optional and not there.
+	Optional bool
+	Detail   string
 }
 
 // Provisioner is implemented by writers whose destination needs something set up (fields, tables).

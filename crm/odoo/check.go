@@ -117,7 +117,7 @@ func (w *Writer) checkField(ctx context.Context) crm.Finding {
 	case err != nil:
 		f.Err = err
 	case !has[own]:
-		f.Detail = "not there: calls are recognised by the id in their text, until setup makes the field"
+		f.Err, f.Detail = errors.New("it is not there"), "run vinfer-sync setup, with a key of a user who may change the settings; until then calls are recognised by the id in their text"
 	}
 	return f
 }

@@ -225,7 +225,7 @@ func TestCheckAndSetup(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("%s: %v %s", found.Subject, found.Err, found.Detail))
 	}
 	got := strings.Join(lines, "\n")
-	for _, want := range []string{"Odoo 19", "over /json/2", "key vinfer-sync: it expires on", `no active user with the login "nobody"`, "until setup makes the field"} {
+	for _, want := range []string{"Odoo 19", "over /json/2", "key vinfer-sync: it expires on", `no active user with the login "nobody"`, "it is not there run vinfer-sync setup"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}

@@ -18,13 +18,20 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestWriter(t *testing.T) {
-	for name, major := range map[string]int{"json2": 19, "jsonrpc 18": 18, "jsonrpc 16": 16} {
+	for name, major := range map[string]int{"json2": 19, "json2, set up": 19, "jsonrpc 18": 18, "jsonrpc 16": 16, "jsonrpc 16, set up": 16} {
 		t.Run(name, func(t *testing.T) {
+			ready := strings.HasSuffix(name, "set up")
 			crmtest.Run(t, crmtest.Target{
-				DropsNUL: true, NoAnonymous: true,
+				DropsNUL: true, NoAnonymous: true, NotSetUp: !ready,
 				Name: func(s string) string { return text.Line(s, 200) },
 				Text: func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") },
-				New:  func(t *testing.T) crmtest.Destination { return newDestination(t, newFake(major)) },
+				New: func(t *testing.T) crmtest.Destination {
+					f := newFake(major)
+					if ready {
+						f.fields["mail.activity"]["x_vinfer_call_id"] = true
+					}
+					return newDestination(t, f)
+				},
 			})
 		})
 	}

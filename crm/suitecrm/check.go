@@ -86,7 +86,7 @@ func (w *Writer) Provision(ctx context.Context, _ bool) ([]crm.Change, error) {
 	var changes []crm.Change
 	for _, name := range lacking {
 		changes = append(changes, crm.Change{
-			Subject: "field Calls." + name,
+			Subject: "field Calls." + name, Optional: true,
 			Detail: "make it by hand if you want it: Admin > Studio > Calls > Fields > Add Field: type TextField, name " + strings.TrimSuffix(name, "_c") +
 				" (SuiteCRM appends _c), size 255. Without it the value stands in the description",
 		})

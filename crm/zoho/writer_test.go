@@ -36,7 +36,7 @@ func TestWriter(t *testing.T) {
 	for name, edit := range organisations {
 		t.Run(name, func(t *testing.T) {
 			crmtest.Run(t, crmtest.Target{
-				DropsNUL: true, Renews: true,
+				DropsNUL: true, Renews: true, NotSetUp: name == "not set up",
 				Name: func(s string) string { return text.Line(s, 80) },
 				Text: func(s string) string { return text.Cut(s, 29_000) },
 				New: func(t *testing.T) crmtest.Destination {
