@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -31,6 +32,7 @@ func (s *suite) runMeanwhile(t *testing.T) {
 	t.Run("a lead status whose field is gone", s.hiddenStatus)
 	t.Run("a merged contact", s.mergedContact)
 	t.Run("a contact of another user", s.reassigned)
+	t.Run("an owner who has left", s.unknownOwner)
 }
 
 // refused returns the entry of a contact who does not want to be called again.
@@ -227,5 +229,30 @@ func (s *suite) reassigned(t *testing.T) {
 	write(t, w, next, nil)
 	if got := d.Meanwhile.Owner(t, id); got != owner {
 		t.Errorf("the contact went from %q to %q", owner, got)
+	}
+}
+
+func (s *suite) unknownOwner(t *testing.T) {
+	d, w := s.with(t, func(c *crm.Settings) { c.Owner = "nobody@example.com" })
+	d.AddContact(t, Contact{Phone: contact(2).E164, Name: "Known already"})
+	warnings := 0
+	for n := range 3 {
+		e := Full(n)
+		e.Task.Owner = "somebody.else@example.com"
+		p := crm.NewProgress(nil, nil)
+		if err := w.Write(context.Background(), e, p); err != nil {
+			t.Fatalf("call %d: %v", n, err)
+		}
+		for _, said := range p.Warnings {
+			if strings.Contains(said, "nobody@example.com") {
+				warnings++
+			}
+		}
+	}
+	if got := d.State(t); len(got.Calls) != 3 || len(got.Tasks) != 3 || warnings != 1 {
+		t.Errorf("want three calls and tasks and one warning, got %d warnings, %+v", warnings, got)
+	}
+	if c, ok := w.(crm.Checker); ok && !slices.ContainsFunc(failed(c), func(f crm.Finding) bool { return f.Subject == "owner" }) {
+		t.Error("check does not tell of the owner")
 	}
 }

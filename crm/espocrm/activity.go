@@ -273,15 +273,13 @@ func (j *job) updateCall(ctx context.Context, id string, known object) error {
 
 // ownerOf returns who is to own what is made: the user named, else the contact's owner, else the API user: EspoCRM demands one.
 func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
-	id, err := j.w.owner(ctx, named)
+	otherwise := ""
+	if len(j.contacts) > 0 {
+		otherwise = j.contacts[0].Owner
+	}
+	id, err := j.w.owners.Or(ctx, named, otherwise, j.p)
 	if err != nil {
 		return "", err
-	}
-	if id == "" && named != "" && j.w.first("user "+named) {
-		j.p.Warn("there is no user %q: the contact's owner or the API user gets what is made", named)
-	}
-	if id == "" && len(j.contacts) > 0 {
-		id = j.contacts[0].Owner
 	}
 	if id == "" {
 		return j.w.user(ctx)

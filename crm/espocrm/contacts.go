@@ -108,7 +108,7 @@ func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p 
 
 // Create makes a Lead. One of the same name is no reason not to: only the same number is the same person, and that was looked for.
 func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
-	owner, err := d.w.owner(ctx, d.w.s.Owner)
+	owner, err := d.w.owners.Or(ctx, d.w.s.Owner, "", d.p)
 	if err != nil {
 		return people.Record{}, err
 	}

@@ -21,14 +21,14 @@ type Writer struct {
 	admin    *api // nil: no administrator is configured
 	s        crm.Settings
 	people   *people.Book
+	owners   *people.Owners
 	optional step.Optional
 	hmac     bool
 
-	mu     sync.Mutex
-	self   string            // the API user's id
-	there  map[string]bool   // custom fields that are known to be there, as "Call.cVinferCallId"
-	owners map[string]string // user names to ids; empty: there is no such user
-	told   map[string]bool   // what has been warned of
+	mu    sync.Mutex
+	self  string          // the API user's id
+	there map[string]bool // custom fields that are known to be there, as "Call.cVinferCallId"
+	told  map[string]bool // what has been warned of
 }
 
 var (
@@ -54,8 +54,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		api: &api{client, base, byKey(cfg.APIKey.Reveal())}, s: s, hmac: !cfg.SecretKey.Empty(),
 		// EspoCRM searches its database: what was made is found at once.
-		people: people.NewBook(s, 0), there: map[string]bool{}, owners: map[string]string{}, told: map[string]bool{},
+		people: people.NewBook(s, 0), there: map[string]bool{}, told: map[string]bool{},
 	}
+	w.owners = people.NewOwners(w.owner)
 	if w.hmac {
 		w.api.sign = byHMAC(cfg.APIKey.Reveal(), cfg.SecretKey.Reveal())
 	}
@@ -225,16 +226,10 @@ func (w *Writer) user(ctx context.Context) (string, error) {
 
 var espoID = regexp.MustCompile(`^[0-9a-f]{17}$`)
 
-// owner returns the id of a user who is given by id or user name; empty: none is given, or nobody has that name.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
-	if owner == "" || espoID.MatchString(owner) {
+// owner asks for the id of a user who is given by id or user name.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
+	if espoID.MatchString(owner) {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[owner]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	rows, err := w.api.list(ctx, "User", where("equals", "userName", owner, "id", "userName"))
 	if err != nil {
@@ -243,9 +238,6 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	if len(rows) > 0 {
 		id = rows[0].text("id")
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[owner] = id
 	return id, nil
 }
 

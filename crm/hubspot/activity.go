@@ -310,15 +310,9 @@ func (j *job) updateCall(ctx context.Context, id string, known map[string]any) e
 
 // ownerOf returns who is to own what is made: the one named, else the contact's owner; empty: nobody.
 func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
-	id, err := j.w.owner(ctx, named)
-	if err != nil {
-		return "", err
+	otherwise := ""
+	if len(j.contacts) > 0 {
+		otherwise = j.contacts[0].Owner
 	}
-	if id == "" && named != "" && j.w.first("owner "+named) {
-		j.p.Warn("there is no owner %q: the contact's gets what is made", named)
-	}
-	if id == "" && len(j.contacts) > 0 {
-		id = j.contacts[0].Owner
-	}
-	return id, nil
+	return j.w.owners.Or(ctx, named, otherwise, j.p)
 }

@@ -139,7 +139,7 @@ func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p
 // Create makes a contact, with our key where the portal has it.
 func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
 	w := d.w
-	owner, err := w.owner(ctx, w.s.Owner)
+	owner, err := w.owners.Or(ctx, w.s.Owner, "", d.p)
 	if err != nil {
 		return people.Record{}, err
 	}

@@ -21,6 +21,9 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.api.base.Host
 	options, there, err := w.leadField(ctx, w.s.Field(fieldStatus, Fields[fieldStatus]))
+	if found := people.CheckLimit(err); found != nil {
+		return found
+	}
 	if err != nil {
 		switch {
 		case refusal(err).status == 0 && crm.VerdictOf(err) == crm.Retry:
@@ -190,7 +193,7 @@ func (w *Writer) checkSearch(ctx context.Context) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return people.CheckOwner(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users", w.owner)
+	return w.owners.Check(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users")
 }
 
 // Provision makes the activity type, with its fields.

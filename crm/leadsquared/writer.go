@@ -22,6 +22,7 @@ type Writer struct {
 	cfg      Config
 	s        crm.Settings
 	people   *people.Book
+	owners   *people.Owners
 	optional step.Optional
 	linger   time.Duration // see step.Step
 
@@ -30,7 +31,6 @@ type Writer struct {
 
 	mu     sync.Mutex
 	layout *layout              // nil: not looked up yet
-	owners map[string]string    // email addresses to the ids of users; empty: there is no such user
 	told   map[string]time.Time // what has been warned of
 }
 
@@ -63,13 +63,15 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	default:
 		a.auth = AuthHeaders
 	}
-	return &Writer{
+	w := &Writer{
 		api: a, cfg: cfg, s: s,
 		// Whatever its search shows, LeadSquared itself makes no second lead of a number: leads are made by an upsert.
 		people: people.NewBook(s, 0),
 		linger: step.Lingering,
-		owners: map[string]string{}, told: map[string]time.Time{},
-	}, nil
+		told:   map[string]time.Time{},
+	}
+	w.owners = people.NewOwners(w.owner)
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -145,7 +147,7 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *
 		fields = append(fields, namePairs(name)...)
 	}
 	if w.s.Owner != "" && made {
-		id, err := w.owner(ctx, w.s.Owner)
+		id, err := w.owners.Or(ctx, w.s.Owner, "", p)
 		if err != nil {
 			return err
 		}
@@ -185,16 +187,10 @@ func (w *Writer) warn(p *crm.Progress, format string, args ...any) {
 	p.Warn(format, args...)
 }
 
-// owner returns the id of a user who is given by id or email address; empty: there is no such user.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
+// owner asks for the id of a user who is given by id or email address.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
 	if !strings.Contains(owner, "@") {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[strings.ToLower(owner)]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	var answer any
 	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
@@ -209,8 +205,5 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 			id = u.text("ID", "UserId", "Id")
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[strings.ToLower(owner)] = id
 	return id, nil
 }

@@ -337,11 +337,15 @@ func (at *place) schedule(ctx context.Context, values named, key, owner string) 
 	for k, v := range values {
 		args[k] = v
 	}
+	otherwise := ""
 	if owner != "" {
-		id, err := at.w.user(ctx, owner)
-		if err != nil {
-			return "", err
-		}
+		otherwise = at.contact.Owner
+	}
+	id, err := at.w.owner(ctx, owner, otherwise, at.p)
+	if err != nil {
+		return "", err
+	}
+	if id != 0 {
 		args["user_id"] = id
 	}
 	fields, err := at.w.shownOfActivity(ctx)

@@ -37,10 +37,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 			found = append(found, crm.Finding{Subject: "lead status " + status, Err: err, Detail: "change the mapping, or make the stage in Odoo: CRM > Configuration > Stages"})
 		}
 	}
-	if w.s.Owner != "" {
-		_, err := w.user(ctx, w.s.Owner)
-		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
-	}
+	found = append(found, w.owners.Check(ctx, w.s.Owner, fmt.Sprintf("Odoo has no active user with the login %q", w.s.Owner))...)
 	return append(found, w.checkField(ctx))
 }
 

@@ -176,11 +176,11 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	if name != "" {
 		values["contact_name"] = name
 	}
-	if d.s.Owner != "" {
-		owner, err := d.user(ctx, d.s.Owner)
-		if err != nil {
-			return people.Record{}, err
-		}
+	owner, err := d.owner(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return people.Record{}, err
+	}
+	if owner != 0 {
 		values["user_id"] = owner
 	}
 	var change statusChange
@@ -326,14 +326,11 @@ func (w *Writer) lose(ctx context.Context, id, reason int64) error {
 	return w.odoo.call(ctx, leads, "action_set_lost", []int64{id}, args, nil)
 }
 
-// user returns the id of a user by login, name or number.
-func (w *Writer) user(ctx context.Context, name string) (int64, error) {
-	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
-		return id, nil
+// owner returns the id of the user who is named, by login or number, and otherwise where there is none; 0: nobody.
+func (w *Writer) owner(ctx context.Context, name, otherwise string, p *crm.Progress) (int64, error) {
+	id, err := w.owners.Or(ctx, name, otherwise, p)
+	if err != nil || id == "" {
+		return 0, err
 	}
-	id, _, err := w.logins.find(ctx, "res.users", name)
-	if err == nil && id == 0 {
-		err = crm.Rejected(fmt.Errorf("odoo has no active user with the login %q, who is to be the owner", name), "res.users")
-	}
-	return id, err
+	return strconv.ParseInt(id, 10, 64)
 }

@@ -3,6 +3,7 @@ package odoo
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ type Writer struct {
 	odoo   *server
 	book   *people.Book
 	names  *names // of stages and lost reasons
-	logins *names // of users
+	owners *people.Owners
 
 	mu   sync.Mutex
 	told map[string]time.Time
@@ -46,11 +47,23 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		return nil, err
 	}
 	odoo := &server{cfg: cfg, client: client}
-	return &Writer{
+	w := &Writer{
 		s: s, odoo: odoo, book: people.NewBook(s, 0),
-		names: &names{odoo: odoo, field: "name"}, logins: &names{odoo: odoo, field: "login"},
-		told: map[string]time.Time{},
-	}, nil
+		names: &names{odoo: odoo, field: "name"},
+		told:  map[string]time.Time{},
+	}
+	logins := &names{odoo: odoo, field: "login"}
+	w.owners = people.NewOwners(func(ctx context.Context, name string) (string, error) {
+		if _, err := strconv.ParseInt(name, 10, 64); err == nil {
+			return name, nil
+		}
+		id, _, err := logins.find(ctx, "res.users", name)
+		if err != nil || id == 0 {
+			return "", err
+		}
+		return strconv.FormatInt(id, 10), nil
+	})
+	return w, nil
 }
 
 // Close closes the idle connections.

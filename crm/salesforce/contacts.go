@@ -242,7 +242,11 @@ func (v visit) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm
 // taken; where it names others, which have the same name at most, it is told that this is meant.
 func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
 	w, entity := v.w, v.w.newEntity()
-	owner, err := w.owner(ctx, w.s.Owner)
+	p := crm.NewProgress(nil, nil)
+	if v.j != nil {
+		p = v.j.p
+	}
+	owner, err := w.owners.Or(ctx, w.s.Owner, "", p)
 	if err != nil {
 		return people.Record{}, err
 	}
@@ -262,10 +266,6 @@ func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people
 	}
 	if owner != "" {
 		o["OwnerId"] = owner
-	}
-	p := crm.NewProgress(nil, nil)
-	if v.j != nil {
-		p = v.j.p
 	}
 	var id string
 	err = w.optional.Send(p, entity, o, []string{flag, "OwnerId"}, about, func(fields map[string]any) error {

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -37,7 +35,10 @@ func shown(module string) []string {
 }
 
 // contacts are SuiteCRM's leads and contacts.
-type contacts struct{ *Writer }
+type contacts struct {
+	*Writer
+	p *crm.Progress
+}
 
 var _ people.Directory = contacts{}
 
@@ -101,11 +102,11 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	if e.DoNotCall {
 		b.Attributes["do_not_call"], r.DoNotCall = "1", true
 	}
-	if d.s.Owner != "" {
-		owner, err := d.user(ctx, d.s.Owner)
-		if err != nil {
-			return r, err
-		}
+	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return r, err
+	}
+	if owner != "" {
 		b.Attributes["assigned_user_id"], r.Owner = owner, owner
 	}
 	id, err := d.suite.create(ctx, b)
@@ -155,24 +156,12 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 	return w.suite.change(ctx, b)
 }
 
-// users finds users by name and remembers them.
-type users struct {
-	mu  sync.Mutex
-	ids map[string]string
-}
-
 var isID = regexp.MustCompile(`^(?:1|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
-// user returns the id of a user by user name or id.
+// user asks for the id of a user by user name or id; empty: there is none.
 func (w *Writer) user(ctx context.Context, name string) (string, error) {
 	if isID.MatchString(name) {
 		return name, nil
-	}
-	w.users.mu.Lock()
-	id := w.users.ids[name]
-	w.users.mu.Unlock()
-	if id != "" {
-		return id, nil
 	}
 	var out list
 	q := url.Values{"fields[Users]": {"user_name"}, "filter[user_name][eq]": {name}}
@@ -180,10 +169,7 @@ func (w *Writer) user(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if len(out.Data) == 0 {
-		return "", crm.Rejected(fmt.Errorf("SuiteCRM has no user %q, who is to be the owner", name), "GET Users")
+		return "", nil
 	}
-	w.users.mu.Lock()
-	defer w.users.mu.Unlock()
-	w.users.ids[name] = out.Data[0].ID
 	return out.Data[0].ID, nil
 }

@@ -20,7 +20,7 @@ type Writer struct {
 	s        crm.Settings
 	suite    *api
 	book     *people.Book
-	users    users
+	owners   *people.Owners
 	optional step.Optional
 }
 
@@ -40,7 +40,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, suite: suite, book: people.NewBook(s, 0), users: users{ids: map[string]string{}}}, nil
+	w := &Writer{s: s, suite: suite, book: people.NewBook(s, 0)}
+	w.owners = people.NewOwners(w.user)
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -55,7 +57,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
 	}
 	e.Call.Summary = text.CutBy(text.Clean(e.Call.Summary), longText, stored)
-	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
+	found, err := w.book.Resolve(ctx, contacts{w, p}, &e, p)
 	if err != nil {
 		return err
 	}

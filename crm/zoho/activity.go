@@ -229,20 +229,17 @@ func (at *place) task(ctx context.Context) error {
 			fresh[at.w.callField()] = at.key
 			optional = append(optional, at.w.callField())
 		}
-		switch name := cmp.Or(t.Owner, at.w.s.Owner); {
-		case name != "":
-			owner, err := at.w.api.user(ctx, name)
-			if err != nil {
-				return "", err
-			}
+		owner, err := at.w.owners.Or(ctx, cmp.Or(t.Owner, at.w.s.Owner), at.contact.Owner, at.p)
+		if err != nil {
+			return "", err
+		}
+		if owner != "" {
 			fresh["Owner"] = record{"id": owner}
-		case at.contact.Owner != "":
-			fresh["Owner"] = record{"id": at.contact.Owner}
 			optional = append(optional, "Owner")
 		}
 		optional = append(optional, at.relate(fresh)...)
 		var id string
-		err := at.send("Task", fresh, optional, func(values record) (err error) {
+		err = at.send("Task", fresh, optional, func(values record) (err error) {
 			id, err = at.w.api.create(ctx, "/Tasks", values)
 			return err
 		})

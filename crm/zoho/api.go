@@ -35,7 +35,6 @@ type api struct {
 	modules map[string]module    // what is known of each
 	noCOQL  map[string]time.Time // modules whose queries were refused, and when
 	coql    map[string]bool      // modules whose queries have been answered
-	users   map[string]string    // users' ids by what they were asked for
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
@@ -62,7 +61,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	}
 	a := &api{
 		cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n),
-		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{}, users: map[string]string{},
+		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{},
 	}
 	a.tokens = token.New(a.mint.fetch)
 	return a, nil

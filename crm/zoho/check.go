@@ -10,12 +10,16 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check looks whether the client works, may read the modules, what the pick lists take, and which custom fields there are.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.api.client.Base().Host
 	if _, err := w.api.tokens.Token(ctx); err != nil {
+		if found := people.CheckLimit(err); found != nil {
+			return found
+		}
 		return []crm.Finding{{Subject: "connection", Err: err, Detail: w.api.mint.client.Base().Host}}
 	}
 	w.api.forget()
@@ -33,10 +37,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		}
 	}
 	found = append(found, w.checkStatuses(ctx, statuses), w.checkQueries(ctx))
-	if w.s.Owner != "" {
-		_, err := w.api.user(ctx, w.s.Owner)
-		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
-	}
+	found = append(found, w.owners.Check(ctx, w.s.Owner, "there is no active user of this address or name")...)
 	return append(found, w.checkFields(ctx), w.checkKey(ctx))
 }
 

@@ -270,11 +270,11 @@ func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (pe
 		d.setDoNotCall(leads, m, values, d.p)
 		r.DoNotCall = true
 	}
-	if d.s.Owner != "" {
-		owner, err := d.api.user(ctx, d.s.Owner)
-		if err != nil {
-			return r, err
-		}
+	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return r, err
+	}
+	if owner != "" {
 		values["Owner"], r.Owner = record{"id": owner}, owner
 	}
 	id, err := d.create(ctx, values)

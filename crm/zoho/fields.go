@@ -139,5 +139,4 @@ func (a *api) forget() {
 	clear(a.modules)
 	clear(a.noCOQL)
 	clear(a.coql)
-	clear(a.users)
 }

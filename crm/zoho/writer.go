@@ -19,6 +19,7 @@ type Writer struct {
 	api      *api
 	live     *people.Book // where the database can be asked for a new lead
 	late     *people.Book // where only the search can, which lags
+	owners   *people.Owners
 	optional step.Optional
 	linger   time.Duration // see step.Step
 	company  atomic.Bool   // leads must have a company here
@@ -43,7 +44,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, api: a, linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
+	return &Writer{s: s, api: a, owners: people.NewOwners(a.user), linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
 }
 
 // Close closes the idle connections.
