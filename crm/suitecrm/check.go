@@ -47,7 +47,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		})
 	}
 	found = append(found, w.owners.Check(ctx, w.s.Owner, fmt.Sprintf("SuiteCRM has no user %q", w.s.Owner))...)
-	return append(found, w.checkFields(ctx))
+	return append(append(found, w.checkWidth(ctx)...), w.checkFields(ctx))
 }
 
 func (w *Writer) checkFields(ctx context.Context) crm.Finding {
