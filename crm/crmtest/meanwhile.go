@@ -55,7 +55,7 @@ func (s *suite) wishAfterConversion(t *testing.T) {
 	if c := contactOf(got, Call{Contact: became}); !c.DoNotCall {
 		t.Errorf("the contact that the lead became can be called: %+v", got.Contacts)
 	}
-	if len(got.Calls) != 1 || got.Calls[0].Disposition != "dnc" {
+	if len(got.Calls) != 1 || got.Calls[0].Disposition != "do_not_call" {
 		t.Errorf("calls %+v", got.Calls)
 	}
 	// A call that comes after it finds the contact.

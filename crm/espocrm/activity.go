@@ -38,8 +38,7 @@ func (j *job) run(ctx context.Context) error {
 		if err := j.call(ctx); err != nil {
 			return err
 		}
-	}
-	if j.e.Call.TranscriptURL != "" {
+	} else if j.e.Call.TranscriptURL != "" {
 		if err := j.post(ctx, "link", text.LinkHead(j.e.Call.ID), text.Link(&j.e.Call)); err != nil {
 			return err
 		}
@@ -50,7 +49,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	if text.HasNote(j.e) {
-		return j.post(ctx, "note", text.NoteHead(j.e.Call.ID), text.Note(j.e, noteLimit))
+		return j.post(ctx, "note", text.NoteHead(j.e.Call.ID), text.Note(j.e, j.w.s.In, noteLimit))
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (j *job) run(ctx context.Context) error {
 	if !text.HasNote(j.e) {
 		return nil
 	}
-	return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, limit) })
+	return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, j.w.s.In, limit) })
 }
 
 // line is the last line of every text of ours about the call.

@@ -64,10 +64,18 @@ func (at *place) activity(ctx context.Context) error {
 		},
 		Create: func(ctx context.Context) (string, error) {
 			day := at.w.s.In(cmp.Or(at.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
-			id, err := at.schedule(ctx, named{
-				"date_deadline": day, "summary": at.title(), "note": text.HTML(mark),
+			values := named{
+				"date_deadline": day, "summary": at.title(),
 				"context": named{"mail_activity_quick_update": true}, // it is done at once: nobody is to be told by mail of something to do
-			}, call, at.w.s.Owner)
+			}
+			fields, err := at.w.shownOfActivity(ctx)
+			if err != nil {
+				return "", err
+			}
+			if fields[len(fields)-1] == "note" { // without our field the call's id must stand there, as well as in what is said of the call
+				values["note"] = text.HTML(mark)
+			}
+			id, err := at.schedule(ctx, values, call, at.w.s.Owner)
 			fresh = err == nil
 			return id, err
 		},
@@ -259,7 +267,7 @@ func (at *place) note(ctx context.Context) error {
 	if !text.HasNote(at.e) {
 		return nil
 	}
-	note := text.Note(at.e, longText)
+	note := text.Note(at.e, at.w.s.In, longText)
 	head := text.NoteHead(at.e.Call.ID)
 	_, err := step.Do(ctx, at.p, step.Step{
 		Ref: "note" + at.suffix, Content: note,

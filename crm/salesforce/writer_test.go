@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // the field.
 func TestWriter(t *testing.T) {
 	whole := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
-	head := text.NoteHead(crmtest.Completed(1).Call.ID) + " hi-IN\nAsks for a call tomorrow.\n\n"
+	head := text.NoteHead(crmtest.Completed(1).Call.ID) + " hi-IN\nOf the AI call of 15 Jan 2024, 10:33 (Escalated)\nAsks for a call tomorrow.\n\n"
 	for name, test := range map[string]struct {
 		edit func(*org)
 		note func(string) string

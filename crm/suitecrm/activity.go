@@ -232,7 +232,7 @@ func (at *place) note(ctx context.Context) error {
 	transcript := *e.Transcript
 	transcript.Text = text.CutBy(text.Clean(transcript.Text), longText, stored)
 	e.Transcript = &transcript
-	values := map[string]any{"name": text.Line("Transcript of VInfer call "+e.Call.ID, longNote), "description": text.Note(&e, 65_000)}
+	values := map[string]any{"name": text.Line("Transcript of "+text.Spoken(&e, at.w.s.In), longNote), "description": text.Note(&e, at.w.s.In, 65_000)}
 	if at.id != "" {
 		values["parent_type"], values["parent_id"] = at.module, at.id
 		if at.module == "Contacts" {

@@ -297,7 +297,7 @@ func (at *place) note(ctx context.Context) error {
 		},
 		Create: func(ctx context.Context) (string, error) {
 			return at.w.api.create(ctx, "/"+module+"/"+id+"/Notes", record{
-				"Note_Title": text.Line(strings.TrimSuffix(head, ":"), 120), "Note_Content": text.Note(&e, longBody),
+				"Note_Title": text.Line("Transcript of "+text.Spoken(&e, at.w.s.In), 120), "Note_Content": text.Note(&e, at.w.s.In, longBody),
 				"Parent_Id": record{"id": id, "module": record{"api_name": module}}, "$se_module": module,
 			})
 		},

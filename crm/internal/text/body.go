@@ -66,6 +66,9 @@ func NewBody(e *crm.Entry, omit ...string) Body {
 		Seconds: Duration(c.Duration), Direction: c.Direction, Language: c.Language, Campaign: c.Campaign, Sentiment: c.Sentiment,
 		QAScore: Number(c.QAScore), Transcript: c.TranscriptURL,
 	}
+	if c.TranscriptURL != "" {
+		values[Transcript] += keyed
+	}
 	for _, l := range labels {
 		if v := Line(values[l.name], 2000); v != "" && !slices.Contains(omit, l.name) {
 			b.Values[l.label] = v
