@@ -89,7 +89,7 @@ func (a *api) exchange(ctx context.Context, method, path string, query url.Value
 func (a *api) mayTryQuery() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.certain
+	return !a.certain || a.auth == AuthQuery // another worker may have found out meanwhile
 }
 
 // way returns how the keys travel.
