@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -111,82 +110,6 @@ func TestRequests(t *testing.T) {
 	count("a repeat", 1, crmtest.Completed(1), first)
 	count("a transcript", 3, crmtest.Transcribed(1), first)
 	count("a task", 8, crmtest.Full(5), nil)
-}
-
-// TestKeys lets the keys travel where they are taken, and nowhere else.
-func TestKeys(t *testing.T) {
-	for name, noHeaders := range map[string]bool{"headers": false, "query": true} {
-		t.Run(name, func(t *testing.T) {
-			a := newAccount()
-			a.noHeaders = noHeaders
-			server, w := start(t, a, nil)
-			send(t, w, crmtest.Full(1), nil)
-			send(t, w, crmtest.Full(2), nil)
-			for i, r := range server.Requests() {
-				query, header := strings.Contains(r.Path, "secretKey"), r.Header.Get("X-LSQ-SecretKey") != ""
-				if query == header || i > 0 && query != noHeaders {
-					t.Errorf("request %d: in the query %t, in a header %t", i, query, header)
-				}
-			}
-		})
-	}
-	a := newAccount()
-	server, w := start(t, a, func(c *leadsquared.Config, _ *crm.Settings) { c.SecretKey = secret.New("another-secret-key") })
-	err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil))
-	if crm.VerdictOf(err) != crm.Halt || server.Count() != 2 || strings.Contains(err.Error(), "another-secret-key") {
-		t.Errorf("%d requests: %v", server.Count(), err)
-	}
-}
-
-// TestKeysStayOutOfTheQuery refuses the keys after they had been taken from headers: by whatever answer, a refusal of something else too.
-func TestKeysStayOutOfTheQuery(t *testing.T) {
-	for name, first := range map[string]func(a *account){
-		"a success":           func(*account) {},
-		"a refused stage":     func(a *account) { a.stages = nil },
-		"another refusal":     func(a *account) { a.types = nil },
-		"a search that fails": func(a *account) { a.off["LeadManagement.svc/RetrieveLeadByPhoneNumber"] = true },
-	} {
-		a := newAccount()
-		first(a)
-		server, w := start(t, a, nil)
-		_ = w.Write(t.Context(), crmtest.Completed(1), crm.NewProgress(nil, nil))
-		server.Misbehave(crmtest.Fault{Status: 401, Body: func(*http.Request, []byte) string {
-			return `{"Status":"Error","ExceptionType":"MXAuthenticationFailedException","ExceptionMessage":"Invalid accessKey or secretKey"}`
-		}})
-		var group sync.WaitGroup
-		for n := range 4 {
-			group.Go(func() {
-				if err := w.Write(t.Context(), crmtest.Completed(2+n), crm.NewProgress(nil, nil)); crm.VerdictOf(err) != crm.Halt {
-					t.Errorf("%s: %v", name, err)
-				}
-			})
-		}
-		group.Wait()
-		if n := server.Count(); n != 4 {
-			t.Errorf("%s: %d requests of 4 refused writes: the keys were tried in the query", name, n)
-		}
-		for _, r := range server.Requests() {
-			if strings.Contains(r.Path, "secretKey") {
-				t.Errorf("%s: %s %s", name, r.Method, strings.Split(r.Path, "?")[0])
-			}
-		}
-	}
-}
-
-// TestKeysOfManyWorkers begins with many requests at once at an account that sees keys in the query only.
-func TestKeysOfManyWorkers(t *testing.T) {
-	a := newAccount()
-	a.noHeaders = true
-	_, w := start(t, a, nil)
-	var group sync.WaitGroup
-	for n := range 8 {
-		group.Go(func() {
-			if err := w.Write(t.Context(), crmtest.Completed(n), crm.NewProgress(nil, nil)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
 }
 
 // TestMobileAsTyped finds a lead whose Mobile holds the number as people type it.
@@ -491,6 +414,24 @@ func TestValidate(t *testing.T) {
 	for region, want := range map[string]string{"": "https://api.leadsquared.com/v2/", "in21": "https://api-in21.leadsquared.com/v2/", "US11": "https://api-us11.leadsquared.com/v2/"} {
 		if got := (leadsquared.Config{Region: region}).Host(); got != want {
 			t.Errorf("%q: %s", region, got)
+		}
+	}
+}
+
+// TestWishOfSeveralLeads marks all leads of a number, though the search by number shows one.
+func TestWishOfSeveralLeads(t *testing.T) {
+	a := newAccount()
+	_, w := start(t, a, nil)
+	refs := send(t, w, crmtest.Completed(1), nil).Refs
+	a.add("098765 00001", "Two")
+	a.lead(a.add("", "Three"))["Mobile"] = "+91 98765-00001"
+	stranger := a.add("+919876500002", "Somebody else")
+	e := crmtest.Revised(crmtest.Completed(1), "dnc", "Cold")
+	e.DoNotCall = true
+	send(t, w, e, refs)
+	for _, c := range a.state().Contacts {
+		if c.DoNotCall == (c.ID == stranger) {
+			t.Errorf("lead %+v", c)
 		}
 	}
 }

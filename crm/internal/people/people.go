@@ -29,11 +29,11 @@ const status = "status"
 // tried is the ref that holds when a contact was last asked to be made, where the search lags.
 const tried = "contact.tried"
 
-// wish is the ref that says that the person asked not to be called again, in this call or in one of the same number before it. The wish
+// Wish is the ref that says that the person asked not to be called again, in this call or in one of the same number before it. The wish
 // belongs to the number: it outlives the contact that was marked.
-const wish = "do_not_call"
+const Wish = "do_not_call"
 
-// Values of the ref wish. Besides, it is the key of the entry by which all records of the number were last marked.
+// Values of the ref Wish. Besides, it is the key of the entry by which all records of the number were last marked.
 const (
 	asked = "asked"
 	owed  = "owed" // this call makes a contact after the wish was made: the contact gets the mark
@@ -101,7 +101,7 @@ func (b *Book) Number(c crm.Contact) phone.Number {
 func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) ([]Record, error) {
 	b.recallWish(e, p)
 	taken, found, err := b.resolve(ctx, d, e, p)
-	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[wish] != e.Key {
+	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[Wish] != e.Key {
 		err = b.markOthers(ctx, d, e, p, taken, found)
 	}
 	return taken, err
@@ -152,10 +152,10 @@ func (b *Book) resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 // contact after the wish marks it; contacts that are there are left as people have them.
 func (b *Book) recallWish(e *crm.Entry, p *crm.Progress) {
 	switch {
-	case p.Refs[wish] == owed:
+	case p.Refs[Wish] == owed:
 		e.DoNotCall = true
-	case p.Refs[wish] == "" && (e.DoNotCall || e.Before[wish] != ""):
-		p.Refs[wish] = asked
+	case p.Refs[Wish] == "" && (e.DoNotCall || e.Before[Wish] != ""):
+		p.Refs[Wish] = asked
 	}
 }
 
@@ -180,8 +180,8 @@ func (b *Book) markOthers(ctx context.Context, d Directory, e *crm.Entry, p *crm
 			return err
 		}
 	}
-	if p.Refs[wish] != owed {
-		p.Refs[wish] = e.Key
+	if p.Refs[Wish] != owed {
+		p.Refs[Wish] = e.Key
 	}
 	return nil
 }
@@ -333,9 +333,9 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		p.Warn("the number is no possible one: no contact was made")
 		return nil, nil
 	}
-	if !e.DoNotCall && p.Refs[wish] != "" {
+	if !e.DoNotCall && p.Refs[Wish] != "" {
 		e.DoNotCall = true
-		if err := p.Save(wish, owed); err != nil {
+		if err := p.Save(Wish, owed); err != nil {
 			return nil, err
 		}
 	}
