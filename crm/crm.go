@@ -12,9 +12,9 @@
 //
 //  1. people.Book.Resolve finds the contact, or makes it with its status, and saves it. Skipped and Refused come from there. The wish not to be
 //     called belongs to the number: Resolve notes it on all other records of the number too, and on one that is made after the wish.
-//  2. people.Book.Recall: a call whose activity the CRM has with the same outcome has set its status, whatever the refs say. Then the status (Book.Status: SetStatus, protect and an equal one are seen to), the wish not to be called (only ever set) and a
-//     missing name (Book.NewName) go to the contact in one request, if there is anything to send. It comes before the
-//     activity: a status that the CRM refuses rejects the call before half of it is there.
+//  2. people.Book.Recall: a call whose activity the CRM has with the same outcome has set its status, whatever the refs say. Then the status
+//     (Book.Status: SetStatus, protect and an equal one are seen to), the wish not to be called (only ever set) and a missing name
+//     (Book.NewName) go to the contact in one request, if there is anything to send. It comes before the activity: a status that the CRM refuses rejects the call before half of it is there.
 //  3. step.Do for the activity (unless Entry.NoActivity), the transcript link on the contact's timeline, and the task: ref known,
 //     update if something changed; else look by the call's id, else create, and after a failed create look again. The
 //     remote id is saved before the next request.
