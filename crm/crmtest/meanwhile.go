@@ -14,6 +14,7 @@ import (
 type Meanwhile struct {
 	Convert  func(t *testing.T, contact string) string  // makes of a lead a contact that has its number, and returns the contact's id
 	Merge    func(t *testing.T, loser, survivor string) // moves what hangs on the loser to the survivor, and deletes the loser
+	Follows  bool                                       // a call tells to whom it has moved, whatever the survivor's number is
 	Reassign func(t *testing.T, contact string)         // gives a contact to another user
 	Owner    func(t *testing.T, contact string) string  // tells whose contact it is
 	Rename   func(t *testing.T, status, name string)    // gives a lead status another name; nil: any name is taken
@@ -30,7 +31,8 @@ func (s *suite) runMeanwhile(t *testing.T) {
 	t.Run("a lost state sets no status again", s.lostState)
 	t.Run("a lead status that was renamed", s.renamedStatus)
 	t.Run("a lead status whose field is gone", s.hiddenStatus)
-	t.Run("a merged contact", s.mergedContact)
+	t.Run("a merged contact", func(t *testing.T) { s.mergedContact(t, contact(1).E164) })
+	t.Run("a contact merged into another number", func(t *testing.T) { s.mergedContact(t, contact(8).E164) })
 	t.Run("a contact of another user", s.reassigned)
 	t.Run("an owner who has left", s.unknownOwner)
 }
@@ -187,13 +189,13 @@ func (s *suite) notWritten(t *testing.T, d Destination, w crm.Writer, e crm.Entr
 	AssertNoLeak(t, "a refused status", d.Secrets, fmt.Sprint(err))
 }
 
-func (s *suite) mergedContact(t *testing.T) {
+func (s *suite) mergedContact(t *testing.T, number string) {
 	d, w := s.with(t, defaults)
-	if d.Meanwhile.Merge == nil {
+	if d.Meanwhile.Merge == nil || number != contact(1).E164 && !d.Meanwhile.Follows {
 		return
 	}
 	refs := write(t, w, Full(1), nil)
-	survivor := d.AddContact(t, Contact{Phone: contact(1).E164, Name: "The survivor"})
+	survivor := d.AddContact(t, Contact{Phone: number, Name: "The survivor"})
 	d.Meanwhile.Merge(t, refs["contact"], survivor)
 	newer := Revised(Full(1), "not_interested", "Cold")
 	refs = write(t, w, newer, refs)
@@ -202,7 +204,7 @@ func (s *suite) mergedContact(t *testing.T) {
 	if len(got.Contacts) != 1 || len(got.Calls) != 1 || len(got.Tasks) != 1 || len(got.Notes) != 1 {
 		t.Fatalf("want one of each, got %+v", got)
 	}
-	if c := got.Contacts[0]; c.ID != survivor || c.Status != "Cold" || !c.DoNotCall && !s.NoDoNotCall {
+	if c := got.Contacts[0]; c.ID != survivor || c.Status != "Cold" || number == contact(1).E164 && !c.DoNotCall && !s.NoDoNotCall {
 		t.Errorf("contact %+v", c)
 	}
 	if got.Calls[0].Disposition != "not_interested" {

@@ -30,7 +30,10 @@ type directory struct {
 	p *crm.Progress
 }
 
-var _ people.Directory = directory{}
+var (
+	_ people.Directory = directory{}
+	_ people.Holder    = directory{}
+)
 
 // selected are the attributes that a Record is made of.
 func (d directory) selected(entity string) []string {
@@ -93,6 +96,15 @@ func (d directory) Read(ctx context.Context, id string) (people.Record, bool, er
 		return people.Record{}, false, err
 	}
 	return d.record(entity, o), true, nil
+}
+
+// Holder returns the Lead or Contact at which a Call stands.
+func (d directory) Holder(ctx context.Context, call string) (string, error) {
+	o, err := d.w.api.read(ctx, "Call", call, "parentType", "parentId")
+	if entity := o.text("parentType"); err == nil && (entity == lead || entity == contact) && o.text("parentId") != "" {
+		return entity + "/" + o.text("parentId"), nil
+	}
+	return "", err
 }
 
 // Mark sets the wish not to be called.

@@ -83,6 +83,7 @@ func destination(t *testing.T, s *site) crmtest.Destination {
 			s.remove(entity, strings.TrimPrefix(id, "Lead/"))
 		},
 		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
 			Convert: func(_ *testing.T, lead string) string { return s.convert(strings.TrimPrefix(lead, "Lead/")) },
 			Merge: func(_ *testing.T, loser, survivor string) {
 				s.merge(strings.TrimPrefix(loser, "Lead/"), strings.TrimPrefix(survivor, "Lead/"))

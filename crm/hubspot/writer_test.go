@@ -61,7 +61,8 @@ func destination(t *testing.T, p *portal) crmtest.Destination {
 			p.find(map[string]string{"activity": "calls", "task": "tasks", "contact": "contacts"}[ref], id, "").archived = true
 		},
 		Meanwhile: crmtest.Meanwhile{
-			Merge: func(_ *testing.T, loser, survivor string) { p.merge(loser, survivor) },
+			Follows: true,
+			Merge:   func(_ *testing.T, loser, survivor string) { p.merge(loser, survivor) },
 			Reassign: func(_ *testing.T, contact string) {
 				p.mu.Lock()
 				defer p.mu.Unlock()

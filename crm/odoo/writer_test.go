@@ -89,6 +89,7 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 			}
 		},
 		Meanwhile: crmtest.Meanwhile{
+			Follows:  true,
 			Merge:    func(_ *testing.T, loser, survivor string) { f.merge(number(loser), number(survivor)) },
 			Reassign: func(t *testing.T, contact string) { f.leadOf(t, "crm.lead", number(contact))["user_id"] = int64(2) },
 			Owner: func(t *testing.T, contact string) string {

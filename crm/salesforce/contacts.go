@@ -25,7 +25,10 @@ type visit struct {
 	j *job // nil: only contacts are looked for
 }
 
-var _ people.Directory = visit{}
+var (
+	_ people.Directory = visit{}
+	_ people.Holder    = visit{}
+)
 
 // columns are the fields that a Record is made of, without those that the org does not show us.
 func (w *Writer) columns(entity string) []string {
@@ -224,6 +227,21 @@ func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error)
 		return people.Record{}, false, err
 	}
 	return found[0], true, nil
+}
+
+// Holder returns the lead or contact at which a Task stands.
+func (v visit) Holder(ctx context.Context, task string) (string, error) {
+	rows, err := v.w.api.query(ctx, "SELECT WhoId FROM Task WHERE Id = "+quote(task))
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	switch id := rows[0].text("WhoId"); {
+	case strings.HasPrefix(id, "00Q"):
+		return lead + "/" + id, nil
+	case strings.HasPrefix(id, "003"):
+		return contact + "/" + id, nil
+	}
+	return "", nil
 }
 
 // Mark sets the wish not to be called.

@@ -104,6 +104,7 @@ func destination(t *testing.T, g *org) crmtest.Destination {
 			g.remove(entity, strings.TrimPrefix(id, "Lead/"))
 		},
 		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
 			Convert: func(_ *testing.T, lead string) string { return g.convert(strings.TrimPrefix(lead, "Lead/")) },
 			Merge: func(_ *testing.T, loser, survivor string) {
 				g.merge(strings.TrimPrefix(loser, "Lead/"), strings.TrimPrefix(survivor, "Lead/"))

@@ -40,7 +40,10 @@ type contacts struct {
 	p *crm.Progress
 }
 
-var _ people.Directory = contacts{}
+var (
+	_ people.Directory = contacts{}
+	_ people.Holder    = contacts{}
+)
 
 // Search asks both modules for the number's digits in this order, whatever stands between them.
 func (d contacts) Search(ctx context.Context, n phone.Number) (found []people.Record, err error) {
@@ -120,6 +123,18 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	}
 	r.ID = "Leads/" + id
 	return r, err
+}
+
+// Holder returns the lead or contact at which a call stands.
+func (d contacts) Holder(ctx context.Context, call string) (string, error) {
+	b, err := d.suite.get(ctx, "Calls", call, "parent_type", "parent_id", "deleted")
+	if errors.Is(err, step.ErrGone) {
+		return "", nil
+	}
+	if module := b.text("parent_type"); err == nil && (module == "Leads" || module == "Contacts") && b.text("parent_id") != "" {
+		return module + "/" + b.text("parent_id"), nil
+	}
+	return "", err
 }
 
 // Mark sets the wish not to be called.

@@ -72,6 +72,7 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 			f.remove(modules[ref], id)
 		},
 		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
 			Convert: func(t *testing.T, lead string) string { return f.convert(t, strings.TrimPrefix(lead, "Leads/")) },
 			Merge: func(_ *testing.T, loser, survivor string) {
 				f.merge(strings.TrimPrefix(loser, "Leads/"), strings.TrimPrefix(survivor, "Leads/"))

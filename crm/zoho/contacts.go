@@ -35,7 +35,10 @@ type directory struct {
 	p *crm.Progress
 }
 
-var _ people.Directory = directory{}
+var (
+	_ people.Directory = directory{}
+	_ people.Holder    = directory{}
+)
 
 // shown are the fields that a people.Record is made of.
 func (w *Writer) shown(name string, m module) []string {
@@ -377,6 +380,24 @@ func (w *Writer) setDoNotCall(name string, m module, values record, p *crm.Progr
 	} else {
 		p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
 	}
+}
+
+// Holder returns the lead or contact at which a call stands.
+func (d directory) Holder(ctx context.Context, call string) (string, error) {
+	r, err := d.api.get(ctx, "Calls", call)
+	if errors.Is(err, step.ErrGone) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if id := r.ref("Who_Id"); id != "" {
+		return contacts + "/" + id, nil
+	}
+	if id := r.ref("What_Id"); id != "" && r.text("$se_module") == leads {
+		return leads + "/" + id, nil
+	}
+	return "", nil
 }
 
 // Mark sets the wish not to be called.

@@ -109,6 +109,7 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 			f.remove(module, id)
 		},
 		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
 			Convert: func(_ *testing.T, lead string) string { return f.convert(strings.TrimPrefix(lead, "Leads/")) },
 			Merge: func(_ *testing.T, loser, survivor string) {
 				f.merge(strings.TrimPrefix(loser, "Leads/"), strings.TrimPrefix(survivor, "Leads/"))

@@ -70,6 +70,13 @@ type Directory interface {
 	Mark(ctx context.Context, r Record, n phone.Number, p *crm.Progress) error
 }
 
+// Holder is implemented by Directories of CRMs where an activity tells at whom it stands. When people merge two contacts, what hung on the one that is gone
+// moves to the other, which may have another number.
+type Holder interface {
+	// Holder returns the id of the record at which the activity of a known id stands; empty: at none, or the activity is not there any more.
+	Holder(ctx context.Context, activity string) (id string, err error)
+}
+
 // Book chooses contacts for one destination. It is safe for concurrent use.
 type Book struct {
 	s    crm.Settings
@@ -118,6 +125,9 @@ func (b *Book) resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 		if err != nil || len(there) > 0 {
 			return there, nil, err
 		}
+		if taken, err = b.merged(ctx, d, p); err != nil || len(taken) > 0 {
+			return taken, nil, err
+		}
 	}
 	n := b.Number(e.Call.Contact)
 	if n.IsZero() {
@@ -146,6 +156,23 @@ func (b *Book) resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 	}
 	p.Forget(tried)
 	return taken, found, p.Save(Ref, joined(taken))
+}
+
+// merged returns the record to which the call's activity has moved, after its contact is gone; none: it has not.
+func (b *Book) merged(ctx context.Context, d Directory, p *crm.Progress) ([]Record, error) {
+	h, ok := d.(Holder)
+	if id := p.Refs[activity]; !ok || id == "" || strings.HasPrefix(id, "deleted:") || strings.Contains(p.Refs[Ref], ",") {
+		return nil, nil
+	}
+	id, err := h.Holder(ctx, p.Refs[activity])
+	if err != nil || id == "" || id == p.Refs[Ref] {
+		return nil, err
+	}
+	r, there, err := d.Read(ctx, id)
+	if err != nil || !there {
+		return nil, err
+	}
+	return []Record{r}, p.Save(Ref, r.ID)
 }
 
 // recallWish keeps with the call that the number's person asked not to be called again, for calls that come after it. A call that makes a

@@ -116,3 +116,39 @@ func TestRecall(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// held is a directory where a call tells at whom it stands.
+type held struct {
+	*directory
+	at  string
+	err error
+}
+
+func (h held) Holder(context.Context, string) (string, error) { return h.at, h.err }
+
+// A contact that was merged into one of another number is that one, as the call has moved there.
+func TestMergedIntoAnotherNumber(t *testing.T) {
+	b := people.NewBook(crm.Settings{}, 0)
+	for name, test := range map[string]struct {
+		at       string
+		err      error
+		activity string
+		want     string
+	}{
+		"moved":               {"Lead/2", nil, "7", "Lead/2"},
+		"not moved":           {"Lead/1", nil, "7", ""},
+		"at nobody":           {"", nil, "7", ""},
+		"to one that is gone": {"Lead/9", nil, "7", ""},
+		"deleted with it":     {"Lead/2", nil, "deleted:7", ""},
+		"without an activity": {"Lead/2", nil, "", ""},
+		"the question fails":  {"", io.ErrClosedPipe, "7", ""},
+	} {
+		d := held{&directory{records: []people.Record{{ID: "Lead/2", Phones: []string{"+442079460000"}}}}, test.at, test.err}
+		p := crm.NewProgress(crm.Refs{"contact": "Lead/1", "activity": test.activity}, nil)
+		e := crmtest.Revised(crmtest.Completed(1), "not_interested", "Cold")
+		got, err := b.Resolve(t.Context(), d, &e, p)
+		if !errors.Is(err, test.err) || (len(got) == 1) != (test.want != "") || test.want != "" && (got[0].ID != test.want || p.Refs["contact"] != test.want) {
+			t.Errorf("%s: %+v, %v, %q", name, got, err, p.Refs)
+		}
+	}
+}
