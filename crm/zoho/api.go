@@ -197,12 +197,9 @@ type list struct {
 	} `json:"info"`
 }
 
-// get reads one record by its id; step.ErrGone: there is none.
-func (a *api) get(ctx context.Context, module, id string, fields ...string) (record, error) {
+// get reads one record by its id, with all its fields; step.ErrGone: there is none.
+func (a *api) get(ctx context.Context, module, id string) (record, error) {
 	r := request{method: http.MethodGet, path: "/" + module + "/" + url.PathEscape(id), shape: "GET " + module}
-	if len(fields) > 0 {
-		r.query = url.Values{"fields": {strings.Join(fields, ",")}}
-	}
 	var out list
 	err := a.do(ctx, r, &out)
 	if isGone(err) {
