@@ -10,10 +10,11 @@
 // (which contact), step (each record once), text (what the CRM has no field for), and internal/httpx for the requests. Their
 // Write is a list of steps:
 //
-//  1. people.Book.Resolve finds the contact, or makes it with its status, and saves it. Skipped and Refused come from there.
-//  2. The status (Book.Status: SetStatus, protect and an equal one are seen to), the wish not to be called (only ever set) and a
-//     missing name (Book.NewName) go to the contact in one request, if there is anything to send. It comes before the
-//     activity: a status that the CRM refuses rejects the call before half of it is there.
+//  1. people.Book.Resolve finds the contact, or makes it with its status, and saves it. Skipped and Refused come from there. The wish not to be
+//     called belongs to the number: Resolve notes it on all other records of the number too, and on one that is made after the wish.
+//  2. people.Book.Recall: a call whose activity the CRM has with the same outcome has set its status, whatever the refs say. Then the status
+//     (Book.Status: SetStatus, protect and an equal one are seen to), the wish not to be called (only ever set) and a missing name
+//     (Book.NewName) go to the contact in one request, if there is anything to send. It comes before the activity: a status that the CRM refuses rejects the call before half of it is there.
 //  3. step.Do for the activity (unless Entry.NoActivity), the transcript link on the contact's timeline, and the task: ref known,
 //     update if something changed; else look by the call's id, else create, and after a failed create look again. The
 //     remote id is saved before the next request.
@@ -216,7 +217,8 @@ type Finding struct {
 // Checker is implemented by writers that can look whether the destination is ready, without writing to it.
 type Checker interface {
 	// Check returns what it found, worst last not required. It writes nothing. statuses are the lead statuses that
-	// the mapping can produce; a CRM with a fixed list tells which are unknown there.
+	// the mapping can produce; a CRM with a fixed list tells which are unknown there. Where Provision has something to make that is not optional and
+	// that no write makes by itself, a finding has an Err.
 	Check(ctx context.Context, statuses []string) []Finding
 }
 
@@ -237,7 +239,9 @@ type Finder interface {
 type Change struct {
 	Subject string // "field Call.vinfer_call_id"
 	Done    bool   // false: it would be made (dry run), or must be made by hand as Detail says
-	Detail  string
+	// Optional: nothing is lost without it. Neither setup nor check fails for what is optional and not there.
+	Optional bool
+	Detail   string
 }
 
 // Provisioner is implemented by writers whose destination needs something set up (fields, tables).

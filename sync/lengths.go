@@ -15,7 +15,7 @@ type lengths struct {
 const (
 	lengthSteps  = 120
 	lengthGrowth = 1.1
-	enoughCalls  = 50   // fewer say nothing of a quantile
+	enoughCalls  = 50     // fewer say nothing of a quantile
 	manyCalls    = 20_000 // when so many have been counted, all count half
 )
 

@@ -40,14 +40,14 @@ import (
 
 const (
 	overlapLeast = 15 * time.Second
-	cheapPages   = 2  // the whole lookback is read at each poll while it takes no more
-	firstPages   = 10 // the first poll of a process reaches back by the longest call while that takes no more
-	pageSlack    = 0.1 // of a page is left free for calls that come up while a listing is read
+	cheapPages   = 2    // the whole lookback is read at each poll while it takes no more
+	firstPages   = 10   // the first poll of a process reaches back by the longest call while that takes no more
+	pageSlack    = 0.1  // of a page is left free for calls that come up while a listing is read
 	defaultLimit = 1000 // requests a minute, as documented
 
 	newsShare  = 0.345 // of the limit, for listings by start and the turns of the lookback
-	againShare = 0.05 // of the limit, to read again
-	reachShare = 0.02 // of the limit, to read what a new store has never listed
+	againShare = 0.05  // of the limit, to read again
+	reachShare = 0.02  // of the limit, to read what a new store has never listed
 	sweepShare = 0.10
 
 	settingPlan = "reading_plan"

@@ -329,6 +329,7 @@ func setupCommand(a *app) *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
 		Use: "setup", Short: "Create what destinations need (fields, tables)", Args: cobra.NoArgs,
+		Long: "Create what destinations need: fields, properties, tables. Exits with 1 if something is left to be made by hand.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {
@@ -360,15 +361,26 @@ func setup(ctx context.Context, w io.Writer, d engine.Destination, dry bool) err
 		return nil
 	}
 	changes, err := p.Provision(ctx, dry)
+	left := 0
 	for _, ch := range changes {
 		state := "to do"
-		if ch.Done {
+		switch {
+		case ch.Done:
 			state = "done"
+		case ch.Optional && !dry:
+			state = "optional"
+		default:
+			left++
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, state, ch.Subject, ch.Detail)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("%s: %w", d.Name, err)
+	case len(changes) == 0:
+		fmt.Fprintf(w, "%s\tnothing to do\n", d.Name)
+	case left > 0 && !dry:
+		return &exitError{exitLeft, fmt.Errorf("%s: %s left to be made by hand, as told above", d.Name, count(left, "thing"))}
 	}
 	return nil
 }

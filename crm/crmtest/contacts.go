@@ -3,6 +3,8 @@ package crmtest
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -14,7 +16,7 @@ func Spellings(n int) []string {
 	a, b := c.National[:5], c.National[5:]
 	return []string{
 		c.E164, c.E164[1:], c.National, "0" + c.National, "+91 " + a + " " + b, "+91-" + a + "-" + b, "+91 " + c.National, "+91-" + c.National,
-		a + " " + b, a + "-" + b, "0" + a + " " + b, "0" + a + "-" + b,
+		"(+91) " + a + "-" + b, "(+91) " + a + " " + b, "(+91) " + c.National, a + " " + b, a + "-" + b, "0" + a + " " + b, "0" + a + "-" + b,
 	}
 }
 
@@ -29,6 +31,7 @@ func (s *suite) runContacts(t *testing.T) {
 	t.Run("a protected status is kept", s.protectedStatus)
 	t.Run("a search that lags makes no second contact", s.laggingSearch)
 	t.Run("an optional field that is refused is left out", s.optionalField)
+	t.Run("an optional field that is gone is sent once", s.unknownField)
 	t.Run("what people change meanwhile", s.peopleChange)
 	t.Run("what people delete meanwhile", s.peopleDelete)
 	t.Run("the transcript's note is found again", s.noteFoundAgain)
@@ -175,6 +178,31 @@ func (s *suite) optionalField(t *testing.T) {
 		}
 	}
 	if got := d.State(t); len(got.Calls) != 2 || len(got.Contacts) != 2 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func (s *suite) unknownField(t *testing.T) {
+	d, w := s.with(t, defaults)
+	if d.Unknown == nil {
+		return
+	}
+	write(t, w, Completed(0), nil)
+	name := d.Unknown()
+	for n := range 4 {
+		before := len(d.Server.Requests())
+		write(t, w, Completed(1+n), nil)
+		sent := 0
+		for _, r := range d.Server.Requests()[before:] {
+			if r.Method != http.MethodGet && strings.Contains(string(r.Body), name) {
+				sent++
+			}
+		}
+		if n > 0 && sent > 0 {
+			t.Errorf("call %d: %s is sent %d times more", n, name, sent)
+		}
+	}
+	if got := d.State(t); len(got.Calls) != 5 {
 		t.Errorf("got %+v", got)
 	}
 }

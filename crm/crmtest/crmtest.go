@@ -27,6 +27,7 @@ type Target struct {
 	NoMany      bool // it cannot hold two contacts of one number
 	NoDoNotCall bool // it has no place for the wish not to be called
 	DropsNUL    bool // it cannot hold the character NUL and loses it, and nothing else
+	NotSetUp    bool // New's destination lacks what setup makes: check tells
 	NoAnonymous bool // it cannot hold a call without a contact: one without a number is skipped
 
 	Renews bool // its access tokens are short-lived: one that is refused is replaced, and the request sent again
@@ -58,11 +59,16 @@ type Destination struct {
 	SetStatus func(t *testing.T, contact, status string)
 	// Delete deletes what the ref of the given name points to, as its users would; nil: they cannot.
 	Delete func(t *testing.T, ref, id string)
+	// Meanwhile is what people do between two calls besides.
+	Meanwhile Meanwhile
 	// Lag switches on that searches do not show contacts made from then on; nil: the fake cannot.
 	Lag func(on bool)
 	// Refuse has the destination refuse from now on, by an error that names it, a field of a call's activity that Open's and
 	// Configured's writers send and that a call can do without; nil: it has none.
 	Refuse func()
+	// Unknown has the destination lose, from now on, a field of a call's activity that a call can do without, as an administrator deletes it, and returns its
+	// name; nil: an unknown field is no error there.
+	Unknown func() string
 	// Server is the destination itself where it is reached over HTTP, else nil.
 	Server *Server
 	// Secrets are the credentials that the writer was given.
@@ -157,6 +163,7 @@ func Run(t *testing.T, target Target) {
 	}
 	if d.Configured != nil {
 		s.runContacts(t)
+		s.runMeanwhile(t)
 	}
 	if d.Server != nil {
 		s.runHTTP(t)
@@ -338,13 +345,18 @@ func (s *suite) checkWritesNothing(t *testing.T) {
 	if !ok {
 		return
 	}
+	told := false
 	for _, f := range c.Check(context.Background(), []string{"Hot Lead"}) {
 		if f.Subject == "" {
 			t.Errorf("a finding without a subject: %+v", f)
 		}
-		if f.Err != nil {
+		told = told || f.Err != nil && strings.Contains(fmt.Sprint(f.Err, f.Detail), "setup")
+		if f.Err != nil && !s.NotSetUp {
 			t.Errorf("a fresh destination is not ready: %s: %v", f.Subject, f.Err)
 		}
+	}
+	if s.NotSetUp && !told {
+		t.Error("check does not send who has not run setup to it")
 	}
 	if got := d.State(t); len(got.Contacts)+len(got.Calls)+len(got.Deliveries) != 0 {
 		t.Errorf("check wrote: %+v", got)

@@ -30,6 +30,7 @@ func RunTables(t *testing.T, fresh func(t *testing.T) Database) {
 		"a task is made once":              taskOnce,
 		"without activity":                 noActivity,
 		"a transcript without its call":    transcriptAlone,
+		"do not call outlives a contact":   wishOutlivesContact,
 		"views":                            views,
 		"keys tell letters apart":          keysTellLetters,
 		"many starters":                    manyStarters,
@@ -198,6 +199,24 @@ func transcriptAlone(_ *testing.T, r *rules) {
 	empty.Transcript = &crm.Transcript{}
 	r.put(empty)
 	r.expect("SELECT count(*) FROM notes WHERE language = 'hi-IN' AND segments IS NOT NULL AND text IS NOT NULL", 1)
+}
+
+func wishOutlivesContact(t *testing.T, r *rules) {
+	refs := write(t, r.w, Full(1), nil)
+	for n := range 2 { // the second has it from the first, which made the contact
+		for _, table := range []string{"notes", "tasks", "calls", "contacts"} {
+			r.exec("DELETE FROM " + table)
+		}
+		next := Completed(2 + n)
+		next.Call.Contact, next.Before = Full(1).Call.Contact, refs
+		refs = write(t, r.w, next, nil)
+		r.expect("SELECT count(*) FROM contacts WHERE do_not_call", 1)
+	}
+	r.exec("UPDATE contacts SET do_not_call = false") // a contact that is there is left as people have it
+	last := Completed(5)
+	last.Call.Contact, last.Before = Full(1).Call.Contact, refs
+	write(t, r.w, last, nil)
+	r.expect("SELECT count(*) FROM contacts WHERE do_not_call", 0)
 }
 
 func views(_ *testing.T, r *rules) {

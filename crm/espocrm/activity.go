@@ -28,6 +28,7 @@ type job struct {
 	p        *crm.Progress
 	contacts []people.Record // the first one gets the notes and the task
 
+	looked   bool   // the Call was looked for, and is not there
 	activity string // id of the Call; empty: there is none
 	fresh    bool   // it was made by this attempt: what comes after it cannot be there yet
 }
@@ -37,8 +38,7 @@ func (j *job) run(ctx context.Context) error {
 		if err := j.call(ctx); err != nil {
 			return err
 		}
-	}
-	if j.e.Call.TranscriptURL != "" {
+	} else if j.e.Call.TranscriptURL != "" {
 		if err := j.post(ctx, "link", text.LinkHead(j.e.Call.ID), text.Link(&j.e.Call)); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	if text.HasNote(j.e) {
-		return j.post(ctx, "note", text.NoteHead(j.e.Call.ID), text.Note(j.e, noteLimit))
+		return j.post(ctx, "note", text.NoteHead(j.e.Call.ID), text.Note(j.e, j.w.s.In, noteLimit))
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (j *job) run(ctx context.Context) error {
 func (j *job) call(ctx context.Context) error {
 	o := j.fields()
 	s := step.Step{
-		Ref: "activity", Content: o,
+		Ref: "activity", Content: o, Fresh: j.looked,
 		Look: func(ctx context.Context) (string, error) { return j.look(ctx, "Call") },
 		Create: func(ctx context.Context) (string, error) {
 			id, err := j.createCall(ctx, o)
@@ -152,11 +152,23 @@ func span(c *crm.Call) (start, end time.Time, ok bool) {
 
 // look returns the id of the record of the given type that holds the call's id.
 func (j *job) look(ctx context.Context, entity string) (string, error) {
-	rows, err := j.w.api.list(ctx, entity, where("equals", j.w.callField(), j.e.Call.ID, "id"))
+	o, err := j.find(ctx, entity, "id")
+	return o.text("id"), err
+}
+
+// held is the Call of an attempt of which the refs know nothing, for the Book.
+func (j *job) held(ctx context.Context) (id, says string, there bool, err error) {
+	o, err := j.find(ctx, "Call", "id", "description")
+	return o.text("id"), o.text("description"), o != nil, err
+}
+
+// find returns the record of the given type that holds the call's id; nil: there is none.
+func (j *job) find(ctx context.Context, entity string, selected ...string) (object, error) {
+	rows, err := j.w.api.list(ctx, entity, where("equals", j.w.callField(), j.e.Call.ID, selected...))
 	if err != nil || len(rows) == 0 {
-		return "", err
+		return nil, err
 	}
-	return rows[len(rows)-1].text("id"), nil // the oldest, should there ever be two
+	return rows[len(rows)-1], nil // the oldest, should there ever be two
 }
 
 func (j *job) createCall(ctx context.Context, known object) (string, error) {
@@ -179,12 +191,35 @@ func (j *job) createCall(ctx context.Context, known object) (string, error) {
 		ids, _ := o[link].([]string)
 		o[link] = append(ids, id)
 	}
-	var id string
+	var made, sent object
 	err = j.w.optional.Send(j.p, "Call", o, j.optionals(), nil, func(fields map[string]any) error {
-		id, err = j.w.api.create(ctx, "Call", fields, nil)
+		sent = fields
+		made, err = j.w.api.create(ctx, "Call", fields, nil)
 		return err
 	})
-	return id, err
+	if err == nil {
+		j.dropped("Call", sent, made)
+	}
+	return made.text("id"), err
+}
+
+// dropped tells of those attributes of a new record that EspoCRM has dropped without a word. The next call is not written without the field for
+// its id: see ready.
+func (j *job) dropped(entity string, sent, made object) {
+	for _, f := range append(j.optionals(), j.w.callField()) {
+		_, given := sent[f]
+		if _, held := made[f]; !given || held {
+			continue
+		}
+		if f == j.w.callField() {
+			j.w.mu.Lock()
+			delete(j.w.there, entity+"."+f)
+			j.w.mu.Unlock()
+		}
+		if j.w.first("dropped " + entity + "." + f) {
+			j.p.Warn("EspoCRM drops %s.%s: the field is not there any more, or the API user's role may not see it", entity, f)
+		}
+	}
 }
 
 // optionals are the attributes that a Call can do without: those that the configuration names, and the direction, whose options a
@@ -230,21 +265,20 @@ func (j *job) updateCall(ctx context.Context, id string, known object) error {
 		return nil
 	}
 	return j.w.optional.Send(j.p, "Call", o, j.optionals(), nil, func(fields map[string]any) error {
-		return j.w.api.update(ctx, "Call", id, fields)
+		_, err := j.w.api.update(ctx, "Call", id, fields)
+		return err
 	})
 }
 
 // ownerOf returns who is to own what is made: the user named, else the contact's owner, else the API user: EspoCRM demands one.
 func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
-	id, err := j.w.owner(ctx, named)
+	otherwise := ""
+	if len(j.contacts) > 0 {
+		otherwise = j.contacts[0].Owner
+	}
+	id, err := j.w.owners.Or(ctx, named, otherwise, j.p)
 	if err != nil {
 		return "", err
-	}
-	if id == "" && named != "" && j.w.first("user "+named) {
-		j.p.Warn("there is no user %q: the contact's owner or the API user gets what is made", named)
-	}
-	if id == "" && len(j.contacts) > 0 {
-		id = j.contacts[0].Owner
 	}
 	if id == "" {
 		return j.w.user(ctx)
@@ -279,12 +313,15 @@ func (j *job) task(ctx context.Context) error {
 			if len(j.contacts) > 0 {
 				o["parentType"], o["parentId"], _ = strings.Cut(j.contacts[0].ID, "/")
 			}
-			var id string
+			var made object
 			err = j.w.optional.Send(j.p, "Task", o, []string{"priority"}, nil, func(fields map[string]any) error {
-				id, err = j.w.api.create(ctx, "Task", fields, nil)
+				made, err = j.w.api.create(ctx, "Task", fields, nil)
 				return err
 			})
-			return id, err
+			if err == nil {
+				j.dropped("Task", o, made)
+			}
+			return made.text("id"), err
 		},
 		Update: func(ctx context.Context, id string) error {
 			held, err := j.w.api.read(ctx, "Task", id, "status", "dateEnd")
@@ -296,7 +333,8 @@ func (j *job) task(ctx context.Context) error {
 			case j.e.Call.CallbackAt.IsZero() || held.text("status") != "Not Started" || held.text("dateEnd") == stamp(t.Due):
 				return nil
 			}
-			return j.w.api.update(ctx, "Task", id, object{"dateEnd": stamp(t.Due)})
+			_, err = j.w.api.update(ctx, "Task", id, object{"dateEnd": stamp(t.Due)})
+			return err
 		},
 	})
 	return err
@@ -315,7 +353,8 @@ func (j *job) post(ctx context.Context, ref, head, note string) error {
 		Ref: ref, Fresh: j.fresh,
 		Look: func(ctx context.Context) (string, error) { return j.lookPost(ctx, entity+"/"+id+"/posts", head) },
 		Create: func(ctx context.Context) (string, error) {
-			return j.w.api.create(ctx, "Note", object{"type": "Post", "parentType": entity, "parentId": id, "post": note}, nil)
+			made, err := j.w.api.create(ctx, "Note", object{"type": "Post", "parentType": entity, "parentId": id, "post": note}, nil)
+			return made.text("id"), err
 		},
 	})
 	return err

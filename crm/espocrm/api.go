@@ -190,23 +190,26 @@ func (a *api) read(ctx context.Context, entity, id string, selected ...string) (
 	return o, err
 }
 
-// create makes a record and returns its id.
-func (a *api) create(ctx context.Context, entity string, o object, header http.Header) (string, error) {
+// create makes a record and returns it, with its id.
+func (a *api) create(ctx context.Context, entity string, o object, header http.Header) (object, error) {
 	var made object
 	if err := a.call(ctx, http.MethodPost, entity, nil, o, header, &made); err != nil {
-		return "", err
+		return nil, err
 	}
 	if made.text("id") == "" {
-		return "", fmt.Errorf("%s answers 200 to a new %s without an id", a.base.Host, entity)
+		return nil, fmt.Errorf("%s answers 200 to a new %s without an id", a.base.Host, entity)
 	}
-	return made.text("id"), nil
+	return made, nil
 }
 
 // anyway has EspoCRM write although another record looks alike.
 var anyway = http.Header{"X-Skip-Duplicate-Check": {"true"}}
 
-func (a *api) update(ctx context.Context, entity, id string, o object) error {
-	return a.call(ctx, http.MethodPut, entity+"/"+id, nil, o, anyway, nil)
+// update changes a record and returns it as it is then.
+func (a *api) update(ctx context.Context, entity, id string, o object) (object, error) {
+	var changed object
+	err := a.call(ctx, http.MethodPut, entity+"/"+id, nil, o, anyway, &changed)
+	return changed, err
 }
 
 // metadata returns a part of the site's definitions; nil: there is none.

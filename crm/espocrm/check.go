@@ -25,6 +25,9 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		} `json:"acl"`
 	}
 	if err := w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &who); err != nil {
+		if found := people.CheckLimit(err); found != nil {
+			return found
+		}
 		switch {
 		case statusOf(err) == 0:
 			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see url, ca_file, proxy and the firewall"}}
@@ -170,7 +173,7 @@ func (w *Writer) checkOptions(ctx context.Context) (found []crm.Finding) {
 
 // custom returns the fields that must be there, as "Call.cVinferCallId".
 func (w *Writer) custom() []string {
-	all := []string{"Call." + w.callField(), "Task." + w.callField(), lead + "." + w.statusField(lead), lead + "." + w.s.Field(fieldDoNotCall, "doNotCall")}
+	all := []string{"Call." + w.callField(), "Task." + w.callField(), lead + "." + w.statusField(lead), lead + "." + w.doNotCall()}
 	if f := w.statusField(contact); f != "" {
 		all = append(all, contact+"."+f)
 	}
@@ -204,7 +207,7 @@ func (w *Writer) define(ctx context.Context, name string) (any, error) {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return people.CheckOwner(ctx, w.s.Owner, "there is no such user, or the API user's role may not read users", w.owner)
+	return w.owners.Check(ctx, w.s.Owner, "there is no such user, or the API user's role may not read users")
 }
 
 // Provision makes the custom fields that keep the call's id on Call and Task, and has the site rebuild its tables.

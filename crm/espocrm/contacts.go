@@ -25,13 +25,19 @@ const (
 const nameLimit = 100
 
 // directory is the site's Leads and Contacts.
-type directory struct{ w *Writer }
+type directory struct {
+	w *Writer
+	p *crm.Progress
+}
 
-var _ people.Directory = directory{}
+var (
+	_ people.Directory = directory{}
+	_ people.Holder    = directory{}
+)
 
 // selected are the attributes that a Record is made of.
 func (d directory) selected(entity string) []string {
-	all := []string{"id", "name", "phoneNumber", "assignedUserId", "createdAt", "modifiedAt", d.w.s.Field(fieldDoNotCall, "doNotCall")}
+	all := []string{"id", "name", "phoneNumber", "assignedUserId", "createdAt", "modifiedAt", d.w.doNotCall()}
 	if entity == lead {
 		all = append(all, "createdContactId", "status")
 	}
@@ -92,9 +98,29 @@ func (d directory) Read(ctx context.Context, id string) (people.Record, bool, er
 	return d.record(entity, o), true, nil
 }
 
+// Holder returns the Lead or Contact at which a Call stands.
+func (d directory) Holder(ctx context.Context, call string) (string, error) {
+	o, err := d.w.api.read(ctx, "Call", call, "parentType", "parentId")
+	if entity := o.text("parentType"); err == nil && (entity == lead || entity == contact) && o.text("parentId") != "" {
+		return entity + "/" + o.text("parentId"), nil
+	}
+	return "", err
+}
+
+// Mark sets the wish not to be called.
+func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	entity, id, _ := strings.Cut(r.ID, "/")
+	o := object{d.w.doNotCall(): true}
+	answer, err := d.w.api.update(ctx, entity, id, o)
+	if err != nil {
+		return err
+	}
+	return d.w.kept(entity, o, answer, p)
+}
+
 // Create makes a Lead. One of the same name is no reason not to: only the same number is the same person, and that was looked for.
 func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
-	owner, err := d.w.owner(ctx, d.w.s.Owner)
+	owner, err := d.w.owners.Or(ctx, d.w.s.Owner, "", d.p)
 	if err != nil {
 		return people.Record{}, err
 	}
@@ -107,24 +133,27 @@ func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (pe
 		r.Status = e.Status
 	}
 	if e.DoNotCall {
-		o[d.w.s.Field(fieldDoNotCall, "doNotCall")] = true
+		o[d.w.doNotCall()] = true
 		r.DoNotCall = true
 	}
 	if r.Owner != "" {
 		o["assignedUserId"] = r.Owner
 	}
-	id, err := d.w.api.create(ctx, lead, o, nil)
+	made, err := d.w.api.create(ctx, lead, o, nil)
 	if statusOf(err) == http.StatusConflict {
 		if same, ok := d.same(err, n); ok {
 			return same, nil
 		}
-		id, err = d.w.api.create(ctx, lead, o, anyway)
+		made, err = d.w.api.create(ctx, lead, o, anyway)
 	}
 	if statusOf(err) == http.StatusBadRequest && step.InText(err, "phoneNumber") {
 		return people.Record{}, fmt.Errorf("%w: %w", people.ErrNumber, err)
 	}
-	r.ID = lead + "/" + id
-	return r, d.w.explain(ctx, err)
+	if err != nil {
+		return r, d.w.explain(ctx, err)
+	}
+	r.ID = lead + "/" + made.text("id")
+	return r, d.w.kept(lead, o, made, d.p)
 }
 
 // same returns the record with the number among those that a 409 lists as duplicates.
@@ -147,7 +176,7 @@ func (d directory) record(entity string, o object) people.Record {
 		ID: entity + "/" + o.text("id"), Name: o.text("name"), Owner: o.text("assignedUserId"),
 		Created: o.when("createdAt"), Changed: o.when("modifiedAt"),
 	}
-	r.DoNotCall, _ = o[d.w.s.Field(fieldDoNotCall, "doNotCall")].(bool)
+	r.DoNotCall, _ = o[d.w.doNotCall()].(bool)
 	if f := d.w.statusField(entity); f != "" {
 		r.Status = o.text(f)
 	}

@@ -432,6 +432,7 @@ func (s *site) assign2(entity string, o, body object, isNew bool) *refusal {
 // whole returns a record as it is read.
 func (s *site) whole(entity string, o object) object {
 	out := maps.Clone(o)
+	maps.DeleteFunc(out, func(name string, _ any) bool { return !s.knows(entity, name) }) // a field that is gone is not shown
 	if entity == "Lead" || entity == "Contact" {
 		out["name"] = strings.TrimSpace(fmt.Sprint(text(o["firstName"]), " ", text(o["lastName"])))
 	}

@@ -28,7 +28,7 @@ func TestProgram(t *testing.T) {
 	p.Configure(t, destination(""), "mapping: {dispositions: {interested: {status: Intrested}}}")
 	p.MustRun(t, 1, []string{`["Intrested"], which Lead.status does not take`, "New, Assigned, In Process", "field Call.cVinferCallId", "run vinfer-sync setup"}, "check")
 	p.Configure(t, destination(""), mapping)
-	p.MustRun(t, 0, []string{"to do", "Administration > Entity Manager > Call", "name vinferCallId"}, "setup")
+	p.MustRun(t, 1, []string{"to do", "left to be made by hand", "Administration > Entity Manager > Call", "name vinferCallId"}, "setup")
 	p.MustRun(t, 1, []string{"has no field Call.cVinferCallId", "halted"}, "once")
 
 	p.Configure(t, destination(", admin_user: admin, admin_password: "+adminPass), mapping)
@@ -37,7 +37,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal("the dry run made a field")
 	}
 	p.MustRun(t, 0, []string{"done", "field Call.cVinferCallId", "rebuild"}, "setup")
-	p.MustRun(t, 0, []string{}, "setup")
+	p.MustRun(t, 0, []string{"nothing to do"}, "setup")
 	if s.rebuilds != 1 || s.fields["Task.cVinferCallId"] == nil {
 		t.Errorf("%d rebuilds", s.rebuilds)
 	}
@@ -79,7 +79,7 @@ func TestProgramKilled(t *testing.T) {
 			t.Errorf("%s is there %d times", what, n)
 		}
 	}
-	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 || len(s.records["Note"]) < len(got.Calls) {
+	if kills < 10 || len(got.Calls) < 8 || len(got.Tasks) == 0 || len(got.Notes) == 0 {
 		t.Errorf("%d kills; %d calls, %d tasks, %d notes", kills, len(got.Calls), len(got.Tasks), len(s.records["Note"]))
 	}
 	t.Logf("%d kills; %d calls of %d contacts, %d tasks, %d posts", kills, len(got.Calls), len(got.Contacts), len(got.Tasks), len(s.records["Note"]))

@@ -96,10 +96,10 @@ func TestRequests(t *testing.T) {
 		}
 		return refs
 	}
-	first := count("somebody new", 8, crmtest.Completed(1), nil)
+	first := count("somebody new", 7, crmtest.Completed(1), nil)
 	again := crmtest.Completed(2)
 	again.Call.Contact = crmtest.Completed(1).Call.Contact
-	refs := count("somebody known", 5, again, nil)
+	refs := count("somebody known", 4, again, nil)
 	again.Status = "Cold"
 	count("another disposition", 4, revised(again), refs)
 	count("a repeat", 1, crmtest.Completed(1), first)
@@ -482,7 +482,7 @@ func TestTranscriptOfNobody(t *testing.T) {
 	ready := crmtest.Transcribed(1)
 	ready.Call.Contact = e.Call.Contact
 	send(t, w, ready, refs)
-	if n := len(s.records["Note"]); n != 2 || len(s.records["Call"]) != 1 || len(s.records["Lead"]) != 0 {
+	if n := len(s.records["Note"]); n != 1 || len(s.records["Call"]) != 1 || len(s.records["Lead"]) != 0 {
 		t.Errorf("%d posts", n)
 	}
 }

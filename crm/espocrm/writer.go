@@ -21,14 +21,14 @@ type Writer struct {
 	admin    *api // nil: no administrator is configured
 	s        crm.Settings
 	people   *people.Book
+	owners   *people.Owners
 	optional step.Optional
 	hmac     bool
 
-	mu     sync.Mutex
-	self   string            // the API user's id
-	there  map[string]bool   // custom fields that are known to be there, as "Call.cVinferCallId"
-	owners map[string]string // user names to ids; empty: there is no such user
-	told   map[string]bool   // what has been warned of
+	mu    sync.Mutex
+	self  string          // the API user's id
+	there map[string]bool // custom fields that are known to be there, as "Call.cVinferCallId"
+	told  map[string]bool // what has been warned of
 }
 
 var (
@@ -54,8 +54,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		api: &api{client, base, byKey(cfg.APIKey.Reveal())}, s: s, hmac: !cfg.SecretKey.Empty(),
 		// EspoCRM searches its database: what was made is found at once.
-		people: people.NewBook(s, 0), there: map[string]bool{}, owners: map[string]string{}, told: map[string]bool{},
+		people: people.NewBook(s, 0), there: map[string]bool{}, told: map[string]bool{},
 	}
+	w.owners = people.NewOwners(w.owner)
 	if w.hmac {
 		w.api.sign = byHMAC(cfg.APIKey.Reveal(), cfg.SecretKey.Reveal())
 	}
@@ -70,7 +71,7 @@ func (w *Writer) Close() error { return w.api.client.Close() }
 
 // Find tells which lead or contact a call would be written to.
 func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	return w.people.Find(ctx, directory{w}, c)
+	return w.people.Find(ctx, directory{w: w}, c)
 }
 
 // Write writes the entry.
@@ -86,8 +87,12 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 			return err
 		}
 	}
-	found, err := w.people.Resolve(ctx, directory{w}, &e, p)
+	found, err := w.people.Resolve(ctx, directory{w, p}, &e, p)
 	if err != nil {
+		return err
+	}
+	j := &job{w: w, e: &e, p: p, contacts: found}
+	if j.looked, err = w.people.Recall(ctx, found, &e, p, j.held); err != nil {
 		return err
 	}
 	for _, r := range found {
@@ -96,7 +101,6 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		}
 	}
 	people.Wrote(&e, p)
-	j := &job{w: w, e: &e, p: p, contacts: found}
 	return j.run(ctx)
 }
 
@@ -113,7 +117,7 @@ func (w *Writer) updateContact(ctx context.Context, r people.Record, e *crm.Entr
 		}
 	}
 	if e.DoNotCall && !r.DoNotCall {
-		o[w.s.Field(fieldDoNotCall, "doNotCall")] = true
+		o[w.doNotCall()] = true
 	}
 	if name := nameOf(w.people.NewName(r, e)); name != "" && name != r.Name {
 		setName(o, name)
@@ -121,8 +125,27 @@ func (w *Writer) updateContact(ctx context.Context, r people.Record, e *crm.Entr
 	if len(o) == 0 {
 		return nil
 	}
-	if err := w.api.update(ctx, entity, id, o); err != nil {
+	answer, err := w.api.update(ctx, entity, id, o)
+	if err != nil {
 		return w.explain(ctx, err)
+	}
+	return w.kept(entity, o, answer, p)
+}
+
+// kept looks whether a Lead or Contact, as EspoCRM answers it, has the attributes that matter: EspoCRM drops without a word what it does not know, or
+// what the API user's role may not see.
+func (w *Writer) kept(entity string, sent, answer object, p *crm.Progress) error {
+	dropped := func(field string) bool {
+		_, given := sent[field]
+		_, held := answer[field]
+		return given && !held
+	}
+	if f := w.doNotCall(); dropped(f) {
+		p.Warn("the contact asked not to be called again, and EspoCRM drops %s.%s, which is to say so: see that the field is there and that the API user's role may edit it", entity, f)
+	}
+	if f := w.statusField(entity); dropped(f) {
+		return crm.Rejected(fmt.Errorf("%s drops the lead status: %s has no field %s, or the API user's role may not see it: add the field, or name another by fields: {status: …}",
+			w.api.base.Host, entity, f), "PUT "+entity+" {"+f+"}")
 	}
 	return nil
 }
@@ -134,6 +157,9 @@ func (w *Writer) statusField(entity string) string {
 	}
 	return w.s.Field(fieldContactStatus, "")
 }
+
+// doNotCall returns the attribute that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
 
 // callField returns the attribute of Call and Task that holds VInfer's id of the call.
 func (w *Writer) callField() string { return w.s.Field(fieldCall, Fields[fieldCall]) }
@@ -200,16 +226,10 @@ func (w *Writer) user(ctx context.Context) (string, error) {
 
 var espoID = regexp.MustCompile(`^[0-9a-f]{17}$`)
 
-// owner returns the id of a user who is given by id or user name; empty: none is given, or nobody has that name.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
-	if owner == "" || espoID.MatchString(owner) {
+// owner asks for the id of a user who is given by id or user name.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
+	if espoID.MatchString(owner) {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[owner]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	rows, err := w.api.list(ctx, "User", where("equals", "userName", owner, "id", "userName"))
 	if err != nil {
@@ -218,9 +238,6 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	if len(rows) > 0 {
 		id = rows[0].text("id")
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[owner] = id
 	return id, nil
 }
 

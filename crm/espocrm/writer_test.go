@@ -82,6 +82,22 @@ func destination(t *testing.T, s *site) crmtest.Destination {
 			entity := map[string]string{"activity": "Call", "task": "Task", "contact": "Lead"}[ref]
 			s.remove(entity, strings.TrimPrefix(id, "Lead/"))
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
+			Convert: func(_ *testing.T, lead string) string { return s.convert(strings.TrimPrefix(lead, "Lead/")) },
+			Merge: func(_ *testing.T, loser, survivor string) {
+				s.merge(strings.TrimPrefix(loser, "Lead/"), strings.TrimPrefix(survivor, "Lead/"))
+			},
+			Reassign: func(_ *testing.T, contact string) { s.change(contact, "assignedUserId", human) },
+			Owner:    func(_ *testing.T, contact string) string { return text(s.held(contact)["assignedUserId"]) },
+			Rename: func(_ *testing.T, status, name string) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				options := s.fields["Lead.status"]["options"].([]string)
+				options[slices.Index(options, status)] = name
+			},
+			Hide: func(*testing.T) { s.mu.Lock(); delete(s.fields, "Lead.status"); s.mu.Unlock() },
+		},
 		Lag:     func(on bool) { s.mu.Lock(); s.hide, s.hidden = on, nil; s.mu.Unlock() },
 		Refuse:  func() { s.mu.Lock(); s.refuse = "cMood"; s.mu.Unlock() },
 		Server:  server,
@@ -97,6 +113,49 @@ func open(t *testing.T, cfg espocrm.Config, s crm.Settings) *espocrm.Writer {
 	}
 	t.Cleanup(func() { _ = w.Close() })
 	return w
+}
+
+// held returns a record that is named "Lead/ID".
+func (s *site) held(name string) object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entity, id, _ := strings.Cut(name, "/")
+	return s.find(entity, id)
+}
+
+func (s *site) change(name, attribute string, v any) {
+	o := s.held(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o[attribute], o["modifiedAt"] = v, s.tick()
+}
+
+// convert makes a contact of a lead. EspoCRM copies what both have, and the lead stays, converted.
+func (s *site) convert(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find("Lead", id)
+	c := object{"id": s.id(), "createdAt": s.tick(), "modifiedAt": s.tick(), "assignedUserId": l["assignedUserId"]}
+	for _, name := range []string{"firstName", "lastName", "phoneNumber", "phoneNumberData", "doNotCall"} {
+		c[name] = l[name]
+	}
+	s.records["Contact"] = append(s.records["Contact"], c)
+	l["status"], l["createdContactId"] = "Converted", c["id"]
+	return "Contact/" + text(c["id"])
+}
+
+// merge moves what hangs on a lead to another one and deletes it.
+func (s *site) merge(loser, survivor string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, entity := range []string{"Call", "Task", "Note"} {
+		for _, o := range s.records[entity] {
+			if o["parentType"] == "Lead" && o["parentId"] == loser {
+				o["parentId"] = survivor
+			}
+		}
+	}
+	s.records["Lead"] = slices.DeleteFunc(s.records["Lead"], func(o object) bool { return o["id"] == loser })
 }
 
 func (s *site) remove(entity, id string) {

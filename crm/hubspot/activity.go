@@ -1,7 +1,6 @@
 package hubspot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ type job struct {
 	contacts []people.Record // the first one gets the notes and the task
 	number   phone.Number    // of the contact; none where it is one of our own
 
+	looked   bool   // the call was looked for, and is not there
 	activity string // id of the call; empty: there is none
 	fresh    bool   // the contact or the call was made by this attempt: what comes after it cannot be there yet
 }
@@ -52,7 +52,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	if text.HasNote(j.e) {
-		return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, limit) })
+		return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, j.w.s.In, limit) })
 	}
 	return nil
 }
@@ -64,9 +64,10 @@ func (j *job) call(ctx context.Context) error {
 		return err
 	}
 	s := step.Step{
-		Ref: "activity", Content: o, Fresh: j.fresh,
+		Ref: "activity", Content: o, Fresh: j.fresh || j.looked,
 		Look: func(ctx context.Context) (string, error) {
-			return j.look(ctx, calls, j.e.Call.ID, cmp.Or(began(&j.e.Call), j.e.Call.EndedAt), j.isCall)
+			id, _, _, err := j.held(ctx)
+			return id, err
 		},
 		Create: func(ctx context.Context) (string, error) {
 			id, err := j.createCall(ctx, o)
@@ -309,15 +310,9 @@ func (j *job) updateCall(ctx context.Context, id string, known map[string]any) e
 
 // ownerOf returns who is to own what is made: the one named, else the contact's owner; empty: nobody.
 func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
-	id, err := j.w.owner(ctx, named)
-	if err != nil {
-		return "", err
+	otherwise := ""
+	if len(j.contacts) > 0 {
+		otherwise = j.contacts[0].Owner
 	}
-	if id == "" && named != "" && j.w.first("owner "+named) {
-		j.p.Warn("there is no owner %q: the contact's gets what is made", named)
-	}
-	if id == "" && len(j.contacts) > 0 {
-		id = j.contacts[0].Owner
-	}
-	return id, nil
+	return j.w.owners.Or(ctx, named, otherwise, j.p)
 }

@@ -17,6 +17,9 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host, name := w.api.base.Host, w.field(fieldStatus)
 	def, err := w.ask(ctx, contacts, name)
+	if found := people.CheckLimit(err); found != nil {
+		return found
+	}
 	switch {
 	case statusOf(err) == http.StatusUnauthorized:
 		return []crm.Finding{{Subject: "token", Err: err, Detail: "copy the service key under Settings > Integrations > Service Keys, or the token of the private app"}}
@@ -151,7 +154,7 @@ func (w *Writer) checkProperty(ctx context.Context, p property) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	found := people.CheckOwner(ctx, w.s.Owner, "there is no owner with this mail address", w.owner)
+	found := w.owners.Check(ctx, w.s.Owner, "there is no owner with this mail address")
 	for i := range found {
 		if statusOf(found[i].Err) == http.StatusForbidden {
 			found[i].Detail = "grant crm.objects.owners.read, or write the owner's id"

@@ -127,10 +127,19 @@ func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, e
 	return d.record(*o), true, nil
 }
 
+// Mark sets the wish not to be called.
+func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	o := map[string]any{}
+	if err := d.w.setDoNotCall(ctx, o, p); err != nil || len(o) == 0 {
+		return err
+	}
+	return d.w.api.update(ctx, contacts, r.ID, o)
+}
+
 // Create makes a contact, with our key where the portal has it.
 func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
 	w := d.w
-	owner, err := w.owner(ctx, w.s.Owner)
+	owner, err := w.owners.Or(ctx, w.s.Owner, "", d.p)
 	if err != nil {
 		return people.Record{}, err
 	}
@@ -146,7 +155,7 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 	}
 	if e.DoNotCall {
 		r.DoNotCall = true
-		if err := w.setDoNotCall(ctx, o); err != nil {
+		if err := w.setDoNotCall(ctx, o, d.p); err != nil {
 			return people.Record{}, err
 		}
 	}

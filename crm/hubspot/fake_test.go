@@ -37,6 +37,7 @@ type row struct {
 	indexed  map[string]string // nil: the index has not seen it
 	changed  time.Time
 	archived bool
+	merged   []int // ids of records that were merged into this one
 }
 
 // portal is a HubSpot account as its documentation describes it: strict about properties, options and limits, its search an index.
@@ -345,7 +346,7 @@ func (p *portal) invalid(kind string, given map[string]string, self *row) (int, 
 
 func (p *portal) find(kind, key, property string) *row {
 	for _, o := range p.rows[kind] {
-		if !o.archived && (property == "" && strconv.Itoa(o.id) == key || property != "" && o.held[property] == key) {
+		if !o.archived && (property == "" && (strconv.Itoa(o.id) == key || slices.ContainsFunc(o.merged, func(id int) bool { return strconv.Itoa(id) == key })) || property != "" && o.held[property] == key) {
 			return o
 		}
 	}

@@ -56,7 +56,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal("the dry run made something")
 	}
 	program.MustRun(t, 0, []string{"done", "property contacts.vinfer_phone", "unique values"}, "setup")
-	program.MustRun(t, 0, []string{}, "setup")
+	program.MustRun(t, 0, []string{"nothing to do"}, "setup")
 	program.MustRun(t, 0, []string{"portal 62515", "Asia/Kolkata", "is there, unique", "valid: NEW (New)"}, "check")
 	program.MustRun(t, 0, []string{}, "plan")
 	if n := len(p.rows["contacts"]); n != 0 {

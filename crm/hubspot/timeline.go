@@ -24,24 +24,37 @@ func (j *job) isCall(s string) bool {
 	return ours
 }
 
-// look returns the id of the record that an earlier attempt made: by our key where its values are unique, else among the contact's
-// records of this type, by the key or by our words.
-// at is its hs_timestamp, where that is known.
+// look returns the id of the record that an earlier attempt made; empty: there is none.
 func (j *job) look(ctx context.Context, kind, key string, at time.Time, ours func(plain string) bool) (string, error) {
-	property, unique, err := j.w.key(ctx, kind)
-	if err != nil {
+	o, err := j.find(ctx, kind, key, at, ours)
+	if o == nil {
 		return "", err
 	}
+	return string(o.ID), err
+}
+
+// held is the call of an attempt of which the refs know nothing, for the Book.
+func (j *job) held(ctx context.Context) (id, says string, there bool, err error) {
+	o, err := j.find(ctx, calls, j.e.Call.ID, cmp.Or(began(&j.e.Call), j.e.Call.EndedAt), j.isCall)
+	if o == nil {
+		return "", "", false, err
+	}
+	return string(o.ID), text.Plain(o.text(bodies[calls])), true, err
+}
+
+// find returns the record that an earlier attempt made, with its body: by our key where its values are unique, else among the contact's
+// records of this type, by the key or by our words. nil: there is none. at is its hs_timestamp, where that is known.
+func (j *job) find(ctx context.Context, kind, key string, at time.Time, ours func(plain string) bool) (*object, error) {
+	property, unique, err := j.w.key(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
 	if unique {
-		o, err := j.w.api.read(ctx, kind, key, property, []string{property})
-		switch {
-		case statusOf(err) == http.StatusBadRequest:
-			j.w.distrust(kind, property)
-		case err != nil || o == nil:
-			return "", err
-		default:
-			return string(o.ID), nil
+		o, err := j.w.api.read(ctx, kind, key, property, []string{property, bodies[kind]})
+		if statusOf(err) != http.StatusBadRequest {
+			return o, err
 		}
+		j.w.distrust(kind, property)
 	}
 	properties := []string{bodies[kind]}
 	if property != "" {
@@ -55,43 +68,43 @@ func (j *job) look(ctx context.Context, kind, key string, at time.Time, ours fun
 	}
 	ids, err := j.w.api.associated(ctx, j.contacts[0].ID, kind)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	// The newest first: ids grow.
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(b, a)) })
 	for page := range slices.Chunk(ids, 100) {
 		rows, err := j.w.api.readAll(ctx, kind, page, properties)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if i := slices.IndexFunc(rows, mine); i >= 0 {
-			return string(rows[i].ID), nil
+			return &rows[i], nil
 		}
 	}
-	return "", nil
+	return nil, nil
 }
 
 // searchFor asks the index, the last resort for a call that has no contact and no unique key. What it finds is right; that it finds
 // nothing proves nothing until it has had time to catch up with an earlier attempt.
-func (j *job) searchFor(ctx context.Context, kind string, by filter, at time.Time, properties []string, mine func(object) bool) (string, error) {
+func (j *job) searchFor(ctx context.Context, kind string, by filter, at time.Time, properties []string, mine func(object) bool) (*object, error) {
 	if by.Property == "" {
 		if at.IsZero() {
-			return "", nil
+			return nil, nil
 		}
 		by = filter{"hs_timestamp", "EQ", fmt.Sprint(at.UnixMilli())}
 	}
 	rows, err := j.w.api.search(ctx, kind, []group{{[]filter{by}}}, properties)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if i := slices.IndexFunc(rows, mine); i >= 0 {
-		return string(rows[i].ID), nil
+		return &rows[i], nil
 	}
 	ref := map[string]string{calls: "activity", tasks: "task"}[kind]
 	if at, err := time.Parse(time.RFC3339, j.p.Refs[ref+".tried"]); err == nil && time.Since(at) < lag {
-		return "", crm.Postponed(fmt.Errorf("whether the %s was made is not known yet: HubSpot's search shows new records within %s; asking again", ref, lag), lag-time.Since(at))
+		return nil, crm.Postponed(fmt.Errorf("whether the %s was made is not known yet: HubSpot's search shows new records within %s; asking again", ref, lag), lag-time.Since(at))
 	}
-	return "", nil
+	return nil, nil
 }
 
 // task makes the follow-up. Later only a new call-back time moves it, as long as nobody has begun with it.

@@ -25,14 +25,11 @@ type Writer struct {
 	s        crm.Settings
 	keyed    *people.Book // for portals where contacts carry our key: what was made is found at once
 	slow     *people.Book // for the others
+	owners   *people.Owners
 	optional step.Optional
 
 	defining    sync.Mutex
 	definitions map[string]remembered // by "calls.vinfer_call_id"
-
-	mu     sync.Mutex
-	owners map[string]string // mail addresses to ids; empty: nobody has it
-	told   map[string]bool   // what has been warned of
 }
 
 var (
@@ -63,8 +60,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		api: &api{client, base, token, newPace(defaultMax, defaultWindow), newPace(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),
-		definitions: map[string]remembered{}, owners: map[string]string{}, told: map[string]bool{},
+		definitions: map[string]remembered{},
 	}
+	w.owners = people.NewOwners(w.owner)
 	// A process that was killed a moment ago may have used this second's, and no answer would tell.
 	w.api.searches.occupy(min(searches, defaultSearches))
 	return w, nil
@@ -108,14 +106,17 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if err != nil {
 		return err
 	}
+	// Nothing can hang on a contact that this attempt has made.
+	j := &job{w: w, e: &e, p: p, contacts: found, number: book.Number(e.Call.Contact), fresh: d.made}
+	if j.looked, err = book.Recall(ctx, found, &e, p, j.held); err != nil {
+		return err
+	}
 	for _, r := range found {
 		if err := w.updateContact(ctx, book, r, &e, p); err != nil {
 			return err
 		}
 	}
 	people.Wrote(&e, p)
-	// Nothing can hang on a contact that this attempt has made.
-	j := &job{w: w, e: &e, p: p, contacts: found, number: book.Number(e.Call.Contact), fresh: d.made}
 	return j.run(ctx)
 }
 
@@ -129,7 +130,7 @@ func (w *Writer) updateContact(ctx context.Context, book *people.Book, r people.
 		o[w.field(fieldStatus)] = status
 	}
 	if e.DoNotCall && !r.DoNotCall {
-		if err := w.setDoNotCall(ctx, o); err != nil {
+		if err := w.setDoNotCall(ctx, o, p); err != nil {
 			return err
 		}
 	}
@@ -152,13 +153,18 @@ func (w *Writer) contactOptionals() []string {
 }
 
 // setDoNotCall adds the wish not to be called, if the portal has a property for it.
-func (w *Writer) setDoNotCall(ctx context.Context, o map[string]any) error {
+func (w *Writer) setDoNotCall(ctx context.Context, o map[string]any, p *crm.Progress) error {
 	name := w.field(fieldDoNotCall)
 	def, err := w.define(ctx, contacts, name)
-	if err == nil && def != nil && !def.forbidden {
+	switch {
+	case err != nil:
+		return err
+	case def == nil || def.forbidden:
+		p.Warn("the contact asked not to be called again, and HubSpot shows no property %s of contacts to say so: run vinfer-sync setup", name)
+	default:
 		o[name] = "true"
 	}
-	return err
+	return nil
 }
 
 // explain adds to a refused status what the portal would take.
@@ -176,16 +182,10 @@ func (w *Writer) explain(ctx context.Context, err error) error {
 	return &refused{fmt.Errorf("%w; %s takes %s", r.error, name, def.choices()), r.status, r.body}
 }
 
-// owner returns the id of an owner who is given by id or mail address; empty: none is given, or nobody has it.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
+// owner asks for the id of an owner who is given by id or mail address.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
 	if !strings.Contains(owner, "@") {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[owner]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	var answer list
 	if err := w.api.call(ctx, http.MethodGet, ownersPath, url.Values{"email": {owner}, "limit": {"1"}}, nil, &answer); err != nil {
@@ -198,17 +198,5 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 	if len(rows) > 0 {
 		id = string(rows[0].ID)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[owner] = id
 	return id, nil
-}
-
-// first tells whether something is to be warned of: once in the process's life.
-func (w *Writer) first(what string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	before := w.told[what]
-	w.told[what] = true
-	return !before
 }

@@ -60,7 +60,35 @@ func destination(t *testing.T, p *portal) crmtest.Destination {
 			defer p.mu.Unlock()
 			p.find(map[string]string{"activity": "calls", "task": "tasks", "contact": "contacts"}[ref], id, "").archived = true
 		},
-		Lag:     func(on bool) { p.mu.Lock(); p.hide = on; p.mu.Unlock() },
+		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
+			Merge:   func(_ *testing.T, loser, survivor string) { p.merge(loser, survivor) },
+			Reassign: func(_ *testing.T, contact string) {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.write("contacts", p.find("contacts", contact, ""), map[string]string{"hubspot_owner_id": "118"})
+			},
+			Owner: func(_ *testing.T, contact string) string {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.find("contacts", contact, "").held["hubspot_owner_id"]
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				d := p.properties["contacts"]["hs_lead_status"]
+				d.options = slices.DeleteFunc(slices.Clone(d.options), func(o string) bool { return strings.HasPrefix(o, status+"|") })
+				d.options = append(d.options, name+"|"+name)
+			},
+			Hide: func(*testing.T) { p.mu.Lock(); delete(p.properties["contacts"], "hs_lead_status"); p.mu.Unlock() },
+		},
+		Lag: func(on bool) { p.mu.Lock(); p.hide = on; p.mu.Unlock() },
+		Unknown: func() string {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.properties["calls"], "vinfer_mood")
+			return "vinfer_mood"
+		},
 		Refuse:  func() { p.mu.Lock(); p.refuse = "vinfer_mood"; p.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{token},
@@ -89,6 +117,25 @@ func (p *portal) person(name, phone string) string {
 	first, last, _ := strings.Cut(name, " ")
 	o := p.add("contacts", map[string]string{"firstname": first, "lastname": last, "phone": phone, "hs_lead_status": "NEW", "hubspot_owner_id": human})
 	return strconv.Itoa(o.id)
+}
+
+// merge makes one contact of two. HubSpot goes on answering to the id of the one that is gone, with the other.
+func (p *portal) merge(loser, survivor string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := p.find("contacts", loser, "")
+	for _, kind := range []string{"calls", "notes", "tasks"} {
+		for _, o := range p.rows[kind] {
+			for i, id := range o.links["contacts"] {
+				if id == loser {
+					o.links["contacts"][i] = survivor
+				}
+			}
+		}
+	}
+	kept := p.find("contacts", survivor, "")
+	kept.merged = append(kept.merged, gone.id)
+	gone.archived = true
 }
 
 // live returns the records of a type that nobody has deleted.

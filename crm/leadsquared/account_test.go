@@ -101,7 +101,7 @@ func TestRequests(t *testing.T) {
 		}
 		return refs
 	}
-	first := count("somebody new", 6, crmtest.Completed(1), nil)
+	first := count("somebody new", 7, crmtest.Completed(1), nil)
 	again := crmtest.Completed(2)
 	again.Call.Contact = crmtest.Completed(1).Call.Contact
 	refs := count("somebody known", 3, again, nil)
@@ -109,31 +109,19 @@ func TestRequests(t *testing.T) {
 	count("another disposition", 4, crmtest.Revised(again, "not_interested", "Cold"), refs)
 	count("a repeat", 1, crmtest.Completed(1), first)
 	count("a transcript", 3, crmtest.Transcribed(1), first)
-	count("a task", 7, crmtest.Full(5), nil)
+	count("a task", 8, crmtest.Full(5), nil)
 }
 
-// TestKeys lets the keys travel where they are taken, and nowhere else.
-func TestKeys(t *testing.T) {
-	for name, noHeaders := range map[string]bool{"headers": false, "query": true} {
-		t.Run(name, func(t *testing.T) {
-			a := newAccount()
-			a.noHeaders = noHeaders
-			server, w := start(t, a, nil)
-			send(t, w, crmtest.Full(1), nil)
-			send(t, w, crmtest.Full(2), nil)
-			for i, r := range server.Requests() {
-				query, header := strings.Contains(r.Path, "secretKey"), r.Header.Get("X-LSQ-SecretKey") != ""
-				if query == header || i > 0 && query != noHeaders {
-					t.Errorf("request %d: in the query %t, in a header %t", i, query, header)
-				}
-			}
-		})
-	}
+// TestMobileAsTyped finds a lead whose Mobile holds the number as people type it.
+func TestMobileAsTyped(t *testing.T) {
 	a := newAccount()
-	server, w := start(t, a, func(c *leadsquared.Config, _ *crm.Settings) { c.SecretKey = secret.New("another-secret-key") })
-	err := w.Write(t.Context(), crmtest.Full(1), crm.NewProgress(nil, nil))
-	if crm.VerdictOf(err) != crm.Halt || server.Count() != 2 || strings.Contains(err.Error(), "another-secret-key") {
-		t.Errorf("%d requests: %v", server.Count(), err)
+	a.exact = true
+	_, w := start(t, a, nil)
+	id := a.add("", "Asha Rao")
+	a.lead(id)["Mobile"] = "(+91) 98765-00001"
+	send(t, w, crmtest.Completed(1), nil)
+	if got := a.state(); len(got.Contacts) != 1 || len(got.Calls) != 1 || got.Calls[0].Contact != id {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -309,7 +297,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("another task type and owner", func(t *testing.T) {
 		a := newAccount()
 		_, w := start(t, a, func(c *leadsquared.Config, s *crm.Settings) { c.TaskType, s.Owner = "Ring", "nobody@example.com" })
-		if p := send(t, w, crmtest.Full(1), nil); len(p.Warnings) != 2 || len(a.tasks) != 1 {
+		if p := send(t, w, crmtest.Full(1), nil); len(p.Warnings) != 3 || len(a.tasks) != 1 {
 			t.Errorf("%d tasks, warnings %q", len(a.tasks), p.Warnings)
 		}
 	})
@@ -426,6 +414,24 @@ func TestValidate(t *testing.T) {
 	for region, want := range map[string]string{"": "https://api.leadsquared.com/v2/", "in21": "https://api-in21.leadsquared.com/v2/", "US11": "https://api-us11.leadsquared.com/v2/"} {
 		if got := (leadsquared.Config{Region: region}).Host(); got != want {
 			t.Errorf("%q: %s", region, got)
+		}
+	}
+}
+
+// TestWishOfSeveralLeads marks all leads of a number, though the search by number shows one.
+func TestWishOfSeveralLeads(t *testing.T) {
+	a := newAccount()
+	_, w := start(t, a, nil)
+	refs := send(t, w, crmtest.Completed(1), nil).Refs
+	a.add("098765 00001", "Two")
+	a.lead(a.add("", "Three"))["Mobile"] = "+91 98765-00001"
+	stranger := a.add("+919876500002", "Somebody else")
+	e := crmtest.Revised(crmtest.Completed(1), "dnc", "Cold")
+	e.DoNotCall = true
+	send(t, w, e, refs)
+	for _, c := range a.state().Contacts {
+		if c.DoNotCall == (c.ID == stranger) {
+			t.Errorf("lead %+v", c)
 		}
 	}
 }

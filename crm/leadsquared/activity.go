@@ -26,8 +26,8 @@ type job struct {
 	main   bool   // of several leads: it gets the task and the transcript
 	suffix string // of the refs, where there are several leads
 
-	bare  bool // the lead was made just now and has no activity
-	held  row  // the activity, as the look for it has just brought it; nil: not looked for
+	bare  bool // the activity is not there: the lead was made just now, or it was looked for
+	there row  // the activity, as the look for it has just brought it; nil: not looked for
 	fresh bool // the activity was made by this attempt: what comes after it cannot be there yet
 }
 
@@ -53,7 +53,7 @@ func (j *job) run(ctx context.Context) error {
 	if !text.HasNote(j.e) {
 		return nil
 	}
-	return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, limit) })
+	return j.note(ctx, "note", text.NoteHead(j.e.Call.ID), func(limit int) string { return text.Note(j.e, j.w.s.In, limit) })
 }
 
 // line is the last line of every text of ours about the call.
@@ -65,9 +65,9 @@ func (j *job) activity(ctx context.Context) error {
 	s := step.Step{
 		Ref: "activity" + j.suffix, Fresh: j.bare, Linger: j.w.linger, Content: []any{text.NewBody(j.e).String(), fields},
 		Look: func(ctx context.Context) (string, error) {
-			r, err := j.find(ctx, "")
-			j.held = r
-			return r.text("Id", "ID", "ProspectActivityId"), err
+			var err error
+			j.there, err = j.find(ctx, "")
+			return idOf(j.there), err
 		},
 		Create: func(ctx context.Context) (string, error) {
 			id, err := j.createActivity(ctx, fields)
@@ -149,7 +149,7 @@ func (j *job) began() time.Time {
 // updateActivity sends what differs from what the activity holds. Its note goes with it in any case: what is not sent might be
 // emptied.
 func (j *job) updateActivity(ctx context.Context, id string, fields map[string]string) error {
-	held := j.held
+	held := j.there
 	if held == nil {
 		var err error
 		if held, err = j.find(ctx, id); err != nil {
@@ -159,14 +159,9 @@ func (j *job) updateActivity(ctx context.Context, id string, fields map[string]s
 	if held == nil {
 		return step.ErrGone
 	}
-	old, ok := j.noteOf(held)
-	if !ok {
-		var whole map[string]any
-		err := j.w.api.call(ctx, http.MethodGet, "ProspectActivity.svc/GetActivityDetails", url.Values{"activityId": {id}}, nil, &whole)
-		if err != nil && crm.VerdictOf(err) != crm.Reject {
-			return err
-		}
-		old, ok = j.noteOf(whole)
+	old, ok, err := j.noteOf(ctx, held)
+	if err != nil {
+		return err
 	}
 	body := map[string]any{"ProspectActivityId": id, "ActivityEvent": j.at.code}
 	changed, note := map[string]string{}, ""
@@ -189,7 +184,7 @@ func (j *job) updateActivity(ctx context.Context, id string, fields map[string]s
 	if note != "" {
 		body["ActivityNote"] = note
 	}
-	err := j.send(changed, func(fields []schemaValue) error {
+	err = j.send(changed, func(fields []schemaValue) error {
 		body["Fields"] = append([]schemaValue{{j.at.fields[fieldCall], j.e.Call.ID}}, fields...)
 		return j.w.api.call(ctx, http.MethodPost, "ProspectActivity.svc/CustomActivity/Update", nil, body, nil)
 	})
@@ -206,8 +201,32 @@ func holds(record any, field, value string) (found bool) {
 	return found
 }
 
-// noteOf returns the note of an activity of the call.
-func (j *job) noteOf(record any) (note string, ok bool) {
+// held is the activity of an attempt of which the refs know nothing, for the Book.
+func (j *job) held(ctx context.Context) (id, says string, there bool, err error) {
+	if j.there, err = j.find(ctx, ""); err != nil || j.there == nil {
+		return "", "", false, err
+	}
+	says, _, err = j.noteOf(ctx, j.there)
+	return idOf(j.there), says, true, err
+}
+
+func idOf(activity row) string { return activity.text("Id", "ID", "ProspectActivityId") }
+
+// noteOf returns the note of an activity of the call, from its details where a list does not show it; false: no more do they.
+func (j *job) noteOf(ctx context.Context, activity row) (note string, ok bool, err error) {
+	if note, ok = j.noteIn(activity); ok {
+		return note, true, nil
+	}
+	var whole map[string]any
+	err = j.w.api.call(ctx, http.MethodGet, "ProspectActivity.svc/GetActivityDetails", url.Values{"activityId": {idOf(activity)}}, nil, &whole)
+	if err != nil && crm.VerdictOf(err) != crm.Reject {
+		return "", false, err
+	}
+	note, ok = j.noteIn(whole)
+	return note, ok, nil
+}
+
+func (j *job) noteIn(record any) (note string, ok bool) {
 	each(record, "", func(_, v string) {
 		if _, is := text.ParseBody(v, j.e.Call.ID); is && !ok {
 			note, ok = v, true
@@ -222,7 +241,7 @@ func (j *job) mine(r row, id string) (is bool) {
 		return false
 	}
 	if id != "" {
-		return strings.EqualFold(r.text("Id", "ID", "ProspectActivityId"), id)
+		return strings.EqualFold(idOf(r), id)
 	}
 	each(r, "", func(_, v string) {
 		is = is || v == j.e.Call.ID || hasLine(v, j.line())

@@ -63,24 +63,33 @@ func (a *api) exchange(ctx context.Context, method, path string, query url.Value
 	if err != nil {
 		return err
 	}
-	if !certain && auth == AuthHeaders && refusesKeys(answer) {
+	if auth == AuthHeaders && refusesKeys(answer) && a.mayTryQuery() {
 		auth = AuthQuery
 		if answer, err = a.send(ctx, method, path, query, content, auth); err != nil {
 			return err
 		}
 	}
+	if !certain && takesKeys(answer) {
+		a.mu.Lock()
+		if !a.certain { // another worker may have been faster
+			a.auth, a.certain = auth, true
+		}
+		a.mu.Unlock()
+	}
 	if err := a.verdict(answer, shape); err != nil {
 		return err
-	}
-	if !certain {
-		a.mu.Lock()
-		a.auth, a.certain = auth, true
-		a.mu.Unlock()
 	}
 	if out == nil {
 		return nil
 	}
 	return answer.JSON(out)
+}
+
+// mayTryQuery tells whether the keys may go into the query, where proxies log them: only as long as LeadSquared has never taken them from headers.
+func (a *api) mayTryQuery() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.certain || a.auth == AuthQuery // another worker may have found out meanwhile
 }
 
 // way returns how the keys travel.

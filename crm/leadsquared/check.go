@@ -21,6 +21,9 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.api.base.Host
 	options, there, err := w.leadField(ctx, w.s.Field(fieldStatus, Fields[fieldStatus]))
+	if found := people.CheckLimit(err); found != nil {
+		return found
+	}
 	if err != nil {
 		switch {
 		case refusal(err).status == 0 && crm.VerdictOf(err) == crm.Retry:
@@ -36,7 +39,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the keys, names and numbers cross the network readably"})
 	}
 	found = append(found, w.checkStages(options, there, statuses))
-	name := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	name := w.doNotCall()
 	f := crm.Finding{Subject: "field " + name, Detail: "is there"}
 	switch _, there, err := w.leadField(ctx, name); {
 	case err != nil:
@@ -44,7 +47,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	case !there && w.s.Fields[fieldDoNotCall] != "":
 		f.Err, f.Detail = errors.New("there is no such lead field"), "see fields"
 	case !there:
-		f.Detail = "is not shown: calls of people who want no more of them may be refused; fields: {do_not_call: …} names another"
+		f.Detail = "is not shown: if it is refused, the wish not to be called stands only in the call; fields: {do_not_call: …} names another"
 	}
 	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)
@@ -190,7 +193,7 @@ func (w *Writer) checkSearch(ctx context.Context) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return people.CheckOwner(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users", w.owner)
+	return w.owners.Check(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users")
 }
 
 // Provision makes the activity type, with its fields.

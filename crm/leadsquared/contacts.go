@@ -28,6 +28,7 @@ const (
 type directory struct {
 	w      *Writer
 	number phone.Number // of the entry's contact
+	all    bool         // every lead of the number is wanted, not only the latest
 	other  bool         // the last search brought leads of other numbers only
 	made   string       // id of a lead that has just been made, and has nothing but its number
 }
@@ -44,7 +45,7 @@ func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record
 	matches := func() bool {
 		return slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) })
 	}
-	if matches() && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
+	if matches() && !d.all && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
 		return found, nil
 	}
 	if len(n.Tail(10)) >= 6 && !d.w.narrow.Load() {
@@ -73,27 +74,35 @@ func (d *directory) byNumber(ctx context.Context, number string) ([]people.Recor
 	return found, err
 }
 
-// typed asks for leads whose number has the digits of n with something in the middle, or nothing. An account that does not allow
+// typed asks for leads whose Phone or Mobile has the digits of n with something in the middle, or nothing. An account that does not allow
 // that is not asked again.
-func (d *directory) typed(ctx context.Context, n phone.Number) ([]people.Record, error) {
+func (d *directory) typed(ctx context.Context, n phone.Number) (found []people.Record, err error) {
 	tail := n.Tail(10)
-	found, err := d.records(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
-		"Parameter": map[string]any{"LookupName": "Phone", "LookupValue": "%" + tail[:len(tail)/2] + "%" + tail[len(tail)/2:] + "%", "SqlOperator": "LIKE"},
-		"Columns":   map[string]any{"Include_CSV": strings.Join(d.columns(), ", ")},
-		"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
-		"Paging":    map[string]any{"PageIndex": 1, "PageSize": 100},
-	})
-	if crm.VerdictOf(err) == crm.Reject {
-		d.w.narrow.Store(true)
-		return nil, nil
+	for _, field := range []string{"Phone", "Mobile"} { // one request asks for one field
+		some, err := d.records(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
+			"Parameter": map[string]any{"LookupName": field, "LookupValue": "%" + tail[:len(tail)/2] + "%" + tail[len(tail)/2:] + "%", "SqlOperator": "LIKE"},
+			"Columns":   map[string]any{"Include_CSV": strings.Join(d.columns(), ", ")},
+			"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
+			"Paging":    map[string]any{"PageIndex": 1, "PageSize": 100},
+		})
+		if crm.VerdictOf(err) == crm.Reject {
+			if field == "Phone" {
+				d.w.narrow.Store(true)
+			}
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
 	}
-	return found, err
+	return found, nil
 }
 
 func (d *directory) columns() []string {
 	return []string{
 		"ProspectID", "FirstName", "LastName", "Phone", "Mobile", "OwnerId", "CreatedOn", "ModifiedOn",
-		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]),
+		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.doNotCall(),
 	}
 }
 
@@ -210,6 +219,11 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 	return r, nil
 }
 
+// Mark sets the wish not to be called.
+func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	return d.w.changeLead(ctx, r.ID, []pair{{d.w.doNotCall(), "1"}}, p)
+}
+
 func (d *directory) upsert(ctx context.Context, number string, more ...pair) (string, error) {
 	fields := append([]pair{{"Phone", number}}, more...)
 	if d.other {
@@ -237,7 +251,7 @@ func (d *directory) record(r row) people.Record {
 		Name:   strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName")),
 		Status: r.text(d.w.s.Field(fieldStatus, Fields[fieldStatus])),
 	}
-	switch strings.ToLower(r.text(d.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]))) {
+	switch strings.ToLower(r.text(d.w.doNotCall())) {
 	case "1", "true", "yes":
 		out.DoNotCall = true
 	}

@@ -117,6 +117,17 @@ func refusesKeys(answer *httpx.Answer) bool {
 		(strings.Contains(said, "accesskey") || strings.Contains(said, "authenticationfailed"))
 }
 
+// takesKeys tells whether an answer shows that the keys were seen and are right: LeadSquared looks at them before anything else of a request.
+func takesKeys(answer *httpx.Answer) bool {
+	if answer.Status/100 == 2 {
+		return true
+	}
+	if answer.Status == http.StatusForbidden || answer.Status == http.StatusTooManyRequests {
+		return false
+	}
+	return faultOf(answer.Body).ExceptionType != "" && !refusesKeys(answer)
+}
+
 func refusal(err error) *refused {
 	var r *refused
 	if errors.As(err, &r) {

@@ -47,6 +47,7 @@ type account struct {
 	window    time.Duration
 	noteLimit int  // characters of a note; 0: any
 	national  bool // numbers have ten digits
+	noStage   bool // leads have no field ProspectStage any more
 	times     []time.Time
 	overruns  int
 	updates   []string // ids of the leads that were changed with postUpdatedLead
@@ -204,6 +205,9 @@ func (a *account) route(r *http.Request) (any, *exception) {
 func (a *account) metadata(name string) []object {
 	switch name {
 	case "ProspectStage":
+		if a.noStage {
+			return []object{}
+		}
 		var options []object
 		for _, s := range a.stages {
 			options = append(options, object{"Value": s})
@@ -332,10 +336,14 @@ func (a *account) upsert(body any, q url.Values, update bool) (any, *exception) 
 
 func (a *account) newLead(number string) object {
 	at := a.tick()
-	return object{
+	l := object{
 		"ProspectID": a.id(), "Phone": number, "Mobile": nil, "FirstName": nil, "LastName": nil, "ProspectStage": "Prospect", "DoNotCall": "0",
 		"OwnerId": apiUser, "CreatedOn": at, "ModifiedOn": at,
 	}
+	if a.noStage {
+		delete(l, "ProspectStage")
+	}
+	return l
 }
 
 func (a *account) set(l object, body any, q url.Values) *exception {

@@ -35,7 +35,7 @@ func (j *job) find(ctx context.Context, id string) (row, error) {
 			if j.mine(r, id) {
 				return r, nil
 			}
-			if key := r.text("Id", "ID", "ProspectActivityId"); !seen[key] {
+			if key := idOf(r); !seen[key] {
 				seen[key] = true
 				news++
 			}
@@ -51,7 +51,7 @@ func (j *job) find(ctx context.Context, id string) (row, error) {
 		if pages, _, err = j.page(ctx, n*stride, size); err != nil {
 			return nil, err
 		}
-		if n == 1 && size > 1 && slices.ContainsFunc(pages, func(r row) bool { return seen[r.text("Id", "ID", "ProspectActivityId")] }) {
+		if n == 1 && size > 1 && slices.ContainsFunc(pages, func(r row) bool { return seen[idOf(r)] }) {
 			stride = size // Offset counts activities
 			if pages, _, err = j.page(ctx, stride, size); err != nil {
 				return nil, err

@@ -22,6 +22,7 @@ type Writer struct {
 	cfg      Config
 	s        crm.Settings
 	people   *people.Book
+	owners   *people.Owners
 	optional step.Optional
 	linger   time.Duration // see step.Step
 
@@ -30,7 +31,6 @@ type Writer struct {
 
 	mu     sync.Mutex
 	layout *layout              // nil: not looked up yet
-	owners map[string]string    // email addresses to the ids of users; empty: there is no such user
 	told   map[string]time.Time // what has been warned of
 }
 
@@ -63,13 +63,15 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	default:
 		a.auth = AuthHeaders
 	}
-	return &Writer{
+	w := &Writer{
 		api: a, cfg: cfg, s: s,
 		// Whatever its search shows, LeadSquared itself makes no second lead of a number: leads are made by an upsert.
 		people: people.NewBook(s, 0),
 		linger: step.Lingering,
-		owners: map[string]string{}, told: map[string]time.Time{},
-	}, nil
+		told:   map[string]time.Time{},
+	}
+	w.owners = people.NewOwners(w.owner)
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -95,7 +97,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 			return err
 		}
 	}
-	d := &directory{w: w, number: w.people.Number(e.Call.Contact)}
+	d := &directory{w: w, number: w.people.Number(e.Call.Contact), all: e.DoNotCall}
 	found, err := w.people.Resolve(ctx, d, &e, p)
 	if err != nil {
 		return err
@@ -108,13 +110,18 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	}
 	// Of several leads the oldest gets the task and the transcript: which one was changed last changes with each write.
 	oldest := slices.MinFunc(found, func(a, b people.Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
-	for _, r := range found {
-		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
-			return err
-		}
+	for i, r := range found {
 		j := &job{w: w, e: &e, p: p, lead: r, at: at, main: r.ID == oldest.ID, suffix: people.Suffix(p, r.ID)}
 		// A lead gets its name before its first activity, so one that was made just now and had none has no activity either.
 		j.bare = r.ID == d.made && nameOf(e.Call.Contact.Name) != "" && e.Event != crm.TranscriptReady
+		if i == 0 && !j.bare {
+			if j.bare, err = w.people.Recall(ctx, found, &e, p, j.held); err != nil {
+				return err
+			}
+		}
+		if err := w.updateLead(ctx, r, r.ID == d.made, &e, p); err != nil {
+			return err
+		}
 		if err := j.run(ctx); err != nil {
 			return err
 		}
@@ -134,13 +141,13 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *
 		fields = append(fields, pair{w.s.Field(fieldStatus, Fields[fieldStatus]), status})
 	}
 	if e.DoNotCall && !r.DoNotCall {
-		fields = append(fields, pair{w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]), "1"})
+		fields = append(fields, pair{w.doNotCall(), "1"})
 	}
 	if name := w.people.NewName(r, e); nameOf(name) != "" && nameOf(name) != r.Name {
 		fields = append(fields, namePairs(name)...)
 	}
 	if w.s.Owner != "" && made {
-		id, err := w.owner(ctx, w.s.Owner)
+		id, err := w.owners.Or(ctx, w.s.Owner, "", p)
 		if err != nil {
 			return err
 		}
@@ -148,11 +155,26 @@ func (w *Writer) updateLead(ctx context.Context, r people.Record, made bool, e *
 			fields = append(fields, pair{"OwnerId", id})
 		}
 	}
-	if len(fields) == 0 {
-		return nil
-	}
-	return w.explain(ctx, w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", w.leadQuery(r.ID), fields, nil))
+	return w.explain(ctx, w.changeLead(ctx, r.ID, fields, p))
 }
+
+// changeLead sends fields of a lead, without the wish not to be called where the account has no such field.
+func (w *Writer) changeLead(ctx context.Context, id string, fields []pair, p *crm.Progress) error {
+	given := map[string]any{}
+	for _, f := range fields {
+		given[f.Attribute] = f.Value
+	}
+	return w.optional.Send(p, "Lead", given, []string{w.doNotCall()}, nil, func(left map[string]any) error {
+		some := slices.DeleteFunc(slices.Clone(fields), func(f pair) bool { _, ok := left[f.Attribute]; return !ok })
+		if len(some) == 0 {
+			return nil
+		}
+		return w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", w.leadQuery(id), some, nil)
+	})
+}
+
+// doNotCall returns the field of leads that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
 
 // warn warns of what does not change: once a day.
 func (w *Writer) warn(p *crm.Progress, format string, args ...any) {
@@ -165,16 +187,10 @@ func (w *Writer) warn(p *crm.Progress, format string, args ...any) {
 	p.Warn(format, args...)
 }
 
-// owner returns the id of a user who is given by id or email address; empty: there is no such user.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
+// owner asks for the id of a user who is given by id or email address.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
 	if !strings.Contains(owner, "@") {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[strings.ToLower(owner)]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	var answer any
 	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
@@ -189,8 +205,5 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 			id = u.text("ID", "UserId", "Id")
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[strings.ToLower(owner)] = id
 	return id, nil
 }

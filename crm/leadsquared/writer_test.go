@@ -76,7 +76,39 @@ func destination(t *testing.T, a *account, auth string) crmtest.Destination {
 			a.activities = without(a.activities, "Id", id)
 			a.tasks = without(a.tasks, "TaskID", id)
 		},
-		Lag:     func(on bool) { a.mu.Lock(); a.hide, a.hidden = on, map[string]bool{}; a.mu.Unlock() },
+		Meanwhile: crmtest.Meanwhile{
+			Merge: func(_ *testing.T, loser, survivor string) { a.merge(loser, survivor) },
+			Reassign: func(_ *testing.T, contact string) {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.lead(contact)["OwnerId"] = human
+			},
+			Owner: func(_ *testing.T, contact string) string {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				return str(a.lead(contact)["OwnerId"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.stages[slices.Index(a.stages, status)] = name
+			},
+			Hide: func(*testing.T) {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.noStage = true
+				for _, l := range a.leads {
+					delete(l, "ProspectStage")
+				}
+			},
+		},
+		Lag: func(on bool) { a.mu.Lock(); a.hide, a.hidden = on, map[string]bool{}; a.mu.Unlock() },
+		Unknown: func() string {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.types[0]["ActivityProperties"] = strings.ReplaceAll(str(a.types[0]["ActivityProperties"]), "mx_Custom_3", "mx_Custom_33")
+			return "mx_Custom_3"
+		},
 		Refuse:  func() { a.mu.Lock(); a.refuse = "mx_Custom_3"; a.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{accessKey, secretKey},
@@ -85,6 +117,25 @@ func destination(t *testing.T, a *account, auth string) crmtest.Destination {
 
 func without(all []object, key, id string) []object {
 	return slices.DeleteFunc(all, func(o object) bool { return o[key] == id })
+}
+
+// merge moves what hangs on a lead to another one, and deletes it.
+func (a *account) merge(loser, survivor string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, made := range a.activities {
+		if made["lead"] == loser {
+			made["lead"] = survivor
+		}
+	}
+	for _, key := range []string{"RelatedProspectId", "lead"} {
+		for _, o := range append(slices.Clone(a.notes), a.tasks...) {
+			if o[key] == loser {
+				o[key] = survivor
+			}
+		}
+	}
+	a.leads = without(a.leads, "ProspectID", loser)
 }
 
 // add makes a lead as people do.

@@ -56,7 +56,7 @@ func (at *place) activity(ctx context.Context) error {
 			if at.w.odoo.majorVersion() >= 19 {
 				return "", nil
 			}
-			message, err := at.message(ctx, mark)
+			message, _, err := at.message(ctx, mark)
 			if err != nil || message == 0 {
 				return "", err
 			}
@@ -64,10 +64,18 @@ func (at *place) activity(ctx context.Context) error {
 		},
 		Create: func(ctx context.Context) (string, error) {
 			day := at.w.s.In(cmp.Or(at.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
-			id, err := at.schedule(ctx, named{
-				"date_deadline": day, "summary": at.title(), "note": text.HTML(mark),
+			values := named{
+				"date_deadline": day, "summary": at.title(),
 				"context": named{"mail_activity_quick_update": true}, // it is done at once: nobody is to be told by mail of something to do
-			}, call, at.w.s.Owner)
+			}
+			fields, err := at.w.shownOfActivity(ctx)
+			if err != nil {
+				return "", err
+			}
+			if fields[len(fields)-1] == "note" { // without our field the call's id must stand there, as well as in what is said of the call
+				values["note"] = text.HTML(mark)
+			}
+			id, err := at.schedule(ctx, values, call, at.w.s.Owner)
 			fresh = err == nil
 			return id, err
 		},
@@ -83,7 +91,7 @@ func (at *place) activity(ctx context.Context) error {
 				fresh = false
 				return "", nil
 			}
-			message, err := at.message(ctx, mark)
+			message, _, err := at.message(ctx, mark)
 			if err != nil || message == 0 {
 				return "", err
 			}
@@ -99,27 +107,35 @@ func (at *place) activity(ctx context.Context) error {
 }
 
 // recall takes the contact at whom the call was logged before its refs were lost, as after the state file of an earlier day was
-// restored: of several with its number, another one might be taken today.
-func (w *Writer) recall(ctx context.Context, e *crm.Entry, p *crm.Progress) error {
+// restored: of several with its number, another one might be taken today. isNew: Odoo, which keeps what was done, has not logged the call.
+func (w *Writer) recall(ctx context.Context, e *crm.Entry, p *crm.Progress) (isNew bool, err error) {
 	if len(p.Refs) > 0 || e.NoActivity || w.s.OnMany == crm.ManyAll {
-		return nil
+		return false, nil
 	}
 	fields, err := w.shownOfActivity(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	own := fields[len(fields)-1]
 	if own == "note" {
-		return nil
+		return false, nil
 	}
 	rows, err := w.odoo.find(ctx, "mail.activity", []any{[]any{own, "=", e.Call.ID}}, []string{"res_model", "res_id"}, enough)
 	for _, r := range rows {
-		id, _ := r["res_id"].(float64)
-		if model := r.text("res_model"); id > 0 && (model == leads || model == partners) {
-			return p.Save(people.Ref, nameOf(model, int64(id)))
+		if model, id := target(r.on("res_model", "res_id")); id > 0 && (model == leads || model == partners) {
+			return false, p.Save(people.Ref, nameOf(model, id))
 		}
 	}
-	return err
+	return err == nil && w.odoo.majorVersion() >= 19, err
+}
+
+// held is the call's message of an attempt of which the refs know nothing, for the Book. The refs get no activity by it: the steps look for both.
+func (at *place) held(ctx context.Context) (id, says string, there bool, err error) {
+	if at.isNew {
+		return "", "", false, nil
+	}
+	message, says, err := at.message(ctx, callMark(at.e.Call.ID))
+	return "", says, message != 0, err
 }
 
 // doneBefore is the ref of an activity that was marked as done, and thereby deleted, by an attempt whose refs were lost.
@@ -151,7 +167,7 @@ func (at *place) done(ctx context.Context, id string, body text.Body) (string, e
 	if message := firstID(result); message != "" {
 		return message, nil
 	}
-	message, err := at.message(ctx, callMark(at.e.Call.ID)) // some versions do not tell
+	message, _, err := at.message(ctx, callMark(at.e.Call.ID)) // some versions do not tell
 	if err != nil {
 		return "", err
 	}
@@ -195,17 +211,17 @@ func heading(held string) string {
 	return ""
 }
 
-// message returns the first message at the contact with that line in it.
-func (at *place) message(ctx context.Context, line string) (int64, error) {
+// message returns the first message at the contact with that line in it, and what it says.
+func (at *place) message(ctx context.Context, line string) (id int64, says string, err error) {
 	rows, err := at.w.odoo.find(ctx, "mail.message", []any{
 		[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", within(line)},
 	}, []string{"body"}, enough)
 	for _, r := range rows {
-		if hasLine(text.Plain(r.text("body")), line) {
-			return r.id(), nil
+		if says = text.Plain(r.text("body")); hasLine(says, line) {
+			return r.id(), says, nil
 		}
 	}
-	return 0, err
+	return 0, "", err
 }
 
 // task schedules the follow-up, once.
@@ -251,7 +267,7 @@ func (at *place) note(ctx context.Context) error {
 	if !text.HasNote(at.e) {
 		return nil
 	}
-	note := text.Note(at.e, longText)
+	note := text.Note(at.e, at.w.s.In, longText)
 	head := text.NoteHead(at.e.Call.ID)
 	_, err := step.Do(ctx, at.p, step.Step{
 		Ref: "note" + at.suffix, Content: note,
@@ -329,11 +345,15 @@ func (at *place) schedule(ctx context.Context, values named, key, owner string) 
 	for k, v := range values {
 		args[k] = v
 	}
+	otherwise := ""
 	if owner != "" {
-		id, err := at.w.user(ctx, owner)
-		if err != nil {
-			return "", err
-		}
+		otherwise = at.contact.Owner
+	}
+	id, err := at.w.owner(ctx, owner, otherwise, at.p)
+	if err != nil {
+		return "", err
+	}
+	if id != 0 {
 		args["user_id"] = id
 	}
 	fields, err := at.w.shownOfActivity(ctx)

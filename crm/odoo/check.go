@@ -37,10 +37,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 			found = append(found, crm.Finding{Subject: "lead status " + status, Err: err, Detail: "change the mapping, or make the stage in Odoo: CRM > Configuration > Stages"})
 		}
 	}
-	if w.s.Owner != "" {
-		_, err := w.user(ctx, w.s.Owner)
-		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
-	}
+	found = append(found, w.owners.Check(ctx, w.s.Owner, fmt.Sprintf("Odoo has no active user with the login %q", w.s.Owner))...)
 	return append(found, w.checkField(ctx))
 }
 
@@ -117,14 +114,14 @@ func (w *Writer) checkField(ctx context.Context) crm.Finding {
 	case err != nil:
 		f.Err = err
 	case !has[own]:
-		f.Detail = "not there: calls are recognised by the id in their text, until setup makes the field"
+		f.Err, f.Detail = errors.New("it is not there"), "run vinfer-sync setup, with a key of a user who may change the settings; until then calls are recognised by the id in their text"
 	}
 	return f
 }
 
 // Find tells which lead or partner a call would be written to.
 func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	return w.book.Find(ctx, contacts{w}, c)
+	return w.book.Find(ctx, contacts{w, crm.NewProgress(nil, nil)}, c)
 }
 
 // Provision makes the field for the call's id. It takes a key of a user who may change the settings.

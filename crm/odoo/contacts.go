@@ -26,7 +26,10 @@ const (
 )
 
 // contacts are Odoo's leads, opportunities and, where nobody has made one of those, its partners.
-type contacts struct{ *Writer }
+type contacts struct {
+	*Writer
+	p *crm.Progress
+}
 
 var _ people.Directory = contacts{}
 
@@ -133,9 +136,28 @@ func target(name string) (model string, id int64) {
 	return model, id
 }
 
-// Read returns a lead or partner as it is now.
+// Read returns a lead or partner as it is now. One that was merged into another is that one: the call's message has moved there.
 func (d contacts) Read(ctx context.Context, name string) (people.Record, bool, error) {
+	r, there, err := d.read(ctx, name)
+	if err != nil || there || d.p.Refs[people.Ref] != name {
+		return r, there, err
+	}
+	id, err := strconv.ParseInt(d.p.Refs["message"], 10, 64)
+	if err != nil {
+		return r, false, nil //nolint:nilerr // the call has no message
+	}
+	rows, err := d.odoo.find(ctx, "mail.message", []any{[]any{"id", "=", id}}, []string{"model", "res_id"}, 1)
+	if err != nil || len(rows) == 0 {
+		return r, false, err
+	}
+	return d.read(ctx, rows[0].on("model", "res_id"))
+}
+
+func (d contacts) read(ctx context.Context, name string) (people.Record, bool, error) {
 	model, id := target(name)
+	if model != leads && model != partners {
+		return people.Record{}, false, nil
+	}
 	has, err := d.odoo.fields(ctx, model, optional...)
 	if err != nil {
 		return people.Record{}, false, err
@@ -154,11 +176,11 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	if name != "" {
 		values["contact_name"] = name
 	}
-	if d.s.Owner != "" {
-		owner, err := d.user(ctx, d.s.Owner)
-		if err != nil {
-			return people.Record{}, err
-		}
+	owner, err := d.owner(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return people.Record{}, err
+	}
+	if owner != 0 {
 		values["user_id"] = owner
 	}
 	var change statusChange
@@ -220,15 +242,23 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 			return err
 		}
 	}
-	if n := w.book.Number(e.Call.Contact); e.DoNotCall && !r.DoNotCall && n.E164() != "" {
-		return w.blacklist(ctx, n.E164(), p)
+	if e.DoNotCall && !r.DoNotCall {
+		return w.blacklist(ctx, w.book.Number(e.Call.Contact), p)
 	}
 	return nil
 }
 
+// Mark keeps the number from being called: Odoo shows that on every record that has it.
+func (d contacts) Mark(ctx context.Context, _ people.Record, n phone.Number, p *crm.Progress) error {
+	return d.blacklist(ctx, n, p)
+}
+
 // blacklist keeps a number from being called. A number that is there already stays as it is. Not every user may do it.
-func (w *Writer) blacklist(ctx context.Context, number string, p *crm.Progress) error {
-	err := w.odoo.call(ctx, "phone.blacklist", "create", nil, named{"vals_list": []any{named{"number": number}}}, nil)
+func (w *Writer) blacklist(ctx context.Context, n phone.Number, p *crm.Progress) error {
+	if n.E164() == "" {
+		return nil
+	}
+	err := w.odoo.call(ctx, "phone.blacklist", "create", nil, named{"vals_list": []any{named{"number": n.E164()}}}, nil)
 	var denied *accessError
 	switch {
 	case errors.As(err, &denied):
@@ -296,14 +326,11 @@ func (w *Writer) lose(ctx context.Context, id, reason int64) error {
 	return w.odoo.call(ctx, leads, "action_set_lost", []int64{id}, args, nil)
 }
 
-// user returns the id of a user by login, name or number.
-func (w *Writer) user(ctx context.Context, name string) (int64, error) {
-	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
-		return id, nil
+// owner returns the id of the user who is named, by login or number, and otherwise where there is none; 0: nobody.
+func (w *Writer) owner(ctx context.Context, name, otherwise string, p *crm.Progress) (int64, error) {
+	id, err := w.owners.Or(ctx, name, otherwise, p)
+	if err != nil || id == "" {
+		return 0, err
 	}
-	id, _, err := w.logins.find(ctx, "res.users", name)
-	if err == nil && id == 0 {
-		err = crm.Rejected(fmt.Errorf("odoo has no active user with the login %q, who is to be the owner", name), "res.users")
-	}
-	return id, err
+	return strconv.ParseInt(id, 10, 64)
 }

@@ -225,7 +225,7 @@ func TestCheckAndSetup(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("%s: %v %s", found.Subject, found.Err, found.Detail))
 	}
 	got := strings.Join(lines, "\n")
-	for _, want := range []string{"Odoo 19", "over /json/2", "key vinfer-sync: it expires on", `no active user with the login "nobody"`, "until setup makes the field"} {
+	for _, want := range []string{"Odoo 19", "over /json/2", "key vinfer-sync: it expires on", `no active user with the login "nobody"`, "it is not there run vinfer-sync setup"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}
@@ -321,5 +321,39 @@ func TestBlacklistRefusesTheNumber(t *testing.T) {
 	f.refused = "phone.blacklist.create"
 	if p := deliver(t, open(t, crmtest.NewServer(t, f).URL, nil), crmtest.Full(1), nil); len(p.Warnings) != 1 || len(f.state(t).Calls) != 1 {
 		t.Errorf("%q", p.Warnings)
+	}
+}
+
+// TestMergedIntoAnotherNumber has people merge the call's lead into one that has another number: the call's message is there.
+func TestMergedIntoAnotherNumber(t *testing.T) {
+	for _, major := range []int{19, 17} {
+		f := newFake(major)
+		w := open(t, crmtest.NewServer(t, f).URL, nil)
+		e := crmtest.Full(1)
+		refs := deliver(t, w, e, nil).Refs
+		survivor := f.insert("crm.lead", map[string]any{"name": "The survivor", "phone": "+442079460000", "stage_id": f.tables["crm.stage"][0]["id"]})
+		f.merge(number(refs["contact"]), survivor)
+		e = crmtest.Revised(e, "not_interested", "Cold")
+		p := deliver(t, w, e, refs)
+		deliver(t, w, crmtest.Transcribed(1), p.Refs)
+		got := f.state(t)
+		if len(got.Contacts) != 1 || got.Contacts[0].Status != "Cold" || len(got.Calls) != 1 || got.Calls[0].Disposition != "not_interested" ||
+			len(got.Notes) != 1 || len(got.Tasks) != 1 || len(p.Warnings) != 0 || p.Refs["contact"] != fmt.Sprint("crm.lead/", survivor) {
+			t.Errorf("%d: %+v, warnings %q, refs %q", major, got, p.Warnings, p.Refs)
+		}
+	}
+}
+
+// TestWishOfADeletedLead keeps the number from being called though nothing is left that the call could stand at.
+func TestWishOfADeletedLead(t *testing.T) {
+	f := newFake(19)
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	refs := deliver(t, w, crmtest.Completed(1), nil).Refs
+	f.remove("crm.lead", number(refs["contact"]))
+	e := crmtest.Revised(crmtest.Completed(1), "dnc", "Cold")
+	e.DoNotCall = true
+	deliver(t, w, e, refs)
+	if list := f.tables["phone.blacklist"]; len(list) != 1 || list[0]["number"] != e.Call.Contact.E164 {
+		t.Errorf("the blacklist has %v", list)
 	}
 }

@@ -35,7 +35,7 @@ func TestProgram(t *testing.T) {
 			t.Fatal("the dry run made the field")
 		}
 		program.MustRun(t, 0, []string{"done"}, "setup")
-		program.MustRun(t, 0, nil, "setup")
+		program.MustRun(t, 0, []string{"nothing to do"}, "setup")
 		program.MustRun(t, 0, []string{"calls are recognised by it"}, "check")
 		program.MustRun(t, 0, []string{"create"}, "plan")
 		if calls, leads, _, _ := f.state(t).AssertOnce(t); calls+leads != 0 {

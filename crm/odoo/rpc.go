@@ -344,6 +344,12 @@ func (r row) ref(field string) (int64, string) {
 	return int64(id), name
 }
 
+// on names the record that two fields point to.
+func (r row) on(model, id string) string {
+	n, _ := r[id].(float64)
+	return nameOf(r.text(model), int64(n))
+}
+
 func (r row) time(field string) time.Time {
 	t, _ := time.Parse(time.DateTime, r.text(field))
 	return t

@@ -3,6 +3,7 @@ package odoo
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ type Writer struct {
 	odoo   *server
 	book   *people.Book
 	names  *names // of stages and lost reasons
-	logins *names // of users
+	owners *people.Owners
 
 	mu   sync.Mutex
 	told map[string]time.Time
@@ -46,11 +47,23 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		return nil, err
 	}
 	odoo := &server{cfg: cfg, client: client}
-	return &Writer{
+	w := &Writer{
 		s: s, odoo: odoo, book: people.NewBook(s, 0),
-		names: &names{odoo: odoo, field: "name"}, logins: &names{odoo: odoo, field: "login"},
-		told: map[string]time.Time{},
-	}, nil
+		names: &names{odoo: odoo, field: "name"},
+		told:  map[string]time.Time{},
+	}
+	logins := &names{odoo: odoo, field: "login"}
+	w.owners = people.NewOwners(func(ctx context.Context, name string) (string, error) {
+		if _, err := strconv.ParseInt(name, 10, 64); err == nil {
+			return name, nil
+		}
+		id, _, err := logins.find(ctx, "res.users", name)
+		if err != nil || id == 0 {
+			return "", err
+		}
+		return strconv.FormatInt(id, 10), nil
+	})
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -64,22 +77,32 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if e.Call.ID == "" {
 		return crm.Rejected(errors.New("the call has no id"), "mail.activity")
 	}
-	if err := w.recall(ctx, &e, p); err != nil {
+	isNew, err := w.recall(ctx, &e, p)
+	if err != nil {
 		return err
 	}
-	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
+	found, err := w.book.Resolve(ctx, contacts{w, p}, &e, p)
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
-		if p.Refs[people.Ref] != "" {
-			return nil // deleted by a person; there is nothing left that the call could stand at
+		if p.Refs[people.Ref] == "" {
+			return crm.Skipped("the call has no number of a contact, and in Odoo a call stands at a contact")
 		}
-		return crm.Skipped("the call has no number of a contact, and in Odoo a call stands at a contact")
+		// Deleted by a person: there is nothing left that the call could stand at. The wish not to be called is the number's.
+		if e.DoNotCall && e.Event != crm.TranscriptReady {
+			return w.blacklist(ctx, w.book.Number(e.Call.Contact), p)
+		}
+		return nil
 	}
-	for _, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
+	for i, r := range found {
+		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID), isNew: isNew}
 		at.model, at.id = target(r.ID)
+		if i == 0 {
+			if _, err := w.book.Recall(ctx, found, &e, p, at.held); err != nil {
+				return err
+			}
+		}
 		if err := at.write(ctx); err != nil {
 			return err
 		}
@@ -108,6 +131,7 @@ type place struct {
 	model   string
 	id      int64
 	suffix  string // of the refs, where there are several contacts
+	isNew   bool   // it is known that the call was not logged yet
 }
 
 func (at *place) write(ctx context.Context) error {

@@ -18,13 +18,20 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestWriter(t *testing.T) {
-	for name, major := range map[string]int{"json2": 19, "jsonrpc 18": 18, "jsonrpc 16": 16} {
+	for name, major := range map[string]int{"json2": 19, "json2, set up": 19, "jsonrpc 18": 18, "jsonrpc 16": 16, "jsonrpc 16, set up": 16} {
 		t.Run(name, func(t *testing.T) {
+			ready := strings.HasSuffix(name, "set up")
 			crmtest.Run(t, crmtest.Target{
-				DropsNUL: true, NoAnonymous: true,
+				DropsNUL: true, NoAnonymous: true, NotSetUp: !ready,
 				Name: func(s string) string { return text.Line(s, 200) },
 				Text: func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") },
-				New:  func(t *testing.T) crmtest.Destination { return newDestination(t, newFake(major)) },
+				New: func(t *testing.T) crmtest.Destination {
+					f := newFake(major)
+					if ready {
+						f.fields["mail.activity"]["x_vinfer_call_id"] = true
+					}
+					return newDestination(t, f)
+				},
 			})
 		})
 	}
@@ -81,8 +88,35 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 				}
 			}
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Follows:  true,
+			Merge:    func(_ *testing.T, loser, survivor string) { f.merge(number(loser), number(survivor)) },
+			Reassign: func(t *testing.T, contact string) { f.leadOf(t, "crm.lead", number(contact))["user_id"] = int64(2) },
+			Owner: func(t *testing.T, contact string) string {
+				return fmt.Sprint(f.leadOf(t, "crm.lead", number(contact))["user_id"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				for _, s := range f.tables["crm.stage"] {
+					if s["name"] == status {
+						s["name"] = name
+					}
+				}
+			},
+		},
 		Server: server, Secrets: []string{key},
 	}
+}
+
+// merge does what merging two leads does: messages and activities move to the survivor, the other one is deleted.
+func (f *fake) merge(loser, survivor int64) {
+	for _, model := range []string{"mail.message", "mail.activity"} {
+		for _, r := range f.tables[model] {
+			if fmt.Sprint(r["res_id"]) == fmt.Sprint(loser) {
+				r["res_id"] = survivor
+			}
+		}
+	}
+	f.remove("crm.lead", loser)
 }
 
 // number takes the id out of "crm.lead/12", "message/12" and "12".

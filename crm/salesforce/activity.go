@@ -194,15 +194,13 @@ func equal(held, ours any) bool {
 
 // ownerOf returns who is to own what is made: the user named, else the contact's owner; empty: who writes. Queues own no Tasks.
 func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
-	id, err := j.w.owner(ctx, named)
+	otherwise := ""
+	if len(j.contacts) > 0 {
+		otherwise = j.contacts[0].Owner
+	}
+	id, err := j.w.owners.Or(ctx, named, otherwise, j.p)
 	if err != nil {
 		return "", err
-	}
-	if id == "" && named != "" && j.w.first("user "+named) {
-		j.p.Warn("there is no active user %q: the contact's owner or who writes gets what is made", named)
-	}
-	if id == "" && len(j.contacts) > 0 {
-		id = j.contacts[0].Owner
 	}
 	if strings.HasPrefix(id, "00G") {
 		return "", nil

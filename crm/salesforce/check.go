@@ -22,6 +22,9 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		return []crm.Finding{{Subject: "connection", Err: err, Detail: "see url, login_url, ca_file, proxy and the firewall"}}
 	}
 	limits, err := w.checkLimits(ctx)
+	if found := people.CheckLimit(err); found != nil {
+		return found
+	}
 	if err != nil {
 		return []crm.Finding{{Subject: "key", Err: err, Detail: "may the user use the API (permission API Enabled), and is url the org's My Domain?"}}
 	}
@@ -187,5 +190,5 @@ func (w *Writer) checkNotes(ctx context.Context) crm.Finding {
 }
 
 func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return people.CheckOwner(ctx, w.s.Owner, "there is no active user of this user name or name", w.owner)
+	return w.owners.Check(ctx, w.s.Owner, "there is no active user of this user name or name")
 }

@@ -25,11 +25,14 @@ type visit struct {
 	j *job // nil: only contacts are looked for
 }
 
-var _ people.Directory = visit{}
+var (
+	_ people.Directory = visit{}
+	_ people.Holder    = visit{}
+)
 
 // columns are the fields that a Record is made of, without those that the org does not show us.
 func (w *Writer) columns(entity string) []string {
-	all := []string{"Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])}
+	all := []string{"Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", w.doNotCall()}
 	if entity == lead {
 		all = append(all, "IsConverted", "ConvertedContactId")
 	}
@@ -226,11 +229,42 @@ func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error)
 	return found[0], true, nil
 }
 
+// Holder returns the lead or contact at which a Task stands.
+func (v visit) Holder(ctx context.Context, task string) (string, error) {
+	rows, err := v.w.api.query(ctx, "SELECT WhoId FROM Task WHERE Id = "+quote(task))
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	switch id := rows[0].text("WhoId"); {
+	case strings.HasPrefix(id, "00Q"):
+		return lead + "/" + id, nil
+	case strings.HasPrefix(id, "003"):
+		return contact + "/" + id, nil
+	}
+	return "", nil
+}
+
+// Mark sets the wish not to be called.
+func (v visit) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	entity, id, _ := strings.Cut(r.ID, "/")
+	flag := v.w.doNotCall()
+	return v.w.optional.Send(p, entity, object{flag: true}, []string{flag}, about, func(fields map[string]any) error {
+		if len(fields) == 0 {
+			return nil
+		}
+		return v.w.api.call(ctx, http.MethodPatch, "/sobjects/"+entity+"/"+id, nil, fields, http.Header{duplicates: {"allowSave=true"}}, nil)
+	})
+}
+
 // Create makes a lead, or a contact if that is configured. Where a duplicate rule names a record with the same number, that one is
 // taken; where it names others, which have the same name at most, it is told that this is meant.
 func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
 	w, entity := v.w, v.w.newEntity()
-	owner, err := w.owner(ctx, w.s.Owner)
+	p := crm.NewProgress(nil, nil)
+	if v.j != nil {
+		p = v.j.p
+	}
+	owner, err := w.owners.Or(ctx, w.s.Owner, "", p)
 	if err != nil {
 		return people.Record{}, err
 	}
@@ -244,16 +278,12 @@ func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people
 	if f := w.statusField(entity); f != "" && e.SetStatus && e.Status != "" {
 		o[f], r.Status = e.Status, e.Status
 	}
-	flag := w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+	flag := w.doNotCall()
 	if e.DoNotCall {
 		o[flag], r.DoNotCall = true, true
 	}
 	if owner != "" {
 		o["OwnerId"] = owner
-	}
-	p := crm.NewProgress(nil, nil)
-	if v.j != nil {
-		p = v.j.p
 	}
 	var id string
 	err = w.optional.Send(p, entity, o, []string{flag, "OwnerId"}, about, func(fields map[string]any) error {
@@ -328,7 +358,7 @@ func (w *Writer) record(entity string, o object) people.Record {
 		ID: entity + "/" + o.text("Id"), Name: strings.TrimSpace(o.text("Name")), Owner: o.text("OwnerId"),
 		Created: when(o.text("CreatedDate")), Changed: when(o.text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
 	}
-	r.DoNotCall, _ = o[w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])].(bool)
+	r.DoNotCall, _ = o[w.doNotCall()].(bool)
 	if f := w.statusField(entity); f != "" {
 		r.Status = o.text(f)
 	}

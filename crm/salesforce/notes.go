@@ -44,7 +44,7 @@ func (j *job) writeNotes(ctx context.Context) error {
 	if !text.HasNote(j.e) {
 		return nil
 	}
-	return j.note(ctx, "note", title(text.NoteHead(j.e.Call.ID)), text.Note(j.e, noteLimit))
+	return j.note(ctx, "note", title(text.NoteHead(j.e.Call.ID)), text.Note(j.e, j.w.s.In, noteLimit))
 }
 
 // title makes of the beginning of a note its title, by which it is found again.

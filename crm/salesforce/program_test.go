@@ -46,7 +46,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal("the dry run made something")
 	}
 	p.MustRun(t, 0, []string{"done", "field Activity.VInfer_Key__c", "permission set VInfer_Sync"}, "setup")
-	p.MustRun(t, 0, nil, "setup")
+	p.MustRun(t, 0, []string{"nothing to do"}, "setup")
 	p.MustRun(t, 0, nil, "plan")
 	if len(g.customised) != 2 || len(g.records["PermissionSet"]) != 1 || len(g.records["FieldPermissions"]) != 2 || len(g.records["PermissionSetAssignment"]) != 1 {
 		t.Errorf("%v %v", g.customised, g.records["FieldPermissions"])

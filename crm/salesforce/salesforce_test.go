@@ -481,3 +481,14 @@ func TestOwners(t *testing.T) {
 		t.Errorf("%q", p.Warnings)
 	}
 }
+
+// TestCheckAtTheLimit tells of the day's limit, not of the key or the user's rights.
+func TestCheckAtTheLimit(t *testing.T) {
+	g := newOrg()
+	w := open(t, config(crmtest.NewServer(t, g).URL), nil)
+	g.used = g.limit
+	found := w.Check(t.Context(), nil)
+	if len(found) != 1 || found[0].Subject != "requests" || crm.VerdictOf(found[0].Err) != crm.Throttle || strings.Contains(found[0].Detail, "permission") {
+		t.Errorf("got %+v", found)
+	}
+}

@@ -29,6 +29,12 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.look(ctx); err != nil {
 		return err
 	}
+	if _, err := j.w.people.Recall(ctx, j.contacts, j.e, j.p, func(context.Context) (id, says string, there bool, err error) {
+		o := j.one("activity", j.key)
+		return o.text("Id"), o.text("Description"), o != nil, nil
+	}); err != nil {
+		return err
+	}
 	parts := j.people()
 	for _, next := range []func(context.Context) (*part, error){j.call, j.followUp} {
 		p, err := next(ctx)
@@ -58,7 +64,7 @@ func (j *job) people() (parts []part) {
 	}
 	for i, r := range j.contacts {
 		entity, id, _ := strings.Cut(r.ID, "/")
-		flag := j.w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall])
+		flag := j.w.doNotCall()
 		o := object{}
 		if r.Superseded {
 			continue // nothing of a converted lead can be changed

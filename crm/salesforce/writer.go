@@ -30,15 +30,15 @@ type Writer struct {
 	cfg      Config
 	s        crm.Settings
 	people   *people.Book
+	owners   *people.Owners
 	optional step.Optional
 	hidden   hidden
 
 	mu     sync.Mutex
-	tasks  *entity           // what the org says of Tasks
-	asked  time.Time         // when it said so
-	owners map[string]string // user names to ids; empty: there is no such user
-	noNote time.Time         // when the org last said that it has no notes
-	told   map[string]bool   // what has been warned of
+	tasks  *entity         // what the org says of Tasks
+	asked  time.Time       // when it said so
+	noNote time.Time       // when the org last said that it has no notes
+	told   map[string]bool // what has been warned of
 }
 
 var (
@@ -63,7 +63,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if cfg.Search == "index" {
 		lag = indexLag
 	}
-	return &Writer{api: a, cfg: cfg, s: s, people: people.NewBook(s, lag), owners: map[string]string{}}, nil
+	w := &Writer{api: a, cfg: cfg, s: s, people: people.NewBook(s, lag)}
+	w.owners = people.NewOwners(w.owner)
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -100,6 +102,9 @@ func (w *Writer) statusField(entity string) string {
 	}
 	return w.s.Field(fieldContactStatus, "")
 }
+
+// doNotCall returns the field that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
 
 // newEntity is what a new contact is.
 func (w *Writer) newEntity() string {
@@ -197,16 +202,10 @@ func (w *Writer) again(err error) error {
 
 var recordID = regexp.MustCompile(`^[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?$`)
 
-// owner returns the id of a user or queue that is given by id, user name or name; empty: none is given, or nobody has that name.
-func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
-	if owner == "" || recordID.MatchString(owner) && (strings.HasPrefix(owner, "005") || strings.HasPrefix(owner, "00G")) {
+// owner asks for the id of a user or queue that is given by id, user name or name.
+func (w *Writer) owner(ctx context.Context, owner string) (id string, err error) {
+	if recordID.MatchString(owner) && (strings.HasPrefix(owner, "005") || strings.HasPrefix(owner, "00G")) {
 		return owner, nil
-	}
-	w.mu.Lock()
-	id, known := w.owners[owner]
-	w.mu.Unlock()
-	if known {
-		return id, nil
 	}
 	rows, err := w.api.query(ctx, "SELECT Id, Username, Name FROM User WHERE IsActive = true AND (Username = "+quote(owner)+" OR Name = "+quote(owner)+")")
 	if err != nil {
@@ -217,9 +216,6 @@ func (w *Writer) owner(ctx context.Context, owner string) (string, error) {
 			id = o.text("Id")
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.owners[owner] = id
 	return id, nil
 }
 

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // the field.
 func TestWriter(t *testing.T) {
 	whole := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
-	head := text.NoteHead(crmtest.Completed(1).Call.ID) + " hi-IN\nAsks for a call tomorrow.\n\n"
+	head := text.NoteHead(crmtest.Completed(1).Call.ID) + " hi-IN\nOf the AI call of 15 Jan 2024, 10:33 (Escalated)\nAsks for a call tomorrow.\n\n"
 	for name, test := range map[string]struct {
 		edit func(*org)
 		note func(string) string
@@ -38,7 +38,7 @@ func TestWriter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			crmtest.Run(t, crmtest.Target{
-				DropsNUL: true, Renews: true,
+				DropsNUL: true, Renews: true, NotSetUp: name == "no field",
 				Name: func(s string) string { return text.Line(s, 80) },
 				Text: func(s string) string { return text.Cut(whole(s), 8_000) },
 				Note: test.note,
@@ -51,9 +51,6 @@ func TestWriter(t *testing.T) {
 		})
 	}
 }
-
-// unchecked hides Check, which does not pass where the field is missing.
-type unchecked struct{ crm.Writer }
 
 func config(url string) salesforce.Config {
 	return salesforce.Config{URL: url, ClientID: clientID, ClientSecret: secret.New(clientSecret)}
@@ -78,9 +75,6 @@ func destination(t *testing.T, g *org) crmtest.Destination {
 	ready := func(t *testing.T, edit func(*crm.Settings)) crm.Writer {
 		w := open(t, config(server.URL), edit)
 		w.Check(t.Context(), nil) // the suite's faults are those of requests with a token; TestToken has the others
-		if g.fields["Task"]["VInfer_Key__c"] == nil {
-			return unchecked{w}
-		}
 		return w
 	}
 	return crmtest.Destination{
@@ -109,7 +103,40 @@ func destination(t *testing.T, g *org) crmtest.Destination {
 			entity := map[string]string{"activity": "Task", "task": "Task", "contact": "Lead"}[ref]
 			g.remove(entity, strings.TrimPrefix(id, "Lead/"))
 		},
-		Lag:     func(on bool) { g.mu.Lock(); g.hide, g.unseen = on, map[string]bool{}; g.mu.Unlock() },
+		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
+			Convert: func(_ *testing.T, lead string) string { return g.convert(strings.TrimPrefix(lead, "Lead/")) },
+			Merge: func(_ *testing.T, loser, survivor string) {
+				g.merge(strings.TrimPrefix(loser, "Lead/"), strings.TrimPrefix(survivor, "Lead/"))
+			},
+			Reassign: func(_ *testing.T, contact string) {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.find("Lead", strings.TrimPrefix(contact, "Lead/"))["OwnerId"] = human
+			},
+			Owner: func(_ *testing.T, contact string) string {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				return text2(g.find("Lead", strings.TrimPrefix(contact, "Lead/"))["OwnerId"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				for _, v := range g.fields["Lead"]["Status"]["picklistValues"].([]any) {
+					if o := v.(object); o["value"] == status {
+						o["value"], o["label"] = name, name
+					}
+				}
+			},
+			Hide: func(*testing.T) { g.mu.Lock(); delete(g.fields["Lead"], "Status"); g.mu.Unlock() },
+		},
+		Lag: func(on bool) { g.mu.Lock(); g.hide, g.unseen = on, map[string]bool{}; g.mu.Unlock() },
+		Unknown: func() string {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			delete(g.fields["Task"], "Mood__c")
+			return "Mood__c"
+		},
 		Refuse:  func() { g.mu.Lock(); g.refuse = "Mood__c"; g.mu.Unlock() },
 		Server:  server,
 		Secrets: []string{clientSecret, "token-number"},
@@ -120,6 +147,45 @@ func (g *org) remove(entity, id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.records[entity] = slices.DeleteFunc(g.records[entity], func(o object) bool { return o["Id"] == id })
+}
+
+// convert makes a contact of a lead, which stays, closed to changes, and names what it became.
+func (g *org) convert(id string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.find("Lead", id)
+	at := g.tick()
+	c := object{"Id": g.id("Contact"), "OwnerId": l["OwnerId"], "CreatedDate": at, "LastModifiedDate": at}
+	for _, name := range []string{"FirstName", "LastName", "Phone", "MobilePhone"} {
+		if l[name] != nil {
+			c[name] = l[name]
+		}
+	}
+	g.records["Contact"] = append(g.records["Contact"], c)
+	l["IsConverted"], l["ConvertedContactId"] = true, c["Id"]
+	for _, o := range g.records["Task"] {
+		if o["WhoId"] == id {
+			o["WhoId"] = c["Id"]
+		}
+	}
+	return "Contact/" + text2(c["Id"])
+}
+
+// merge moves what hangs on a lead to another one, and deletes it.
+func (g *org) merge(loser, survivor string) {
+	g.mu.Lock()
+	for _, o := range g.records["Task"] {
+		if o["WhoId"] == loser {
+			o["WhoId"] = survivor
+		}
+	}
+	for _, o := range g.records["ContentDocumentLink"] {
+		if o["LinkedEntityId"] == loser {
+			o["LinkedEntityId"] = survivor
+		}
+	}
+	g.mu.Unlock()
+	g.remove("Lead", loser)
 }
 
 // state returns what an administrator sees.

@@ -196,13 +196,15 @@ func (at *place) task(ctx context.Context) error {
 	if at.id != "" {
 		fresh["parent_type"], fresh["parent_id"] = at.module, at.id
 	}
-	if t.Owner == "" && at.contact.Owner != "" {
-		fresh["assigned_user_id"] = at.contact.Owner // an id, whatever it looks like: users that came from elsewhere have their own kinds
-	} else if name := cmp.Or(t.Owner, at.w.s.Owner); name != "" {
-		owner, err := at.w.user(ctx, name)
-		if err != nil {
-			return err
-		}
+	named := t.Owner
+	if at.contact.Owner == "" {
+		named = cmp.Or(t.Owner, at.w.s.Owner)
+	}
+	owner, err := at.w.owners.Or(ctx, named, at.contact.Owner, at.p)
+	if err != nil {
+		return err
+	}
+	if owner != "" {
 		fresh["assigned_user_id"] = owner
 	}
 	b := bean{Type: "Tasks", ID: ourID("task", at.e.Call.ID+at.suffix)}
@@ -211,7 +213,7 @@ func (at *place) task(ctx context.Context) error {
 		_, err := at.w.suite.create(ctx, b)
 		return err
 	}
-	_, err := at.record(ctx, "task"+at.suffix, b, values, send, at.update(func(ctx context.Context, id string) error {
+	_, err = at.record(ctx, "task"+at.suffix, b, values, send, at.update(func(ctx context.Context, id string) error {
 		held, err := at.w.suite.get(ctx, "Tasks", id, "status", "deleted")
 		if err != nil || held.text("status") != "Not Started" {
 			return err // somebody has taken it up
@@ -230,7 +232,7 @@ func (at *place) note(ctx context.Context) error {
 	transcript := *e.Transcript
 	transcript.Text = text.CutBy(text.Clean(transcript.Text), longText, stored)
 	e.Transcript = &transcript
-	values := map[string]any{"name": text.Line("Transcript of VInfer call "+e.Call.ID, longNote), "description": text.Note(&e, 65_000)}
+	values := map[string]any{"name": text.Line("Transcript of "+text.Spoken(&e, at.w.s.In), longNote), "description": text.Note(&e, at.w.s.In, 65_000)}
 	if at.id != "" {
 		values["parent_type"], values["parent_id"] = at.module, at.id
 		if at.module == "Contacts" {

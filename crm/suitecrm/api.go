@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -27,6 +28,8 @@ type api struct {
 	cfg    Config
 	client *httpx.Client
 	tokens *token.Source
+
+	width atomic.Int32 // widthUnknown, wide or narrow
 
 	mu     sync.Mutex
 	fields map[string]fieldList // by module
@@ -262,19 +265,24 @@ func (a *api) find(ctx context.Context, module string, filters url.Values, field
 
 // create makes a record; errExists: there is, or was, one with the id.
 func (a *api) create(ctx context.Context, b bean) (string, error) {
-	var out single
-	if err := a.do(ctx, http.MethodPost, "/Api/V8/module", nil, map[string]any{"data": b.harmless()}, shapeOf("POST", b), &out); err != nil {
-		return "", halting(err)
-	}
-	if out.Data.ID == "" {
-		return "", fmt.Errorf("%s made a record of %s and told no id", a.client.Base().Host, b.Type)
-	}
-	return out.Data.ID, nil
+	return a.write(ctx, b.harmless(), func(b bean) (string, error) {
+		var out single
+		if err := a.do(ctx, http.MethodPost, "/Api/V8/module", nil, map[string]any{"data": b}, shapeOf("POST", b), &out); err != nil {
+			return "", halting(err)
+		}
+		if out.Data.ID == "" {
+			return "", fmt.Errorf("%s made a record of %s and told no id", a.client.Base().Host, b.Type)
+		}
+		return out.Data.ID, nil
+	})
 }
 
 // change writes the attributes given and no others.
 func (a *api) change(ctx context.Context, b bean) error {
-	return a.do(ctx, http.MethodPatch, "/Api/V8/module", nil, map[string]any{"data": b.harmless()}, shapeOf("PATCH", b), nil)
+	_, err := a.write(ctx, b.harmless(), func(b bean) (string, error) {
+		return b.ID, a.do(ctx, http.MethodPatch, "/Api/V8/module", nil, map[string]any{"data": b}, shapeOf("PATCH", b), nil)
+	})
+	return err
 }
 
 // link relates two records, which may be related already, by the link field of that name. Older versions (before 7.11.8) look for one

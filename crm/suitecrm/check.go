@@ -2,10 +2,12 @@ package suitecrm
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check looks whether the client works, may read the modules, and which custom fields there are. SuiteCRM tells nobody the values of
@@ -13,6 +15,9 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.suite.client.Base().Host
 	if _, err := w.suite.tokens.Token(ctx); err != nil {
+		if found := people.CheckLimit(err); found != nil {
+			return found
+		}
 		return []crm.Finding{{Subject: "connection", Err: err, Detail: host}}
 	}
 	found := []crm.Finding{{Subject: "connection", Detail: "V8 API at " + host}}
@@ -41,11 +46,8 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 			Detail:  "no lead has " + strings.Join(unused, ", ") + " yet, and SuiteCRM takes any value: see that each is an item name of lead_status_dom (Admin > Dropdown Editor)",
 		})
 	}
-	if w.s.Owner != "" {
-		_, err := w.user(ctx, w.s.Owner)
-		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
-	}
-	return append(found, w.checkFields(ctx))
+	found = append(found, w.owners.Check(ctx, w.s.Owner, fmt.Sprintf("SuiteCRM has no user %q", w.s.Owner))...)
+	return append(append(found, w.checkWidth(ctx)...), w.checkFields(ctx))
 }
 
 func (w *Writer) checkFields(ctx context.Context) crm.Finding {
@@ -77,7 +79,7 @@ var fieldOrder = []string{"call_id", "disposition", "duration", "language", "cam
 
 // Find tells which lead or contact a call would be written to.
 func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	return w.book.Find(ctx, contacts{w}, c)
+	return w.book.Find(ctx, contacts{Writer: w}, c)
 }
 
 // Provision says how to make the custom fields: SuiteCRM's API makes none.
@@ -86,7 +88,7 @@ func (w *Writer) Provision(ctx context.Context, _ bool) ([]crm.Change, error) {
 	var changes []crm.Change
 	for _, name := range lacking {
 		changes = append(changes, crm.Change{
-			Subject: "field Calls." + name,
+			Subject: "field Calls." + name, Optional: true,
 			Detail: "make it by hand if you want it: Admin > Studio > Calls > Fields > Add Field: type TextField, name " + strings.TrimSuffix(name, "_c") +
 				" (SuiteCRM appends _c), size 255. Without it the value stands in the description",
 		})

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -37,9 +35,15 @@ func shown(module string) []string {
 }
 
 // contacts are SuiteCRM's leads and contacts.
-type contacts struct{ *Writer }
+type contacts struct {
+	*Writer
+	p *crm.Progress
+}
 
-var _ people.Directory = contacts{}
+var (
+	_ people.Directory = contacts{}
+	_ people.Holder    = contacts{}
+)
 
 // Search asks both modules for the number's digits in this order, whatever stands between them.
 func (d contacts) Search(ctx context.Context, n phone.Number) (found []people.Record, err error) {
@@ -101,11 +105,11 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	if e.DoNotCall {
 		b.Attributes["do_not_call"], r.DoNotCall = "1", true
 	}
-	if d.s.Owner != "" {
-		owner, err := d.user(ctx, d.s.Owner)
-		if err != nil {
-			return r, err
-		}
+	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return r, err
+	}
+	if owner != "" {
 		b.Attributes["assigned_user_id"], r.Owner = owner, owner
 	}
 	id, err := d.suite.create(ctx, b)
@@ -119,6 +123,24 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	}
 	r.ID = "Leads/" + id
 	return r, err
+}
+
+// Holder returns the lead or contact at which a call stands.
+func (d contacts) Holder(ctx context.Context, call string) (string, error) {
+	b, err := d.suite.get(ctx, "Calls", call, "parent_type", "parent_id", "deleted")
+	if errors.Is(err, step.ErrGone) {
+		return "", nil
+	}
+	if module := b.text("parent_type"); err == nil && (module == "Leads" || module == "Contacts") && b.text("parent_id") != "" {
+		return module + "/" + b.text("parent_id"), nil
+	}
+	return "", err
+}
+
+// Mark sets the wish not to be called.
+func (d contacts) Mark(ctx context.Context, r people.Record, _ phone.Number, _ *crm.Progress) error {
+	module, id, _ := strings.Cut(r.ID, "/")
+	return d.suite.change(ctx, bean{Type: module, ID: id, Attributes: map[string]any{"do_not_call": "1"}})
 }
 
 // setName puts a name into two fields, of which the last must not be empty.
@@ -149,24 +171,12 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 	return w.suite.change(ctx, b)
 }
 
-// users finds users by name and remembers them.
-type users struct {
-	mu  sync.Mutex
-	ids map[string]string
-}
-
 var isID = regexp.MustCompile(`^(?:1|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
-// user returns the id of a user by user name or id.
+// user asks for the id of a user by user name or id; empty: there is none.
 func (w *Writer) user(ctx context.Context, name string) (string, error) {
 	if isID.MatchString(name) {
 		return name, nil
-	}
-	w.users.mu.Lock()
-	id := w.users.ids[name]
-	w.users.mu.Unlock()
-	if id != "" {
-		return id, nil
 	}
 	var out list
 	q := url.Values{"fields[Users]": {"user_name"}, "filter[user_name][eq]": {name}}
@@ -174,10 +184,7 @@ func (w *Writer) user(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if len(out.Data) == 0 {
-		return "", crm.Rejected(fmt.Errorf("SuiteCRM has no user %q, who is to be the owner", name), "GET Users")
+		return "", nil
 	}
-	w.users.mu.Lock()
-	defer w.users.mu.Unlock()
-	w.users.ids[name] = out.Data[0].ID
 	return out.Data[0].ID, nil
 }

@@ -27,6 +27,8 @@ type fake struct {
 	raced    bool   // the database is the first to see that a record is there
 	hidden   bool   // the menu does not show the modules
 	userGone bool   // the client's user was deleted
+	narrow   bool   // its tables are utf8mb3
+	strict   bool   // and its database is in strict mode
 	deny     string // a method whose requests the role does not allow
 	next     int
 	clock    time.Time
@@ -149,7 +151,13 @@ func fault(rw http.ResponseWriter, format string, args ...any) {
 	answer(rw, 400, map[string]any{"errors": map[string]any{"status": 400, "title": nil, "detail": fmt.Sprintf(format, args...)}})
 }
 
+var wideRunes = regexp.MustCompile(`[\x{10000}-\x{10ffff}]`)
+
 func (f *fake) known(rw http.ResponseWriter, module string, values map[string]any) bool {
+	if f.narrow && f.strict && wideRunes.MatchString(fmt.Sprint(values)) {
+		fault(rw, "Database error: Incorrect string value: '\\xF0\\x9F\\x91\\x8D' for column 'description' at row 1")
+		return false
+	}
 	for name := range values {
 		if !slices.Contains(f.fields[module], name) || name == f.refuse {
 			fault(rw, "Property %s in %s module is invalid", name, strings.TrimSuffix(module, "s"))
@@ -216,6 +224,9 @@ func (f *fake) set(row, values map[string]any) {
 			s = ""
 		}
 		s = purify(s)
+		if f.narrow {
+			s = wideRunes.ReplaceAllString(s, "????")
+		}
 		if len(s) > 65_535 {
 			s = s[:65_535]
 		}

@@ -38,6 +38,8 @@ func stored(s string) (n int) {
 			n++
 		case r >= 0xA0 && r < 0x400, r >= 0x2000 && r < 0x2700: // letters with accents, Greek, punctuation: those with names
 			n += len("&thetasym;")
+		case r >= wideRune:
+			n += len("[U+1F44D]") // where a table cannot hold it
 		default:
 			n += 4
 		}

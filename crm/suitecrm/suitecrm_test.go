@@ -284,3 +284,47 @@ func TestOwnerFromElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestEmoji writes what the tables of older installations cannot hold in a way that people can read.
+func TestEmoji(t *testing.T) {
+	for name, test := range map[string]struct {
+		narrow, strict bool
+		want           string
+	}{
+		"utf8mb4":         {false, false, "Fine 👍🏽, thanks"},
+		"utf8mb3":         {true, false, "Fine [U+1F44D][U+1F3FD], thanks"},
+		"utf8mb3, strict": {true, true, "Fine [U+1F44D][U+1F3FD], thanks"},
+	} {
+		f := newFake()
+		f.narrow, f.strict = test.narrow, test.strict
+		server := crmtest.NewServer(t, f)
+		w := open(t, server.URL, nil)
+		for n := range 3 {
+			e := crmtest.Completed(n)
+			e.Call.Summary, e.Call.Contact.Name = "Fine 👍🏽, thanks", "Asha 🌸"
+			before := len(server.Requests())
+			refs := deliver(t, w, e, nil).Refs
+			if n == 1 && !test.narrow { // what is known is not asked for again: lead, contact, lead made, call, relation
+				if got := len(server.Requests()) - before; got != 5 {
+					t.Errorf("%s: %d requests", name, got)
+				}
+			}
+			ready := crmtest.Transcribed(n)
+			ready.Call, ready.Transcript.Text = e.Call, "customer: Fine 👍🏽, thanks"
+			deliver(t, w, ready, refs)
+		}
+		s := f.state()
+		for i, c := range s.Calls {
+			if c.Summary != test.want || s.Notes[i].Text != "customer: "+test.want || strings.Contains(s.Contacts[i].Name, "?") {
+				t.Errorf("%s: %+v, %+v, %+v", name, c, s.Notes[i], s.Contacts[i])
+			}
+		}
+		told := false
+		for _, found := range w.(crm.Checker).Check(t.Context(), nil) {
+			told = told || found.Subject == "emoji" && strings.Contains(found.Detail, "utf8mb4")
+		}
+		if told != test.narrow {
+			t.Errorf("%s: check tells of the tables: %t", name, told)
+		}
+	}
+}

@@ -20,7 +20,7 @@ type Writer struct {
 	s        crm.Settings
 	suite    *api
 	book     *people.Book
-	users    users
+	owners   *people.Owners
 	optional step.Optional
 }
 
@@ -40,7 +40,9 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, suite: suite, book: people.NewBook(s, 0), users: users{ids: map[string]string{}}}, nil
+	w := &Writer{s: s, suite: suite, book: people.NewBook(s, 0)}
+	w.owners = people.NewOwners(w.user)
+	return w, nil
 }
 
 // Close closes the idle connections.
@@ -55,12 +57,21 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
 	}
 	e.Call.Summary = text.CutBy(text.Clean(e.Call.Summary), longText, stored)
-	found, err := w.book.Resolve(ctx, contacts{w}, &e, p)
+	found, err := w.book.Resolve(ctx, contacts{w, p}, &e, p)
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
 		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
+	}
+	if _, err := w.book.Recall(ctx, found, &e, p, func(ctx context.Context) (id, says string, there bool, err error) {
+		b, err := w.suite.get(ctx, "Calls", ourID("call", e.Call.ID), "description", "deleted")
+		if errors.Is(err, step.ErrGone) {
+			return "", "", false, nil
+		}
+		return ourID("call", e.Call.ID), b.plain("description"), err == nil, err
+	}); err != nil {
+		return err
 	}
 	for _, r := range found {
 		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}

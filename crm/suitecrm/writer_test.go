@@ -3,6 +3,7 @@ package suitecrm_test
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,9 +71,55 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 			}
 			f.remove(modules[ref], id)
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
+			Convert: func(t *testing.T, lead string) string { return f.convert(t, strings.TrimPrefix(lead, "Leads/")) },
+			Merge: func(_ *testing.T, loser, survivor string) {
+				f.merge(strings.TrimPrefix(loser, "Leads/"), strings.TrimPrefix(survivor, "Leads/"))
+			},
+			Reassign: func(t *testing.T, contact string) {
+				f.must(t, "Leads", strings.TrimPrefix(contact, "Leads/"))["assigned_user_id"] = "1"
+			},
+			Owner: func(t *testing.T, contact string) string {
+				return fmt.Sprint(f.must(t, "Leads", strings.TrimPrefix(contact, "Leads/"))["assigned_user_id"])
+			},
+			// SuiteCRM takes any status: one that was renamed is taken too.
+			Hide: func(*testing.T) {
+				f.fields["Leads"] = slices.DeleteFunc(slices.Clone(f.fields["Leads"]), func(name string) bool { return name == "status" })
+			},
+		},
+		Unknown: func() string {
+			f.fields["Calls"] = slices.DeleteFunc(slices.Clone(f.fields["Calls"]), func(name string) bool { return name == "vinfer_language_c" })
+			return "vinfer_language_c"
+		},
 		Refuse: func() { f.refuse = "vinfer_language_c" },
 		Server: server, Secrets: []string{secret, "token-number"},
 	}
+}
+
+// convert makes a contact of a lead, with what the form of SuiteCRM takes over. The lead stays, converted.
+func (f *fake) convert(t *testing.T, id string) string {
+	lead := f.must(t, "Leads", id)
+	values := map[string]any{}
+	for _, name := range []string{"first_name", "last_name", "phone_mobile", "phone_work"} {
+		if lead[name] != nil {
+			values[name] = lead[name]
+		}
+	}
+	lead["converted"], lead["status"] = "1", "Converted"
+	return "Contacts/" + fmt.Sprint(f.insert("Contacts", "", values)["id"])
+}
+
+// merge moves what hangs on a lead to another one, and deletes it.
+func (f *fake) merge(loser, survivor string) {
+	for _, module := range []string{"Calls", "Tasks", "Notes"} {
+		for _, r := range f.tables[module] {
+			if r["parent_id"] == loser {
+				r["parent_id"] = survivor
+			}
+		}
+	}
+	f.remove("Leads", loser)
 }
 
 // state reads what an administrator sees.
@@ -85,12 +132,14 @@ func (f *fake) state() crmtest.State {
 		}
 		return v
 	}
-	for _, r := range f.tables["Leads"] {
-		phone := text(r, "phone_mobile") + text(r, "phone_work")
-		s.Contacts = append(s.Contacts, crmtest.Contact{
-			ID: "Leads/" + text(r, "id"), Phone: phone, Name: strings.TrimSpace(text(r, "first_name") + " " + text(r, "last_name")),
-			Status: text(r, "status"), DoNotCall: text(r, "do_not_call") == "1",
-		})
+	for _, module := range []string{"Leads", "Contacts"} {
+		for _, r := range f.tables[module] {
+			phone := text(r, "phone_mobile") + text(r, "phone_work")
+			s.Contacts = append(s.Contacts, crmtest.Contact{
+				ID: module + "/" + text(r, "id"), Phone: phone, Name: strings.TrimSpace(text(r, "first_name") + " " + text(r, "last_name")),
+				Status: text(r, "status"), DoNotCall: text(r, "do_not_call") == "1",
+			})
+		}
 	}
 	for _, r := range f.tables["Calls"] {
 		description := text(r, "description")

@@ -41,7 +41,7 @@ func (at *place) activity(ctx context.Context) error {
 		change = func(ctx context.Context, id string) error { return at.updateCall(ctx, id, values, body) }
 	}
 	start := stamp(at.w.s.In(span(c)))
-	at.call, err = at.once(ctx, "Calls", "activity", []any{values, body.String()}, "Call_Start_Time = "+quote(start), func(ctx context.Context) (string, error) {
+	at.call, err = at.once(ctx, "Calls", "activity", []any{values, body.String()}, at.begun(), func(ctx context.Context) (string, error) {
 		fresh := maps.Clone(values) // with what Zoho never lets be changed again
 		fresh["Description"] = body.Within(longBody)
 		fresh["Call_Start_Time"] = start
@@ -229,20 +229,17 @@ func (at *place) task(ctx context.Context) error {
 			fresh[at.w.callField()] = at.key
 			optional = append(optional, at.w.callField())
 		}
-		switch name := cmp.Or(t.Owner, at.w.s.Owner); {
-		case name != "":
-			owner, err := at.w.api.user(ctx, name)
-			if err != nil {
-				return "", err
-			}
+		owner, err := at.w.owners.Or(ctx, cmp.Or(t.Owner, at.w.s.Owner), at.contact.Owner, at.p)
+		if err != nil {
+			return "", err
+		}
+		if owner != "" {
 			fresh["Owner"] = record{"id": owner}
-		case at.contact.Owner != "":
-			fresh["Owner"] = record{"id": at.contact.Owner}
 			optional = append(optional, "Owner")
 		}
 		optional = append(optional, at.relate(fresh)...)
 		var id string
-		err := at.send("Task", fresh, optional, func(values record) (err error) {
+		err = at.send("Task", fresh, optional, func(values record) (err error) {
 			id, err = at.w.api.create(ctx, "/Tasks", values)
 			return err
 		})
@@ -293,14 +290,14 @@ func (at *place) note(ctx context.Context) error {
 	_, err := step.Do(ctx, at.p, step.Step{
 		Ref: "note" + at.suffix, Fresh: at.fresh, Linger: at.w.linger,
 		Look: func(ctx context.Context) (string, error) {
-			id, _, err := at.related(ctx, "Notes", []string{"id", "Note_Title", "Note_Content"}, func(r record) bool {
+			r, _, err := at.related(ctx, "Notes", []string{"id", "Note_Title", "Note_Content"}, func(r record) bool {
 				return strings.HasPrefix(r.text("Note_Content"), head) || r.text("Note_Title") == strings.TrimSuffix(head, ":")
 			})
-			return id, err
+			return r.text("id"), err
 		},
 		Create: func(ctx context.Context) (string, error) {
 			return at.w.api.create(ctx, "/"+module+"/"+id+"/Notes", record{
-				"Note_Title": text.Line(strings.TrimSuffix(head, ":"), 120), "Note_Content": text.Note(&e, longBody),
+				"Note_Title": text.Line("Transcript of "+text.Spoken(&e, at.w.s.In), 120), "Note_Content": text.Note(&e, at.w.s.In, longBody),
 				"Parent_Id": record{"id": id, "module": record{"api_name": module}}, "$se_module": module,
 			})
 		},

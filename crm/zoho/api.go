@@ -35,7 +35,6 @@ type api struct {
 	modules map[string]module    // what is known of each
 	noCOQL  map[string]time.Time // modules whose queries were refused, and when
 	coql    map[string]bool      // modules whose queries have been answered
-	users   map[string]string    // users' ids by what they were asked for
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
@@ -62,7 +61,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	}
 	a := &api{
 		cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n),
-		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{}, users: map[string]string{},
+		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{},
 	}
 	a.tokens = token.New(a.mint.fetch)
 	return a, nil
@@ -198,12 +197,9 @@ type list struct {
 	} `json:"info"`
 }
 
-// get reads one record by its id; step.ErrGone: there is none.
-func (a *api) get(ctx context.Context, module, id string, fields ...string) (record, error) {
+// get reads one record by its id, with all its fields; step.ErrGone: there is none.
+func (a *api) get(ctx context.Context, module, id string) (record, error) {
 	r := request{method: http.MethodGet, path: "/" + module + "/" + url.PathEscape(id), shape: "GET " + module}
-	if len(fields) > 0 {
-		r.query = url.Values{"fields": {strings.Join(fields, ",")}}
-	}
 	var out list
 	err := a.do(ctx, r, &out)
 	if isGone(err) {

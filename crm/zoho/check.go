@@ -10,12 +10,16 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Check looks whether the client works, may read the modules, what the pick lists take, and which custom fields there are.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.api.client.Base().Host
 	if _, err := w.api.tokens.Token(ctx); err != nil {
+		if found := people.CheckLimit(err); found != nil {
+			return found
+		}
 		return []crm.Finding{{Subject: "connection", Err: err, Detail: w.api.mint.client.Base().Host}}
 	}
 	w.api.forget()
@@ -33,10 +37,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		}
 	}
 	found = append(found, w.checkStatuses(ctx, statuses), w.checkQueries(ctx))
-	if w.s.Owner != "" {
-		_, err := w.api.user(ctx, w.s.Owner)
-		found = append(found, crm.Finding{Subject: "owner", Err: err, Detail: w.s.Owner})
-	}
+	found = append(found, w.owners.Check(ctx, w.s.Owner, "there is no active user of this address or name")...)
 	return append(found, w.checkFields(ctx), w.checkKey(ctx))
 }
 
@@ -120,29 +121,38 @@ func (w *Writer) checkFields(ctx context.Context) crm.Finding {
 	lacking, err := w.lacking(ctx)
 	f := crm.Finding{Subject: "custom fields", Err: err, Detail: "all there"}
 	if len(lacking) > 0 {
-		var names []string
+		var names, needed []string
 		for _, l := range lacking {
 			names = append(names, l.module+"."+l.name)
+			if !l.optional {
+				needed = append(needed, l.module+"."+l.name)
+			}
 		}
 		f.Detail = "not there, so what belongs into them stands in the description only: " + strings.Join(names, ", ") + "; vinfer-sync setup makes them"
+		if len(needed) > 0 {
+			f.Err = errors.New("not there: " + strings.Join(needed, ", "))
+		}
 	}
 	return f
 }
 
 // wanted is a custom field to be made.
-type wanted struct{ ours, name, module, kind string }
+type wanted struct {
+	ours, name, module, kind string
+	optional                 bool // what belongs into it stands in the description too
+}
 
 // lacking lists the custom fields that nobody has made.
 func (w *Writer) lacking(ctx context.Context) (out []wanted, err error) {
-	all := []wanted{{"call_id", "", "Calls", "text"}, {"call_id", "", "Tasks", "text"}}
+	all := []wanted{{ours: "call_id", module: "Calls", kind: "text"}, {ours: "call_id", module: "Tasks", kind: "text"}}
 	for _, ours := range []string{"disposition", "language", "campaign", "sentiment", "qa_score", "transcript_url"} {
 		kind := "text"
 		if ours == "qa_score" {
 			kind = "double"
 		}
-		all = append(all, wanted{ours, "", "Calls", kind})
+		all = append(all, wanted{ours: ours, module: "Calls", kind: kind, optional: w.s.Fields[ours] == ""})
 	}
-	all = append(all, wanted{"do_not_call", "", leads, "boolean"}, wanted{"do_not_call", "", contacts, "boolean"})
+	all = append(all, wanted{ours: "do_not_call", module: leads, kind: "boolean"}, wanted{ours: "do_not_call", module: contacts, kind: "boolean"})
 	for _, f := range all {
 		m, err := w.api.module(ctx, f.module)
 		if err != nil {
@@ -166,7 +176,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 	}
 	var changes []crm.Change
 	for _, f := range lacking {
-		change := crm.Change{Subject: "field " + f.module + "." + f.name, Detail: f.kind}
+		change := crm.Change{Subject: "field " + f.module + "." + f.name, Detail: f.kind, Optional: f.optional}
 		if f.ours == "call_id" {
 			change.Detail = "text, unique where the organisation takes that"
 		}

@@ -30,15 +30,23 @@ const (
 )
 
 // directory are Zoho's leads and contacts.
-type directory struct{ *Writer }
+type directory struct {
+	*Writer
+	p *crm.Progress
+}
 
-var _ people.Directory = directory{}
+var (
+	_ people.Directory = directory{}
+	_ people.Holder    = directory{}
+)
 
 // shown are the fields that a people.Record is made of.
 func (w *Writer) shown(name string, m module) []string {
 	fields := append([]string{"id", "First_Name", "Last_Name", "Owner", "Created_Time", "Modified_Time"}, m.phones()...)
 	if name == leads {
-		fields = append(fields, w.status())
+		if m.has(w.status()) {
+			fields = append(fields, w.status())
+		}
 		if !m.silent && m.has("Converted__s") {
 			fields = append(fields, "Converted__s")
 		}
@@ -261,14 +269,15 @@ func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (pe
 		}
 		values[d.status()], r.Status = e.Status, e.Status
 	}
-	if f := d.doNotCall(); e.DoNotCall && m.has(f) {
-		values[f], r.DoNotCall = true, true
+	if e.DoNotCall {
+		d.setDoNotCall(leads, m, values, d.p)
+		r.DoNotCall = true
 	}
-	if d.s.Owner != "" {
-		owner, err := d.api.user(ctx, d.s.Owner)
-		if err != nil {
-			return r, err
-		}
+	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
+	if err != nil {
+		return r, err
+	}
+	if owner != "" {
 		values["Owner"], r.Owner = record{"id": owner}, owner
 	}
 	id, err := d.create(ctx, values)
@@ -326,6 +335,10 @@ func setName(values record, name string) {
 
 // allowed refuses a status that the organisation's pick list does not have: Zoho itself would take it, and keep it.
 func (w *Writer) allowed(m module, status string) error {
+	if !m.has(w.status()) {
+		return crm.Rejected(fmt.Errorf("there is no field Leads.%s for the lead status %q any more, or the client's user may not see it: Zoho would drop it without a word; "+
+			"bring it back, or name another by fields: {status: …}", w.status(), status), "PUT Leads {"+w.status()+"}")
+	}
 	f := m.fields[w.status()]
 	if f.takes(status) {
 		return nil
@@ -355,12 +368,52 @@ func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *cr
 		if err != nil {
 			return err
 		}
-		if f := w.doNotCall(); m.has(f) {
-			values[f] = true
-		} else {
-			p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
-		}
+		w.setDoNotCall(name, m, values, p)
 	}
+	return w.change(ctx, name, id, values, p)
+}
+
+// setDoNotCall adds the wish not to be called, if the module has a field for it.
+func (w *Writer) setDoNotCall(name string, m module, values record, p *crm.Progress) {
+	if f := w.doNotCall(); m.has(f) {
+		values[f] = true
+	} else {
+		p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
+	}
+}
+
+// Holder returns the lead or contact at which a call stands.
+func (d directory) Holder(ctx context.Context, call string) (string, error) {
+	r, err := d.api.get(ctx, "Calls", call)
+	if errors.Is(err, step.ErrGone) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if id := r.ref("Who_Id"); id != "" {
+		return contacts + "/" + id, nil
+	}
+	if id := r.ref("What_Id"); id != "" && r.text("$se_module") == leads {
+		return leads + "/" + id, nil
+	}
+	return "", nil
+}
+
+// Mark sets the wish not to be called.
+func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+	name, id, _ := strings.Cut(r.ID, "/")
+	m, err := d.api.module(ctx, name)
+	if err != nil {
+		return err
+	}
+	values := record{}
+	d.setDoNotCall(name, m, values, p)
+	return d.change(ctx, name, id, values, p)
+}
+
+// change changes a contact, without what Zoho holds fast.
+func (w *Writer) change(ctx context.Context, name, id string, values record, p *crm.Progress) error {
 	for len(values) > 0 {
 		err := w.api.change(ctx, name, id, values)
 		locked := lockCodes[codeOf(err)]

@@ -119,6 +119,19 @@ func (a *api) module(ctx context.Context, name string) (module, error) {
 	return known, nil
 }
 
+// outdated tells whether the fields of leads or contacts have changed since they were read, as a query by them was answered before and is refused now. They
+// are asked for again then.
+func (a *api) outdated(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.coql[name] || name != leads && name != contacts {
+		return false
+	}
+	delete(a.coql, name)
+	delete(a.modules, name)
+	return true
+}
+
 // forget has module ask again, and queries be tried again.
 func (a *api) forget() {
 	a.mu.Lock()
@@ -126,5 +139,4 @@ func (a *api) forget() {
 	clear(a.modules)
 	clear(a.noCOQL)
 	clear(a.coql)
-	clear(a.users)
 }

@@ -41,7 +41,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal("the dry run made a field")
 	}
 	p.MustRun(t, 0, []string{"done", "field Tasks.VInfer_Call_ID", "field Leads.VInfer_Do_Not_Call"}, "setup")
-	p.MustRun(t, 0, []string{}, "setup")
+	p.MustRun(t, 0, []string{"nothing to do"}, "setup")
 	p.MustRun(t, 0, []string{}, "plan")
 	p.MustRun(t, 0, []string{"COQL works", "by the unique field", "asha@example.com", "all there"}, "check")
 

@@ -76,6 +76,13 @@ func (m *minter) fetch(ctx context.Context) (string, time.Duration, error) {
 		return "", 0, crm.Halted(fmt.Errorf("token_file: the access token cannot be kept: %w", err))
 	}
 	t, lasts, err := m.ask(ctx)
+	if crm.VerdictOf(err) == crm.Halt {
+		// No token was granted: with other credentials there are still as many as before.
+		k.Asked = k.Asked[:len(k.Asked)-1]
+		if serr := m.save(k); serr != nil {
+			err = errors.Join(err, serr)
+		}
+	}
 	if err != nil {
 		return "", 0, err
 	}

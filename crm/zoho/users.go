@@ -2,25 +2,16 @@ package zoho
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
-// user returns the id of a user by id, e-mail address or name.
-func (a *api) user(ctx context.Context, name string) (string, error) {
+// user asks for the id of an active user by id, e-mail address or name; empty: there is none.
+func (a *api) user(ctx context.Context, name string) (id string, err error) {
 	if _, err := strconv.ParseUint(name, 10, 64); err == nil {
 		return name, nil
-	}
-	a.mu.Lock()
-	id := a.users[name]
-	a.mu.Unlock()
-	if id != "" {
-		return id, nil
 	}
 	var out struct {
 		Users []record `json:"users"`
@@ -34,11 +25,5 @@ func (a *api) user(ctx context.Context, name string) (string, error) {
 			id = u.text("id")
 		}
 	}
-	if id == "" {
-		return "", crm.Rejected(fmt.Errorf("there is no active user %q in Zoho, who is to be the owner", name), "GET users")
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.users[name] = id
 	return id, nil
 }

@@ -19,6 +19,7 @@ type Writer struct {
 	api      *api
 	live     *people.Book // where the database can be asked for a new lead
 	late     *people.Book // where only the search can, which lags
+	owners   *people.Owners
 	optional step.Optional
 	linger   time.Duration // see step.Step
 	company  atomic.Bool   // leads must have a company here
@@ -43,7 +44,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, api: a, linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
+	return &Writer{s: s, api: a, owners: people.NewOwners(a.user), linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
 }
 
 // Close closes the idle connections.
@@ -55,7 +56,7 @@ func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 	if err != nil {
 		return crm.Match{}, err
 	}
-	return book.Find(ctx, directory{w}, c)
+	return book.Find(ctx, directory{Writer: w}, c)
 }
 
 // book returns the one that knows how late a search shows what was made.
@@ -84,7 +85,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	if err != nil {
 		return err
 	}
-	found, err := book.Resolve(ctx, directory{w}, &e, p)
+	found, err := book.Resolve(ctx, directory{w, p}, &e, p)
 	if err != nil {
 		return err
 	}
@@ -97,6 +98,8 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		if i > 0 {
 			at.suffix = "@" + r.ID
 			at.key += at.suffix
+		} else if at.looked, err = book.Recall(ctx, found, &e, p, at.held); err != nil {
+			return err
 		}
 		if err := at.write(ctx); err != nil {
 			return err
@@ -115,6 +118,7 @@ type place struct {
 	module, id string
 	suffix     string // of the refs, where there are several contacts
 	key        string // what the field for the call's id holds
+	looked     bool   // the activity was looked for, and is not there
 	call       string // id of the activity; empty: there is none
 	fresh      bool   // it was made by this attempt
 }

@@ -36,7 +36,7 @@ func TestWriter(t *testing.T) {
 	for name, edit := range organisations {
 		t.Run(name, func(t *testing.T) {
 			crmtest.Run(t, crmtest.Target{
-				DropsNUL: true, Renews: true,
+				DropsNUL: true, Renews: true, NotSetUp: name == "not set up",
 				Name: func(s string) string { return text.Line(s, 80) },
 				Text: func(s string) string { return text.Cut(s, 29_000) },
 				New: func(t *testing.T) crmtest.Destination {
@@ -108,10 +108,64 @@ func newDestination(t *testing.T, f *fake) crmtest.Destination {
 			}
 			f.remove(module, id)
 		},
+		Meanwhile: crmtest.Meanwhile{
+			Follows: true,
+			Convert: func(_ *testing.T, lead string) string { return f.convert(strings.TrimPrefix(lead, "Leads/")) },
+			Merge: func(_ *testing.T, loser, survivor string) {
+				f.merge(strings.TrimPrefix(loser, "Leads/"), strings.TrimPrefix(survivor, "Leads/"))
+			},
+			Reassign: func(_ *testing.T, contact string) {
+				f.set("Leads", f.row("Leads", strings.TrimPrefix(contact, "Leads/")), row{"Owner": row{"id": "4876876000000000009"}})
+			},
+			Owner: func(_ *testing.T, contact string) string {
+				return fmt.Sprint(f.row("Leads", strings.TrimPrefix(contact, "Leads/"))["Owner"])
+			},
+			Rename: func(_ *testing.T, status, name string) {
+				for _, v := range f.field("Leads", "Lead_Status")["pick_list_values"].([]row) {
+					if v["actual_value"] == status {
+						v["actual_value"], v["display_value"] = name, name
+					}
+				}
+			},
+			Hide: func(*testing.T) {
+				f.fields["Leads"] = keep(f.fields["Leads"], func(d row) bool { return d["api_name"] != "Lead_Status" })
+			},
+		},
 		Lag:    func(on bool) { f.lagging = on },
 		Refuse: func() { f.refuse = "VInfer_Language" },
 		Server: server, Secrets: []string{secret, refresh, "access-token-number"},
 	}
+}
+
+// convert makes a contact of a lead, which stays, converted and closed to changes. Custom fields go along only where an administrator has mapped them.
+func (f *fake) convert(id string) string {
+	lead := f.row("Leads", id)
+	values := row{"First_Name": lead["First_Name"], "Last_Name": lead["Last_Name"], "Phone": lead["Phone"], "Mobile": lead["Mobile"]}
+	for name, v := range values {
+		if v == nil {
+			delete(values, name)
+		}
+	}
+	contact := f.add("Contacts", values)
+	f.set("Leads", lead, row{"$converted": true})
+	return "Contacts/" + fmt.Sprint(contact["id"])
+}
+
+// merge moves what hangs on a lead to another one, and deletes it.
+func (f *fake) merge(loser, survivor string) {
+	for _, module := range []string{"Calls", "Tasks", "Notes"} {
+		for _, r := range f.tables[module] {
+			if parent(r) != "Leads/"+loser {
+				continue
+			}
+			if module == "Notes" {
+				r["Parent_Id"] = row{"id": survivor}
+			} else {
+				r["What_Id"] = row{"id": survivor}
+			}
+		}
+	}
+	f.remove("Leads", loser)
 }
 
 // state reads what an administrator sees.
@@ -121,11 +175,13 @@ func (f *fake) state() crmtest.State {
 		v, _ := r[name].(string)
 		return v
 	}
-	for _, r := range f.tables["Leads"] {
-		s.Contacts = append(s.Contacts, crmtest.Contact{
-			ID: "Leads/" + text(r, "id"), Phone: text(r, "Mobile") + text(r, "Phone"), Name: strings.TrimSpace(text(r, "First_Name") + " " + text(r, "Last_Name")),
-			Status: text(r, "Lead_Status"), DoNotCall: r["VInfer_Do_Not_Call"] == true,
-		})
+	for _, module := range []string{"Leads", "Contacts"} {
+		for _, r := range f.tables[module] {
+			s.Contacts = append(s.Contacts, crmtest.Contact{
+				ID: module + "/" + text(r, "id"), Phone: text(r, "Mobile") + text(r, "Phone"), Name: strings.TrimSpace(text(r, "First_Name") + " " + text(r, "Last_Name")),
+				Status: text(r, "Lead_Status"), DoNotCall: r["VInfer_Do_Not_Call"] == true,
+			})
+		}
 	}
 	id := func(description string) string {
 		_, id, _ := strings.Cut("\n"+description, "\nVInfer call: ")

@@ -211,7 +211,9 @@ func TestDuplicateIsAdopted(t *testing.T) {
 	f := newFake()
 	w := open(t, serve(t, f).URL, nil)
 	deliver(t, w, crmtest.Full(1), nil)
-	deliver(t, w, crmtest.Revised(crmtest.Full(1), "not_interested", "Dead"), nil) // the refs are lost
+	e := crmtest.Revised(crmtest.Full(1), "not_interested", "Dead")
+	e.SetStatus = false   // else the call would be looked for first
+	deliver(t, w, e, nil) // the refs are lost
 	s := f.state()
 	if len(s.Calls) != 1 || len(s.Tasks) != 1 || s.Calls[0].Disposition != "not_interested" || strings.Count(strings.Join(f.seen, " "), "DUPLICATE_DATA") != 2 {
 		t.Errorf("%+v %q", s, f.seen)
@@ -354,4 +356,18 @@ func TestValidate(t *testing.T) {
 	if got := (zoho.Config{DataCenter: "in"}).API(); got != "https://www.zohoapis.in" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// TestRefusedCredentials goes on at once when the credentials are mended: refused requests use nothing of the ration up.
+func TestRefusedCredentials(t *testing.T) {
+	f := newFake()
+	c := config(t, serve(t, f).URL)
+	c.ClientSecret = secrets.New("another-secret")
+	for range 12 {
+		if err := attempt(t, openWith(t, c, nil), crmtest.Completed(1), fresh()); crm.VerdictOf(err) != crm.Halt {
+			t.Fatal(err)
+		}
+	}
+	c.ClientSecret = secrets.New(secret)
+	deliver(t, openWith(t, c, nil), crmtest.Completed(1), nil)
 }

@@ -13,9 +13,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -132,7 +134,8 @@ func (a *Answer) JSON(v any) error {
 }
 
 // Do sends req within the client's timeout and reads the answer, whatever its status. An error means that there was none;
-// it can be returned by a Write as it is.
+// it can be returned by a Write as it is. A request with an Idempotency-Key that failed on a kept connection before a byte of the answer came is sent once
+// more, on a new connection: many servers close connections that are idle, and do not say so.
 func (c *Client) Do(req *http.Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(req.Context(), c.timeout, errTimeout)
 	defer cancel()
@@ -144,7 +147,11 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 			}
 		}
 	}
-	res, err := c.http.Do(req.WithContext(ctx))
+	res, stale, err := c.send(ctx, req)
+	if again := repeatable(req); stale && again != nil {
+		c.transport.CloseIdleConnections() // the others may be closed too
+		res, _, err = c.send(ctx, again)
+	}
 	if err != nil {
 		return nil, c.failure(req.Context(), ctx, err, secrets)
 	}
@@ -166,6 +173,33 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	}
 	return a, nil
 }
+
+// send sends a request once. stale: the other side has ended a connection that was kept from an earlier request, without a byte of the answer.
+func (c *Client) send(ctx context.Context, req *http.Request) (res *http.Response, stale bool, err error) {
+	var reused, answered atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GotConn:              func(info httptrace.GotConnInfo) { reused.Store(info.Reused) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	}
+	res, err = c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	return res, err != nil && reused.Load() && !answered.Load() && ctx.Err() == nil, err
+}
+
+// repeatable returns a request to be sent in the place of one that may have arrived; nil: it must not be repeated.
+func repeatable(req *http.Request) *http.Request {
+	if req.Header.Get(idempotencyKey) == "" || req.GetBody == nil {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	again := req.Clone(req.Context())
+	again.Body = body
+	return again
+}
+
+const idempotencyKey = "Idempotency-Key"
 
 // judgedByBody tells whether it takes the body to know what a refusal means: many say 400 also to what was made before. Cut off, it
 // says nothing, as no answer does.
@@ -402,8 +436,10 @@ func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["User-Agent"]) == 0 {
 		req.Header.Set("User-Agent", userAgent)
 	}
-	// The transport repeats by itself a request with an Idempotency-Key when a kept connection breaks, an answer lost included.
-	// It cannot where the body is to be had only once; that a connection may close just before it is used is the lane's to repeat.
-	req.GetBody = nil
+	// The transport repeats by itself what it has not begun to send. A request with an Idempotency-Key it would repeat as often as a kept connection breaks,
+	// an answer lost included. It cannot where the body is to be had only once: Do repeats those, once.
+	if req.Header.Get(idempotencyKey) != "" {
+		req.GetBody = nil
+	}
 	return b.c.transport.RoundTrip(req)
 }

@@ -1,7 +1,7 @@
 // Package httpx is what every destination that is reached over HTTP shares: its settings, a client that is bound to
 // one origin, and the one reading of an answer as a verdict of package crm.
 //
-// The client follows no redirect, repeats no write, caps what it reads, and puts no secret, no query and no full phone number
+// The client follows no redirect, repeats no write but one with a key on a connection that had gone stale, caps what it reads, and puts no secret, no query and no full phone number
 // into an error.
 package httpx
 

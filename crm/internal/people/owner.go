@@ -3,17 +3,83 @@ package people
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
-// CheckOwner tells whether the CRM knows the user who is configured to own what is made; nothing if none is. find returns the user's id, empty
-// if there is none: missing says so then.
-func CheckOwner(ctx context.Context, name, missing string, find func(ctx context.Context, name string) (string, error)) []crm.Finding {
+const (
+	// unknownFor is for how long a user whom the CRM does not know is not asked for again.
+	unknownFor = 10 * time.Minute
+	// remind is how often it is told that there is no such user.
+	remind = 24 * time.Hour
+)
+
+// Owners finds the users who are to own what is made, by what the configuration calls them. An unknown one loses no call: somebody else owns what is made, and
+// a warning says so. It is safe for concurrent use.
+type Owners struct {
+	find func(ctx context.Context, name string) (id string, err error)
+
+	mu   sync.Mutex
+	ids  map[string]user
+	told map[string]time.Time
+}
+
+type user struct {
+	id string // empty: there is none
+	at time.Time
+}
+
+// NewOwners returns Owners. find asks the CRM for a user's id, empty if there is none; a name that is an id already needs no request.
+func NewOwners(find func(ctx context.Context, name string) (id string, err error)) *Owners {
+	return &Owners{find: find, ids: map[string]user{}, told: map[string]time.Time{}}
+}
+
+// ID returns the id of a user; empty: no name is given, or the CRM knows no such user.
+func (o *Owners) ID(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	key := strings.ToLower(name)
+	o.mu.Lock()
+	u, known := o.ids[key]
+	o.mu.Unlock()
+	if known && (u.id != "" || time.Since(u.at) < unknownFor) {
+		return u.id, nil
+	}
+	id, err := o.find(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ids[key] = user{id, time.Now()}
+	return id, nil
+}
+
+// Or returns the id of the user who is named, and otherwise where none is, or the CRM knows no such user: of that it warns once a day.
+func (o *Owners) Or(ctx context.Context, name, otherwise string, p *crm.Progress) (string, error) {
+	id, err := o.ID(ctx, name)
+	if err != nil || id != "" {
+		return id, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at, ok := o.told[name]; name != "" && (!ok || time.Since(at) >= remind) {
+		o.told[name] = time.Now()
+		p.Warn("there is no active user %q: the contact's owner or who writes gets what is made", name)
+	}
+	return otherwise, nil
+}
+
+// Check tells whether the CRM knows the user who is configured to own what is made; nothing if none is. missing says that there is none.
+func (o *Owners) Check(ctx context.Context, name, missing string) []crm.Finding {
 	if name == "" {
 		return nil
 	}
-	id, err := find(ctx, name)
+	id, err := o.find(ctx, name)
 	if err == nil && id == "" {
 		err = errors.New(missing)
 	}

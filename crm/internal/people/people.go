@@ -16,6 +16,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -27,6 +28,16 @@ const status = "status"
 
 // tried is the ref that holds when a contact was last asked to be made, where the search lags.
 const tried = "contact.tried"
+
+// Wish is the ref that says that the person asked not to be called again, in this call or in one of the same number before it. The wish
+// belongs to the number: it outlives the contact that was marked.
+const Wish = "do_not_call"
+
+// Values of the ref Wish. Besides, it is the key of the entry by which all records of the number were last marked.
+const (
+	asked = "asked"
+	owed  = "owed" // this call makes a contact after the wish was made: the contact gets the mark
+)
 
 // Record is a contact, lead or person as it stands in the CRM.
 type Record struct {
@@ -55,6 +66,15 @@ type Directory interface {
 	Read(ctx context.Context, id string) (Record, bool, error)
 	// Create makes the contact of a call, with its status if SetStatus holds, and with DoNotCall. A CRM that answers that there is one already returns that one.
 	Create(ctx context.Context, e *crm.Entry, n phone.Number) (Record, error)
+	// Mark notes on a record of the number, which has no such mark yet, that its person asked not to be called again.
+	Mark(ctx context.Context, r Record, n phone.Number, p *crm.Progress) error
+}
+
+// Holder is implemented by Directories of CRMs where an activity tells at whom it stands. When people merge two contacts, what hung on the one that is gone
+// moves to the other, which may have another number.
+type Holder interface {
+	// Holder returns the id of the record at which the activity of a known id stands; empty: at none, or the activity is not there any more.
+	Holder(ctx context.Context, activity string) (id string, err error)
 }
 
 // Book chooses contacts for one destination. It is safe for concurrent use.
@@ -82,43 +102,115 @@ func (b *Book) Number(c crm.Contact) phone.Number {
 // their ids. There are several only with on_many: all, and none where the call has no number, a number of our own or an
 // impossible one, or where the contact that it had has been deleted: then the call is written without one.
 // crm.Skipped and crm.Refused come from on_many and on_missing.
+//
+// The wish not to be called belongs to the number. Resolve notes it on all other records that have it, and has e.DoNotCall hold, too,
+// for a contact that is made after an earlier call's wish.
 func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) ([]Record, error) {
+	b.recallWish(e, p)
+	taken, found, err := b.resolve(ctx, d, e, p)
+	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[Wish] != e.Key {
+		err = b.markOthers(ctx, d, e, p, taken, found)
+	}
+	return taken, err
+}
+
+// resolve is Resolve for the records that the entry is written to. found are all that have the number; nil: they were not looked for.
+func (b *Book) resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) (taken, found []Record, err error) {
 	known := p.Refs[Ref]
 	if known != "" {
 		there, err := b.read(ctx, d, known)
+		if err == nil && len(there) == 1 && !strings.Contains(known, ",") {
+			err = p.Save(Ref, there[0].ID) // it may live on as another record
+		}
 		if err != nil || len(there) > 0 {
-			return there, err
+			return there, nil, err
+		}
+		if taken, err = b.merged(ctx, d, p); err != nil || len(taken) > 0 {
+			return taken, nil, err
 		}
 	}
 	n := b.Number(e.Call.Contact)
 	if n.IsZero() {
-		return nil, nil
+		return nil, nil, nil
 	}
-	found, err := b.search(ctx, d, n)
-	if err != nil {
-		return nil, err
+	if found, err = b.search(ctx, d, n); err != nil {
+		return nil, nil, err
 	}
 	if len(found) == 0 {
 		if known != "" {
 			// Somebody deleted it since this call was first written: it is not for us to bring it back.
 			p.Warn("contact %s is not in the CRM any more; the call is written without one", known)
-			return nil, nil
+			return nil, nil, nil
 		}
 		if found, err = b.before(ctx, d, e, n); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if len(found) == 0 {
 		if found, err = b.missing(ctx, d, e, n, p); err != nil || len(found) == 0 {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	taken, err := b.choose(found, p)
-	if err != nil {
-		return nil, err
+	if taken, err = b.choose(found, p); err != nil {
+		return nil, nil, err
 	}
 	p.Forget(tried)
-	return taken, p.Save(Ref, joined(taken))
+	return taken, found, p.Save(Ref, joined(taken))
+}
+
+// merged returns the record to which the call's activity has moved, after its contact is gone; none: it has not.
+func (b *Book) merged(ctx context.Context, d Directory, p *crm.Progress) ([]Record, error) {
+	h, ok := d.(Holder)
+	if id := p.Refs[activity]; !ok || id == "" || strings.HasPrefix(id, "deleted:") || strings.Contains(p.Refs[Ref], ",") {
+		return nil, nil
+	}
+	id, err := h.Holder(ctx, p.Refs[activity])
+	if err != nil || id == "" || id == p.Refs[Ref] {
+		return nil, err
+	}
+	r, there, err := d.Read(ctx, id)
+	if err != nil || !there {
+		return nil, err
+	}
+	return []Record{r}, p.Save(Ref, r.ID)
+}
+
+// recallWish keeps with the call that the number's person asked not to be called again, for calls that come after it. A call that makes a
+// contact after the wish marks it; contacts that are there are left as people have them.
+func (b *Book) recallWish(e *crm.Entry, p *crm.Progress) {
+	switch {
+	case p.Refs[Wish] == owed:
+		e.DoNotCall = true
+	case p.Refs[Wish] == "" && (e.DoNotCall || e.Before[Wish] != ""):
+		p.Refs[Wish] = asked
+	}
+}
+
+// markOthers notes the wish not to be called on every other record of the number: the lead that the call was written to may have been
+// converted or deleted since, or the number may be somebody's twice.
+func (b *Book) markOthers(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress, taken, found []Record) error {
+	n := b.Number(e.Call.Contact)
+	if n.IsZero() {
+		return nil
+	}
+	if found == nil {
+		var err error
+		if found, err = b.search(ctx, d, n); err != nil {
+			return err
+		}
+	}
+	for _, r := range found {
+		if r.DoNotCall || r.Superseded || slices.ContainsFunc(taken, func(t Record) bool { return t.ID == r.ID }) {
+			continue
+		}
+		if err := d.Mark(ctx, r, n, p); err != nil {
+			return err
+		}
+	}
+	if p.Refs[Wish] != owed {
+		p.Refs[Wish] = e.Key
+	}
+	return nil
 }
 
 // Find tells which contact a call would be written to, for crm.Finder.
@@ -155,6 +247,31 @@ func Wrote(e *crm.Entry, p *crm.Progress) {
 	if e.SetStatus && e.Status != "" && p.Refs[Ref] != "" {
 		p.Refs[status] = e.Status
 	}
+}
+
+// activity is the ref of a call's activity, at all kinds.
+const activity = "activity"
+
+// Recall finds out what an earlier attempt did of which the refs know nothing, because the state was lost or the process was killed: where the
+// CRM has the call's activity with the same outcome, the call has set its status, and people may have moved on since. held looks for the
+// activity and returns its id, if it has one for the refs, and what it says; it is asked only where a status would be set.
+// looked: it was asked and has found nothing, so the activity need not be looked for again.
+func (b *Book) Recall(ctx context.Context, found []Record, e *crm.Entry, p *crm.Progress, held func(ctx context.Context) (id, says string, there bool, err error)) (looked bool, err error) {
+	if e.Event == crm.TranscriptReady || e.NoActivity || p.Refs[activity] != "" || p.Refs[status] != "" ||
+		!slices.ContainsFunc(found, func(r Record) bool { return b.Status(r, e, p) != "" }) {
+		return false, nil
+	}
+	id, says, there, err := held(ctx)
+	if err != nil || !there {
+		return err == nil, err
+	}
+	if id != "" {
+		p.Refs[activity] = id
+	}
+	if text.SameOutcome(says, e) {
+		p.Refs[status] = e.Status
+	}
+	return false, nil
 }
 
 // Suffix is what the names of the refs of a record end with, where a call is written to several: nothing for the first of those that were
@@ -242,6 +359,12 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 	if n.E164() == "" {
 		p.Warn("the number is no possible one: no contact was made")
 		return nil, nil
+	}
+	if !e.DoNotCall && p.Refs[Wish] != "" {
+		e.DoNotCall = true
+		if err := p.Save(Wish, owed); err != nil {
+			return nil, err
+		}
 	}
 	if b.lag > 0 {
 		if at, err := time.Parse(time.RFC3339, p.Refs[tried]); err == nil && time.Since(at) < b.lag {

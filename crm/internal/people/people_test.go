@@ -50,6 +50,12 @@ func (d *directory) Create(_ context.Context, e *crm.Entry, n phone.Number) (peo
 	return r, d.lost
 }
 
+func (d *directory) Mark(_ context.Context, r people.Record, _ phone.Number, _ *crm.Progress) error {
+	i := slices.IndexFunc(d.records, func(o people.Record) bool { return o.ID == r.ID })
+	d.records[i].DoNotCall = true
+	return d.lost
+}
+
 func record(n int, phones ...string) people.Record {
 	at := time.Date(2024, 1, n, 0, 0, 0, 0, time.UTC)
 	return people.Record{ID: fmt.Sprintf("Lead/%d", n), Name: fmt.Sprintf("Person %d", n), Phones: phones, Created: at, Changed: at}

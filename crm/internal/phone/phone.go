@@ -83,6 +83,9 @@ func (n Number) Typed() []string {
 			all = append(all, g, "0"+g, country+" "+g, country+"-"+g, country+separator+g)
 		}
 	}
+	for _, g := range []string{n.national, inside, halves(n.national)} {
+		all = append(all, "("+country+") "+g, "("+country+") "+strings.ReplaceAll(g, " ", "-"))
+	}
 	if len(n.national) == 10 {
 		area, rest := n.national[:3], n.national[3:6]+"-"+n.national[6:]
 		all = append(all, "("+area+") "+rest, "("+area+")"+rest, country+" ("+area+") "+rest)

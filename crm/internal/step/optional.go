@@ -4,24 +4,30 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
-// remind is how often a field that is refused again and again is reported.
-const remind = 24 * time.Hour
+const (
+	// remind is how often a field that is refused again and again is reported.
+	remind = 24 * time.Hour
+	// believe is for how long a field that the CRM does not know is not sent: somebody may make it.
+	believe = time.Hour
+)
 
 // Optional sends records and leaves out fields that the CRM refuses: one cosmetic field must not keep a call out of it. Each writer
-// has one of its own, which remembers what it has reported. The zero value is ready; it is safe for concurrent use.
+// has one of its own, which remembers what it has reported, and which fields the CRM does not know. The zero value is ready; it is safe for concurrent use.
 type Optional struct {
-	mu   sync.Mutex
-	told map[string]time.Time
+	told    memory
+	unknown memory
 }
 
 // Send calls send with the fields and, as long as the destination rejects them by an error that names some of the optional ones,
-// again without those. What was left out is reported once a day. record names what is sent, for the report ("Call"). named
+// again without those. A field that the CRM does not know is not sent again for an hour; one whose value was refused is, as the next value may be
+// another. What was left out is reported once a day. record names what is sent, for the report ("Call"). named
 // tells whether an error is about a field; nil: its text has the field's name in it as a word.
 func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, optional []string, named func(err error, field string) bool,
 	send func(fields map[string]any) error,
@@ -30,6 +36,11 @@ func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, o
 		named = InText
 	}
 	fields = maps.Clone(fields)
+	for _, f := range optional {
+		if o.unknown.has(record+"."+f, believe) {
+			delete(fields, f)
+		}
+	}
 	for {
 		err := send(fields)
 		if crm.VerdictOf(err) != crm.Reject {
@@ -44,24 +55,54 @@ func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, o
 		}
 		for _, f := range refused {
 			delete(fields, f)
-			if o.report(record + "." + f) {
-				p.Warn("%s.%s was refused and left out, here and in what follows; the rest is written: %v", record, f, err)
+			missing := isUnknown(err, f)
+			if missing {
+				o.unknown.put(record + "." + f)
+			}
+			if o.told.has(record+"."+f, remind) {
+				continue
+			}
+			o.told.put(record + "." + f)
+			if missing {
+				p.Warn("%s.%s is not known to the CRM and is left out for an hour at a time; the rest is written: %v", record, f, err)
+			} else {
+				p.Warn("the value of %s.%s was refused and left out, as those that follow may be; the rest is written: %v", record, f, err)
 			}
 		}
 	}
 }
 
-func (o *Optional) report(field string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if at, ok := o.told[field]; ok && time.Since(at) < remind {
-		return false
+// memory holds when something was last noted.
+type memory struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// has tells whether key was put within the last d.
+func (m *memory) has(key string, d time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.at[key]
+	return ok && time.Since(at) < d
+}
+
+func (m *memory) put(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at == nil {
+		m.at = map[string]time.Time{}
 	}
-	if o.told == nil {
-		o.told = map[string]time.Time{}
-	}
-	o.told[field] = time.Now()
-	return true
+	m.at[key] = time.Now()
+}
+
+// isUnknown tells whether an error says that the CRM has no such field, or not for us, rather than that its value is wrong. The field may have a part
+// of a request in front of its name.
+func isUnknown(err error, field string) bool {
+	name := regexp.QuoteMeta(field[strings.LastIndexByte(field, '.')+1:])
+	return regexp.MustCompile(`(?i)\b(property|field|attribute|column)\W{1,8}` + name + `\W.{0,40}(not exist|n't exist|not found|in \w+ module is invalid)` + // HubSpot, LeadSquared, SuiteCRM
+		`|no such column\W{1,8}` + name + `\b` +
+		`|unable to create/update fields:[^.]*\b` + name + `\b`, // Salesforce
+	).MatchString(err.Error())
 }
 
 // InText tells whether an error's text has the field's name in it as a word.

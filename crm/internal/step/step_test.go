@@ -198,3 +198,51 @@ func TestOptional(t *testing.T) {
 		}
 	})
 }
+
+// A field that the CRM does not know is asked for once an hour, one whose value is refused each time.
+func TestUnknownFieldIsRemembered(t *testing.T) {
+	for said, unknown := range map[string]bool{
+		`answers 400: Property "mood" does not exist`:                                                    true,
+		`[{"isValid":false,"message":"Property \"mood\" does not exist","error":"PROPERTY_DOESNT_EXIST"`: true,
+		"MXInvalidAttributeException Field mood does not exist":                                          true,
+		"Property mood in Call module is invalid":                                                        true,
+		"INVALID_FIELD: No such column 'mood' on sobject of type Task":                                   true,
+		"Unable to create/update fields: other, mood. Please check the security settings":                true,
+		"MXInvalidAttributeValueException The value of mood is not valid":                                false,
+		"mood: bad value for restricted picklist field: fine":                                            false,
+		"Field validation failure; entityType: Call, field: mood, type: valid.":                          false,
+		"INVALID_DATA invalid data ($.data[0].mood)":                                                     false,
+		"mood: the owner 117 does not exist":                                                             false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var o step.Optional
+			sent := 0
+			write := func() *crm.Progress {
+				p := crm.NewProgress(nil, nil)
+				sent = 0
+				err := o.Send(p, "Call", map[string]any{"name": "x", "part.mood": "fine"}, []string{"part.mood"}, func(error, string) bool { return true }, func(fields map[string]any) error {
+					sent++
+					if fields["part.mood"] != nil {
+						return crm.Rejected(errors.New(said), "POST /Call")
+					}
+					return nil
+				})
+				if err != nil {
+					t.Errorf("%s: %v", said, err)
+				}
+				return p
+			}
+			want := map[bool]int{true: 1, false: 2}[unknown]
+			if p := write(); sent != 2 || len(p.Warnings) != 1 {
+				t.Errorf("%s: at first %d requests, warnings %q", said, sent, p.Warnings)
+			}
+			if p := write(); sent != want || len(p.Warnings) != 0 {
+				t.Errorf("%s: then %d requests, not %d, warnings %q", said, sent, want, p.Warnings)
+			}
+			time.Sleep(61 * time.Minute)
+			if write(); sent != 2 {
+				t.Errorf("%s: an hour later %d requests", said, sent)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Tx runs one statement of a transaction. The query is one of Statements, the arguments are as those say.
@@ -98,7 +99,7 @@ func Put(ctx context.Context, tx Tx, s *Statements, v Values, e *crm.Entry) (con
 	if e.SetStatus && e.Status != "" {
 		run(s.SetStatus, contact, v.Text(e.Status), v.when(c, clock), now)
 	}
-	if e.DoNotCall {
+	if e.DoNotCall || was.made && e.Before[people.Wish] != "" { // the wish is the number's: it outlives a contact that was deleted
 		run(s.SetDoNotCall, contact, now)
 	}
 	put := s.PutCall
@@ -146,6 +147,7 @@ type known struct {
 	contact   int64         // 0: the call is new
 	callback  sql.Null[any] // as the database gives it
 	anonymous bool          // the contact has no number
+	made      bool          // a contact was made just now
 }
 
 // place finds or makes the contact of c and fills its gaps. A call without a number keeps the contact that it has; one whose
@@ -175,6 +177,7 @@ func place(ctx context.Context, tx Tx, s *Statements, v Values, c *crm.Call, now
 			id, err = tx.Insert(ctx, s.AddContact, e164, phone, name, now)
 		}
 		if err != nil || id != 0 {
+			was.made = err == nil
 			return id, was, err
 		}
 		// Another process was faster: theirs it is.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 )
 
@@ -93,7 +94,10 @@ func HasNote(e *crm.Entry) bool {
 
 // Refer notes where e stands. One transaction is one step, so the refs only tell people where to look.
 func Refer(refs crm.Refs, e *crm.Entry, contact int64) {
-	refs["contact"] = strconv.FormatInt(contact, 10)
+	refs[people.Ref] = strconv.FormatInt(contact, 10)
+	if e.DoNotCall || e.Before[people.Wish] != "" {
+		refs[people.Wish] = e.Key // for the number's next call, should somebody delete the contact
+	}
 	refs["activity"] = e.Call.ID
 	if HasNote(e) {
 		refs["note"] = e.Call.ID

@@ -66,6 +66,9 @@ func NewBody(e *crm.Entry, omit ...string) Body {
 		Seconds: Duration(c.Duration), Direction: c.Direction, Language: c.Language, Campaign: c.Campaign, Sentiment: c.Sentiment,
 		QAScore: Number(c.QAScore), Transcript: c.TranscriptURL,
 	}
+	if c.TranscriptURL != "" {
+		values[Transcript] += keyed
+	}
 	for _, l := range labels {
 		if v := Line(values[l.name], 2000); v != "" && !slices.Contains(omit, l.name) {
 			b.Values[l.label] = v
@@ -102,6 +105,12 @@ func ParseBody(s, call string) (Body, bool) {
 		}
 	}
 	return b, true
+}
+
+// SameOutcome tells whether a description, as a CRM holds it, says the outcome that the entry's call has; true where it says none.
+func SameOutcome(held string, e *crm.Entry) bool {
+	b, ok := ParseBody(held, e.Call.ID)
+	return !ok || b.Outcome == "" || b.Outcome == Line(Outcome(e), 200)
 }
 
 // Over lays b over what the CRM holds: what b does not know stays, and so does what people have added.

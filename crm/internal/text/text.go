@@ -41,6 +41,9 @@ func Outcome(e *crm.Entry) string {
 	if d == "" && e.Call.Status == "failed" {
 		d = "failed"
 	}
+	if e.Call.Disposition == "dnc" {
+		d = "do not call" // "dnd" is an abbreviation that not everybody knows
+	}
 	d = strings.Join(strings.FieldsFunc(d, func(r rune) bool { return r == '_' || unicode.IsSpace(r) }), " ")
 	first, size := utf8.DecodeRuneInString(d)
 	if size == 0 {
@@ -75,8 +78,11 @@ func Number(f *float64) string {
 	return strconv.FormatFloat(*f, 'f', -1, 64)
 }
 
+// keyed stands beside the link to a transcript, which a browser cannot open.
+const keyed = " (opens with VInfer's API key only)"
+
 // Link returns the note that leads to a call's transcript. It begins with LinkHead.
-func Link(c *crm.Call) string { return LinkHead(c.ID) + " " + c.TranscriptURL }
+func Link(c *crm.Call) string { return LinkHead(c.ID) + " " + c.TranscriptURL + keyed }
 
 // LinkHead is how the note with the link of a call's transcript begins: by it an earlier attempt's is found.
 func LinkHead(call string) string { return "Transcript link of VInfer call " + call + ":" }
@@ -84,13 +90,29 @@ func LinkHead(call string) string { return "Transcript link of VInfer call " + c
 // NoteHead is how the note with a call's transcript begins: by it an earlier attempt's is found.
 func NoteHead(call string) string { return "Transcript of VInfer call " + call + ":" }
 
-// Note returns the transcript as a note of at most limit characters: NoteHead and what is known of it in the first lines, an empty
+// Spoken names a call as people know it: by when it was, in the zone of local, and what came of it: "the AI call of 28 Nov 2026, 22:04 (Interested)".
+func Spoken(e *crm.Entry, local func(time.Time) time.Time) string {
+	said, at := "the AI call", e.Call.StartedAt
+	if at.IsZero() {
+		at = e.Call.EndedAt
+	}
+	if !at.IsZero() {
+		said += " of " + local(at).Format("2 Jan 2006, 15:04")
+	}
+	if o := Outcome(e); o != "" {
+		said += " (" + Line(o, 100) + ")"
+	}
+	return said
+}
+
+// Note returns the transcript as a note of at most limit characters: NoteHead, which call it was and what is known of it in the first lines, an empty
 // line, then what was said.
-func Note(e *crm.Entry, limit int) string {
+func Note(e *crm.Entry, local func(time.Time) time.Time, limit int) string {
 	t, head := e.Transcript, NoteHead(e.Call.ID)
 	if t.Language != "" {
 		head += " " + Line(t.Language, 50)
 	}
+	head += "\nOf " + Spoken(e, local)
 	if t.Summary != "" {
 		head += "\n" + Line(t.Summary, 2000)
 	}

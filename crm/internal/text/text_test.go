@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -20,6 +21,7 @@ func TestTitle(t *testing.T) {
 	}{
 		{func(*crm.Call) {}, 100, "AI call: Escalated (2 min 25 s)"},
 		{func(c *crm.Call) { c.Direction, c.Duration = "inbound", nil }, 100, "AI call received: Escalated"},
+		{func(c *crm.Call) { c.RawDisposition, c.Disposition = "DND", "dnc" }, 100, "AI call: Do not call (2 min 25 s)"},
 		{func(c *crm.Call) { c.RawDisposition, c.Disposition, *c.Duration = "", "not_reachable", 0 }, 100, "AI call: Not reachable (not connected)"},
 		{func(c *crm.Call) { c.RawDisposition, c.Disposition, c.Status, *c.Duration = "", "", "failed", 7322 }, 100, "AI call: Failed (2 h 2 min)"},
 		{func(c *crm.Call) { c.RawDisposition, *c.Duration = "épargne\nà la _ carte", math.NaN() }, 100, "AI call: Épargne à la carte"},
@@ -45,7 +47,7 @@ Language: hi-IN
 Campaign: cmp_4Rv8sT1wX
 Sentiment: positive
 QA score: 87
-Transcript: https://api.vinfer.ai/v1/transcription/job_def789/transcript
+Transcript: https://api.vinfer.ai/v1/transcription/job_def789/transcript (opens with VInfer's API key only)
 VInfer call: cal_test00001`
 
 func TestBody(t *testing.T) {
@@ -136,14 +138,14 @@ func TestCut(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	e := crmtest.Transcribed(1)
-	want := "Transcript of VInfer call cal_test00001: hi-IN\nAsks for a call tomorrow.\n\nagent: नमस्ते\ncustomer: Yes, tomorrow."
-	if got := text.Note(&e, 1000); got != want || !strings.HasPrefix(got, text.NoteHead(e.Call.ID)) || !text.HasNote(&e) {
+	want := "Transcript of VInfer call cal_test00001: hi-IN\nOf the AI call of 15 Jan 2024, 10:33 (Escalated)\nAsks for a call tomorrow.\n\nagent: नमस्ते\ncustomer: Yes, tomorrow."
+	if got := text.Note(&e, time.Time.UTC, 1000); got != want || !strings.HasPrefix(got, text.NoteHead(e.Call.ID)) || !text.HasNote(&e) {
 		t.Errorf("%q", got)
 	}
-	if got := text.Note(&e, 90); utf8.RuneCountInString(got) > 90 || !strings.HasPrefix(got, text.NoteHead(e.Call.ID)) {
+	if got := text.Note(&e, time.Time.UTC, 90); utf8.RuneCountInString(got) > 90 || !strings.HasPrefix(got, text.NoteHead(e.Call.ID)) {
 		t.Errorf("%q", got)
 	}
-	if got := text.Link(&e.Call); !strings.HasPrefix(got, text.LinkHead(e.Call.ID)) || !strings.HasSuffix(got, "/transcript") || strings.HasPrefix(got, text.NoteHead(e.Call.ID)) {
+	if got := text.Link(&e.Call); !strings.HasPrefix(got, text.LinkHead(e.Call.ID)) || !strings.HasSuffix(got, "/transcript (opens with VInfer's API key only)") || strings.HasPrefix(got, text.NoteHead(e.Call.ID)) {
 		t.Errorf("%q", got)
 	}
 	e.Transcript = &crm.Transcript{}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
 // early is how long before its end a token is not used any more: a request takes its time, and clocks differ.
@@ -16,10 +18,12 @@ type Source struct {
 	// Fetch asks for a new token and returns it and how long it lasts (0: unknown). Its errors are those of a Write.
 	Fetch func(ctx context.Context) (token string, lasts time.Duration, err error)
 
-	turn  chan struct{} // held by the caller who fetches
-	mu    sync.Mutex
-	token string
-	until time.Time // zero: until it is refused
+	turn    chan struct{} // held by the caller who fetches
+	mu      sync.Mutex
+	token   string
+	until   time.Time // zero: until it is refused
+	fetches int       // that have ended
+	failure error     // of the last one, where it is of no use to ask again at once; nil: none
 }
 
 // New returns a Source.
@@ -28,9 +32,11 @@ func New(fetch func(ctx context.Context) (string, time.Duration, error)) *Source
 }
 
 // Token returns a token that is good for a minute at least, as far as is known. A caller whose ctx ends does not wait for
-// another's fetch.
+// another's fetch. Callers who waited for a fetch that was refused get its error: their own would be refused too, and count against the limit of
+// such requests that some CRMs have.
 func (s *Source) Token(ctx context.Context) (string, error) {
-	if t := s.current(); t != "" {
+	t, fetches, _ := s.current()
+	if t != "" {
 		return t, nil
 	}
 	select {
@@ -39,15 +45,20 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if t := s.current(); t != "" {
-		return t, nil // somebody else has fetched it meanwhile
+	if t, now, failure := s.current(); t != "" || now != fetches && failure != nil {
+		return t, failure // somebody else has asked meanwhile
 	}
 	t, lasts, err := s.Fetch(ctx)
-	if err != nil {
-		return "", err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fetches++
+	s.failure = nil
+	if err != nil {
+		if v := crm.VerdictOf(err); v == crm.Halt || v == crm.Throttle {
+			s.failure = err
+		}
+		return "", err
+	}
 	s.token, s.until = t, time.Time{}
 	if lasts > 0 {
 		s.until = time.Now().Add(max(lasts-early, lasts/2))
@@ -64,11 +75,15 @@ func (s *Source) Refused(token string) {
 	}
 }
 
-func (s *Source) current() string {
+// current returns the token if it is good, how many fetches have ended, and why the last one was refused.
+func (s *Source) current() (good string, fetches int, failure error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.token == "" || !s.until.IsZero() && !time.Now().Before(s.until) {
-		return ""
+	if s.until.IsZero() || time.Now().Before(s.until) {
+		good = s.token
 	}
-	return s.token
+	if good != "" {
+		return good, s.fetches, nil
+	}
+	return "", s.fetches, s.failure
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 )
 
@@ -70,5 +71,41 @@ func TestNoToken(t *testing.T) {
 	stop()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// One refusal stops the others before they ask; who comes after it asks anew, as the credentials may be right by then. A passing fault stops nobody.
+func TestRefusalIsShared(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want int // requests of 64 callers
+	}{
+		{crm.Halted(errors.New("invalid_code")), 1},
+		{crm.Throttled(errors.New("too many requests"), time.Minute), 1},
+		{io.ErrUnexpectedEOF, 64},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fetched := 0
+			s := token.New(func(context.Context) (string, time.Duration, error) {
+				time.Sleep(time.Second)
+				fetched++
+				return "", 0, test.err
+			})
+			var group sync.WaitGroup
+			for range 64 {
+				group.Go(func() {
+					if _, err := s.Token(t.Context()); !errors.Is(err, test.err) {
+						t.Errorf("got %v", err)
+					}
+				})
+			}
+			group.Wait()
+			if fetched != test.want {
+				t.Errorf("%v: %d requests, not %d", test.err, fetched, test.want)
+			}
+			if _, err := s.Token(t.Context()); !errors.Is(err, test.err) || fetched != test.want+1 {
+				t.Errorf("%v: later: %v, %d requests", test.err, err, fetched)
+			}
+		})
 	}
 }
