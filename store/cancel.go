@@ -110,13 +110,10 @@ func (c *canceller) job(j *jobRec, m *metaRec) error {
 	c.b.Queued--
 	if e != nil && (!j.first() || !j.when.Before(m.first) && j.when.After(m.watermark())) {
 		c.live++
-		if err := c.eraseJob(j); err != nil {
+		if err := c.makeLive(j, 0); err != nil {
 			return err
 		}
-		j.backfill, j.prio, j.window, e.backfill = 0, 0, 0, 0
-		if err := c.writeJob(j); err != nil {
-			return err
-		}
+		e.backfill = 0
 		return c.saveCall(j.id, rec, gen)
 	}
 	c.removed++

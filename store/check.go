@@ -87,7 +87,7 @@ func (t *txn) checkJobs() error {
 	n := 0
 	err := each(t.bucket(bucketOutbox), bucketOutbox, decodeJob, func(k []byte, j *jobRec) error {
 		key, ok := parseJobKey(k)
-		if !ok || key.prio != prioOf(j.backfill) {
+		if !ok || key.prio != prioOf(j.backfill, key.kind) {
 			return damaged(bucketOutbox, k, "it is no key of this job")
 		}
 		if !bytes.Equal(lanes.Get(laneKey(k, j.lane)), laneEntry(key.prio, j.window)) {

@@ -90,7 +90,7 @@ func (in *intake) page() error {
 			in.fill.Checkpoint = bytes.Clone(p.Checkpoint)
 		}
 	}
-	if p.Close != nil {
+	if p.Close != nil || p.Release {
 		return in.close()
 	}
 	return nil
@@ -116,7 +116,7 @@ func (in *intake) window(r *Row) (uint64, error) {
 	return w, nil
 }
 
-// close closes the stream's window.
+// close closes the stream's window: its rows are released. The page's interval, if it has one, joins what was read.
 func (in *intake) close() error {
 	if in.p.Stream == FollowStream {
 		return nil
@@ -131,7 +131,7 @@ func (in *intake) close() error {
 		s.next, s.nextUsed = in.state.nextWindow, false
 		in.metaDirty, in.open = true, nil
 	}
-	if in.p.Stream == LiveStream && in.state.join(*in.p.Close) {
+	if in.p.Stream == LiveStream && in.p.Close != nil && in.state.join(*in.p.Close) {
 		in.metaDirty = true
 	}
 	return nil
@@ -166,7 +166,7 @@ func (in *intake) unknown(r *Row, when time.Time, awaited bool) error {
 	in.out.New++
 	in.out.NewIDs = append(in.out.NewIDs, r.ID)
 	// The second of the mark itself was not over when it was read.
-	if in.p.Backfill == 0 && in.p.Stream != FollowStream && !awaited && when.Before(in.mark) {
+	if in.p.Backfill == 0 && in.p.Stream != FollowStream && !awaited && !r.Uncovered && when.Before(in.mark) {
 		if err := in.late(r.ID, when); err != nil {
 			return err
 		}
@@ -200,6 +200,8 @@ func (in *intake) how() string {
 		return "seen by live poll"
 	case in.p.Stream == FollowStream:
 		return "seen when it had ended"
+	case in.p.Stream == AgainStream:
+		return "seen when the lookback was read again"
 	case in.p.Stream == SweepStream:
 		return "seen by the settled sweep: the polls had not been shown it"
 	case in.p.Stream == AuditStream:
@@ -220,7 +222,7 @@ func (in *intake) decide(r *Row, rec *ledgerRec, d *destRec, skip string) error 
 	e := rec.dest(d.id)
 	e.rev, e.backfill = rec.rev, in.p.Backfill
 	j := &jobRec{
-		jobKey:  jobKey{dest: d.id, prio: prioOf(e.backfill), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev},
+		jobKey:  jobKey{dest: d.id, prio: prioOf(e.backfill, CallJob), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev},
 		jobHead: jobHead{window: w, lane: r.Lane, backfill: e.backfill, flags: flagFirst},
 		seen:    rec.seen, body: r.Body,
 	}
@@ -254,7 +256,7 @@ func (in *intake) unfinished(u *Unfinished) error {
 	if w != nil {
 		return in.mergeWatch(FinishWatch, u.ID, u.Body)
 	}
-	return in.addWatch(FinishWatch, u.ID, &watchRec{body: u.Body})
+	return in.addWatch(FinishWatch, u.ID, &watchRec{body: u.Body, due: round(u.Due)})
 }
 
 // broken keeps a row that could not be understood, once.

@@ -68,8 +68,12 @@ const (
 	laneHead = 18 // length of destination and lane in a lane index key
 )
 
-func prioOf(backfill uint64) byte {
-	if backfill != 0 {
+// prioOf orders the jobs of a destination: live calls, then live transcripts, then what backfills brought.
+func prioOf(backfill uint64, kind Kind) byte {
+	switch {
+	case backfill != 0:
+		return 2
+	case kind == TranscriptJob:
 		return 1
 	}
 	return 0

@@ -60,7 +60,11 @@ const prompt = 5 * time.Second
 
 // late counts a call that was not known though the time of its end had been read.
 func (in *intake) late(id string, when time.Time) error {
-	if in.p.Stream == LiveStream && !when.Before(in.mark.Add(-prompt)) {
+	by := in.p.Stream
+	if by == AgainStream {
+		by = LiveStream // both are the polls and what they look back
+	}
+	if by == LiveStream && !when.Before(in.mark.Add(-prompt)) {
 		return nil
 	}
 	in.out.Late++
@@ -70,7 +74,6 @@ func (in *intake) late(id string, when time.Time) error {
 	if err != nil {
 		return err
 	}
-	by := in.p.Stream
 	if !in.p.Reach.IsZero() && !when.Before(in.p.Reach) {
 		by = LiveStream // the next poll would have found it
 	}

@@ -108,8 +108,8 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w DestLife, body []
 		return w, nil, err
 	}
 	w.Transcript = t.transcriptState(e.dest, id, r)
-	key := jobKey{dest: e.dest, prio: prioOf(e.backfill), when: rec.when, id: id, kind: TranscriptJob}
-	for range 2 { // the call itself last: it counts
+	for _, kind := range []Kind{TranscriptJob, CallJob} { // the call itself last: it counts
+		key := jobKey{dest: e.dest, prio: prioOf(e.backfill, kind), when: rec.when, id: id, kind: kind}
 		jobs, err := t.outstanding(key)
 		if err != nil {
 			return w, nil, err
@@ -130,7 +130,6 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w DestLife, body []
 				return w, nil, err
 			}
 		}
-		key.kind = CallJob
 	}
 	return w, body, nil
 }

@@ -63,6 +63,15 @@ func (t *txn) dropJob(d *destRec, j *jobRec) error {
 	return t.eraseJob(j)
 }
 
+// makeLive makes a backfill's job live work of a window; 0: released. The caller sees to the backfill's count and the ledger.
+func (t *txn) makeLive(j *jobRec, window uint64) error {
+	if err := t.eraseJob(j); err != nil {
+		return err
+	}
+	j.backfill, j.prio, j.window = 0, prioOf(0, j.kind), window
+	return t.writeJob(j)
+}
+
 func openJob(k, v []byte) (*jobRec, error) {
 	j, err := open(bucketOutbox, k, v, decodeJob)
 	if err != nil {
@@ -92,7 +101,7 @@ func (t *txn) outstanding(k jobKey) ([]*jobRec, error) {
 }
 
 func refKey(dest uint16, r *JobRef) jobKey {
-	return jobKey{dest: dest, prio: prioOf(r.Backfill), when: round(r.When), id: r.ID, kind: r.Kind, rev: r.Revision}
+	return jobKey{dest: dest, prio: prioOf(r.Backfill, r.Kind), when: round(r.When), id: r.ID, kind: r.Kind, rev: r.Revision}
 }
 
 // findJob returns the job that ref names, or the revision that has replaced it; nil if there is none.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,6 +32,11 @@ func (in *intake) known(r *Row, rec *ledgerRec, gen uint64) error {
 			return err
 		}
 	}
+	promoted, err := in.promote(r, rec)
+	if err != nil {
+		return err
+	}
+	dirty = dirty || promoted
 	for i := range r.Targets {
 		fresh, err := in.offer(r, rec, &r.Targets[i], len(changed) > 0)
 		if err != nil {
@@ -43,6 +49,44 @@ func (in *intake) known(r *Row, rec *ledgerRec, gen uint64) error {
 	}
 	k := callKey(r.ID)
 	return in.keep(bucketLedger, in.gen, k, rec.encode(k), true, gen)
+}
+
+// promote makes live what a backfill queued and the live poll now meets ahead of the watermark: the poll would have brought it, and it
+// must not wait for all that the backfill brought besides.
+func (in *intake) promote(r *Row, rec *ledgerRec) (did bool, err error) {
+	if in.p.Stream != LiveStream || !rec.when.After(in.mark) {
+		return false, nil
+	}
+	for i := range rec.dests {
+		e := &rec.dests[i]
+		if e.backfill == 0 || e.rev == 0 {
+			continue
+		}
+		jobs, err := in.outstanding(jobKey{dest: e.dest, prio: prioOf(e.backfill, CallJob), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev})
+		if err != nil {
+			return did, err
+		}
+		if len(jobs) == 0 || slices.ContainsFunc(jobs, func(j *jobRec) bool { return in.claimed(e.dest, j.bytes()) }) {
+			continue // it has been delivered, or is on its way
+		}
+		w, err := in.window(r)
+		if err != nil {
+			return did, err
+		}
+		for _, j := range jobs {
+			if err := in.count(j, func(b *Backfill) { b.Queued-- }); err != nil {
+				return did, err
+			}
+			if err := in.makeLive(j, w); err != nil {
+				return did, err
+			}
+			if d, err := in.destByID(e.dest); err == nil && !slices.Contains(in.out.Fresh, d.Name) {
+				in.out.Fresh = append(in.out.Fresh, d.Name)
+			}
+		}
+		e.backfill, did = 0, true
+	}
+	return did, nil
 }
 
 // offer queues a known call for a target that has never got it: one that left it out and does not any more, when it changes; and in a
@@ -90,7 +134,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 		}
 		return err
 	}
-	key := jobKey{dest: d.id, prio: prioOf(e.backfill), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev}
+	key := jobKey{dest: d.id, prio: prioOf(e.backfill, CallJob), when: rec.when, id: r.ID, kind: CallJob, rev: rec.rev}
 	jobs, err := in.outstanding(key)
 	if err != nil {
 		return err
@@ -124,7 +168,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 		jobKey: key, jobHead: jobHead{window: w, lane: r.Lane, backfill: in.p.Backfill},
 		seen: rec.seen, changed: changed, body: r.Body,
 	}
-	j.prio = prioOf(j.backfill)
+	j.prio = prioOf(j.backfill, CallJob)
 	receipt, err := in.receipt(rec.seen, r.ID, d.id)
 	if err != nil {
 		return err
@@ -161,7 +205,7 @@ func (in *intake) replace(r *Row, j *jobRec, rev int, changed []byte, alone bool
 	j.rev, j.changed, j.body = rev, union(j.changed, changed), in.p.merge(j.body, r.Body)
 	if alone && !j.tried() && j.lane != r.Lane {
 		t := j.jobKey
-		t.kind = TranscriptJob
+		t.kind, t.prio = TranscriptJob, prioOf(j.backfill, TranscriptJob)
 		others, err := in.outstanding(t)
 		if err != nil {
 			return err

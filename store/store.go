@@ -57,12 +57,15 @@ type Row struct {
 	Body    []byte  // opaque
 	Targets []Target
 	Hold    bool // belongs to the stream's next window
+	// Uncovered: no listing has covered the call since it ended, so that it is not late when it is first seen behind the watermark.
+	Uncovered bool
 }
 
 // Unfinished is a call that is still in progress.
 type Unfinished struct {
 	ID   string
 	Body []byte
+	Due  time.Time // when to ask for it by its id, if no listing has shown its end by then
 }
 
 // Broken is a row that could not be understood; it is kept as a dead letter of no destination, once per Key.
@@ -79,6 +82,7 @@ type Interval struct{ From, To time.Time }
 const (
 	LiveStream   = "live"
 	FollowStream = "follow"
+	AgainStream  = "again" // the lookback, read again
 	SweepStream  = "sweep"
 	AuditStream  = "audit"
 )
@@ -94,6 +98,8 @@ type Page struct {
 	// Close closes the stream's window in the same transaction: its rows are released, the held rows' window becomes the open
 	// one, and the interval (of the live stream) joins what was read. nil: the window stays open.
 	Close *Interval
+	// Release releases the rows of the stream's window although the interval was not read to its end: that stays open.
+	Release bool
 	// Reach is for streams that look for what the live poll missed: of what completed from here on nothing was missed, the next poll reads
 	// it again. Zero: no bound.
 	Reach time.Time

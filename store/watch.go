@@ -185,7 +185,7 @@ func (d *DB) Attach(id string, body []byte, at time.Time) error {
 				return err
 			}
 			j := &jobRec{
-				jobKey:  jobKey{dest: x.dest, prio: prioOf(x.backfill), when: w.when, id: id, kind: TranscriptJob, rev: 1},
+				jobKey:  jobKey{dest: x.dest, prio: prioOf(x.backfill, TranscriptJob), when: w.when, id: id, kind: TranscriptJob, rev: 1},
 				jobHead: jobHead{lane: x.lane, backfill: x.backfill},
 				seen:    w.seen, body: body,
 			}

@@ -108,8 +108,9 @@ func (c *courier) hurry() {
 	}
 }
 
-// isLive tells whether a job goes before backfills: it is live, or a live one waits behind it in its lane.
-func isLive(r store.JobRef) bool { return r.Backfill == 0 || r.Urgent }
+// isLive tells whether a job goes before all others: it is a live call, or one waits behind it in its lane. Transcripts and what backfills
+// brought come after these.
+func isLive(r store.JobRef) bool { return r.Backfill == 0 && r.Kind == store.CallJob || r.Urgent }
 
 // flies tells whether a delivery in one of the lanes is under way.
 func (c *courier) flies(lanes []store.Lane) bool {

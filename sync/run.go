@@ -32,7 +32,7 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if err != nil {
 		return readResult{}, err
 	}
-	r := readRange{stream: store.LiveStream, prio: vinfer.Live, from: st.Watermark, floor: st.First, overlap: e.o.Lookback}
+	r := readRange{stream: store.LiveStream, prio: vinfer.News, from: st.Watermark, floor: st.First, overlap: e.o.Lookback}
 	began := e.serverNow()
 	got, err := e.read(ctx, b, r)
 	if err == nil {

@@ -133,7 +133,7 @@ func (s *sweeper) sweep(ctx context.Context) (readResult, error) {
 		return readResult{}, err
 	}
 	got, err := e.read(ctx, b, readRange{
-		stream: store.SweepStream, prio: vinfer.Audits, from: from, to: to, floor: st.First, reach: st.Watermark.Add(-e.o.Lookback),
+		stream: store.SweepStream, prio: vinfer.Sweeps, from: from, to: to, floor: st.First, reach: st.Watermark.Add(-e.o.Lookback),
 		closed: func(upTo time.Time, _ int) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

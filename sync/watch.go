@@ -155,7 +155,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	if err != nil {
 		return err
 	}
-	c, err := w.e.o.API.Call(ctx, x.ID, vinfer.Follow)
+	c, err := w.e.o.API.Call(ctx, x.ID, vinfer.Unfinished)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the process ends; the watch stays as it is
 	}

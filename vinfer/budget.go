@@ -230,7 +230,7 @@ func (b *budget) pump(now time.Time) {
 		b.timer = nil
 	}
 	if b.blocked.Sub(now) > patience {
-		b.fail(Live, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
+		b.fail(News, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
 	}
 	for len(b.queue) > 0 {
 		ok, wait := b.admit(now)

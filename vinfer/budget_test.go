@@ -172,7 +172,7 @@ func headers(limit, remaining int, reset time.Time) http.Header {
 // teach has the budget hear an answer.
 func teach(t *testing.T, b *budget, status int, h http.Header) {
 	t.Helper()
-	tk, err := b.acquire(t.Context(), Live)
+	tk, err := b.acquire(t.Context(), News)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestUrgentRequestsGoFirst(t *testing.T) {
 		began := time.Now()
 		var mu sync.Mutex
 		var order []string
-		for i, p := range []Priority{Backfills, Audits, Transcripts, Live, Backfills, Live} {
+		for i, p := range []Priority{Backfills, Audits, Transcripts, News, Backfills, News} {
 			go func() {
 				tk, err := b.acquire(t.Context(), p)
 				if err != nil {
@@ -262,7 +262,7 @@ func TestWaitsAfterAnswers(t *testing.T) {
 				h := headers(1000, 0, time.Now().Add(20*s))
 				tt.change(h)
 				teach(t, b, tt.status, h)
-				p := Live
+				p := News
 				if tt.want > patience {
 					p = Backfills
 				}
@@ -282,7 +282,7 @@ func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 		began := time.Now()
 		teach(t, b, 200, headers(1000, 0, began.Add(20*time.Second)))
 		wg.Go(func() {
-			if _, err := b.acquire(t.Context(), Live); !errors.Is(err, ErrLimited) || time.Since(began) != 0 {
+			if _, err := b.acquire(t.Context(), News); !errors.Is(err, ErrLimited) || time.Since(began) != 0 {
 				t.Errorf("a request that waited already: %v after %v", err, time.Since(began))
 			}
 		})
@@ -298,11 +298,11 @@ func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 		b.flying++ // the request that is refused now
 		b.mu.Unlock()
 		b.answered(&ticket{1}, 429, http.Header{"Retry-After": {"3600"}}, time.Now(), 0)
-		if _, err := b.acquire(t.Context(), Live); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), began.Add(maxRetryAfter).UTC().Format(time.RFC3339)) {
+		if _, err := b.acquire(t.Context(), News); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), began.Add(maxRetryAfter).UTC().Format(time.RFC3339)) {
 			t.Errorf("a new request: %v", err)
 		}
 		wg.Wait()
-		if got := holdUp(t, b, Live); got != 0 {
+		if got := holdUp(t, b, News); got != 0 {
 			t.Errorf("held up for %v when it was over", got)
 		}
 	})
@@ -354,7 +354,7 @@ func TestWaitingEnds(t *testing.T) {
 		teach(t, b, 200, headers(1000, 0, time.Now().Add(30*time.Minute)))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := b.acquire(ctx, Live); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.acquire(ctx, News); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		if len(b.queue) != 0 || b.flying != 0 {
@@ -362,7 +362,7 @@ func TestWaitingEnds(t *testing.T) {
 		}
 		done := make(chan error)
 		go func() {
-			_, err := b.acquire(t.Context(), Live)
+			_, err := b.acquire(t.Context(), News)
 			done <- err
 		}()
 		synctest.Wait()
@@ -370,7 +370,7 @@ func TestWaitingEnds(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
-		if _, err := b.acquire(t.Context(), Live); !errors.Is(err, ErrClosed) {
+		if _, err := b.acquire(t.Context(), News); !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -401,7 +401,7 @@ func TestAGivenUpWaitHoldsUpNoOther(t *testing.T) {
 		if b.flying != 0 || len(b.queue) != 0 {
 			t.Errorf("%d fly, %d wait", b.flying, len(b.queue))
 		}
-		if d := holdUp(t, b, Live); d > 2*time.Second {
+		if d := holdUp(t, b, News); d > 2*time.Second {
 			t.Errorf("held up for %v", d)
 		}
 	})

@@ -41,8 +41,9 @@ type Client struct {
 	passwords []string // of the proxy, in the forms that it may repeat
 	skew      atomic.Int64
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
-	pageless  atomic.Bool  // the server refuses limit and offset
+	unpaged   unpaged
 	retryWait time.Duration
+	requests  atomic.Pointer[meter]
 }
 
 // New returns a client for the configuration, or an error that names the field at fault (without its secrets).
@@ -63,6 +64,7 @@ func New(c Config) (*Client, error) {
 		base: base, passwords: proxySecrets(tr, base), key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
 		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
 	}
+	cl.requests.Store(newMeter())
 	if cl.log == nil {
 		cl.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,6 +111,10 @@ func parseBase(s string) (*url.URL, error) {
 // Budget returns the request budget as last seen.
 func (c *Client) Budget() BudgetState { return c.budget.state() }
 
+// Requests returns how many requests of each kind were sent, the most urgent kind first. Clients that this one took over
+// from are included.
+func (c *Client) Requests() []KindRequests { return c.requests.Load().state(time.Now()) }
+
 // Skew returns the server's clock minus the local one as of the last answer with a Date header, to about a second; 0
 // before that.
 func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
@@ -122,28 +128,12 @@ func (c *Client) Close() {
 // Calls returns one page of the listing. A page that cannot be read is asked for again three times, then the error is
 // ErrUnreadable; rows that cannot be understood stand in Page.Broken. Other errors: ErrRefused, ErrBadRequest,
 // ErrLimited, and whatever the network or a 5xx brought.
+//
+// A server may refuse limit and offset. Then its answer without them is the whole listing, and the pages after it are
+// empty; see whole for when that is believed.
 func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
-	if q.Limit > 0 && c.pageless.Load() {
-		return c.unpaged(ctx, q, p)
-	}
-	page, err := c.calls(ctx, q, p)
-	if q.Limit > 0 && q.Offset == 0 && errors.Is(err, ErrBadRequest) {
-		// The guide mentions no paging: a server that goes by it alone may refuse the parameters, and only those.
-		if page, err := c.unpaged(ctx, q, p); err == nil {
-			c.pageless.Store(true)
-			return page, nil
-		}
-	}
+	page, _, err := c.page(ctx, q, p)
 	return page, err
-}
-
-// unpaged asks a server that knows no pages: its first page is the whole listing, and there is nothing after it.
-func (c *Client) unpaged(ctx context.Context, q Query, p Priority) (Page, error) {
-	if q.Offset > 0 {
-		return Page{Total: -1, Date: time.Now().Add(c.Skew()).UTC()}, nil
-	}
-	q.Limit = 0
-	return c.calls(ctx, q, p)
 }
 
 func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
@@ -254,7 +244,7 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 
 // admit waits until the budget has room, and says so when a live request waits for long: at first, and then once an hour.
 func (c *Client) admit(ctx context.Context, x *exchange) error {
-	if x.priority != Live {
+	if x.priority != News {
 		return x.admit(ctx, c.budget)
 	}
 	began := time.Now()

@@ -103,7 +103,7 @@ func TestWhatIsAsked(t *testing.T) {
 		{vinfer.Query{Bound: vinfer.After, Since: since, Limit: 100}, "/v1/calls?after=2024-01-15T10%3A35%3A22Z&limit=100"},
 		{vinfer.Query{Bound: vinfer.From, Since: since, To: since, Offset: 7, Campaign: "a&b"}, "/v1/calls?campaign_id=a%26b&from=2024-01-15T10%3A35%3A22Z&offset=7&to=2024-01-15T10%3A35%3A23Z"},
 	} {
-		if _, err := c.Calls(t.Context(), tt.q, vinfer.Live); err != nil {
+		if _, err := c.Calls(t.Context(), tt.q, vinfer.News); err != nil {
 			t.Fatal(err)
 		}
 		if want := tt.want + " Bearer " + theKey + " test/1"; got.Load() != want {
@@ -111,11 +111,11 @@ func TestWhatIsAsked(t *testing.T) {
 		}
 	}
 	got.Store("")
-	if _, err := c.Calls(t.Context(), vinfer.Query{Since: since}, vinfer.Live); err == nil || got.Load() != "" {
+	if _, err := c.Calls(t.Context(), vinfer.Query{Since: since}, vinfer.News); err == nil || got.Load() != "" {
 		t.Errorf("a lower bound without a name was sent as %q: %v", got.Load(), err)
 	}
 	for id, want := range map[string]string{"a/b c": "/v1/calls/a%2Fb%20c", "..": "/v1/calls/%2E%2E", "?x#y": "/v1/calls/%3Fx%23y"} {
-		_, _ = c.Call(t.Context(), id, vinfer.Live) // it is another call that comes back
+		_, _ = c.Call(t.Context(), id, vinfer.News) // it is another call that comes back
 		if !strings.HasPrefix(got.Load().(string), want+" ") {
 			t.Errorf("asked %s for %s", got.Load(), id)
 		}
@@ -133,7 +133,7 @@ func TestFaultsThatPass(t *testing.T) {
 		for _, f := range faults {
 			s.Fault(f)
 		}
-		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 50}, vinfer.Live)
+		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 50}, vinfer.News)
 		if err != nil || len(p.Calls) != 30 {
 			t.Errorf("%s: %d calls, %v", fault, len(p.Calls), err)
 		}
@@ -175,7 +175,7 @@ func TestFaultsThatStay(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.Fault(faults[0])
-				_, err = c.Calls(t.Context(), vinfer.Query{Offset: 3}, vinfer.Live)
+				_, err = c.Calls(t.Context(), vinfer.Query{Offset: 3}, vinfer.News)
 				if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) ||
 					!strings.HasPrefix(err.Error(), "GET http://vinfer.invalid/v1/calls?offset=3: ") {
 					t.Errorf("%v", err)
@@ -254,7 +254,7 @@ func TestTheKeyIsAskedForEveryTime(t *testing.T) {
 		}
 	})
 	ask := func() error {
-		_, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+		_, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News)
 		return err
 	}
 	if err := ask(); err != nil {
@@ -291,7 +291,7 @@ func TestTheKeyIsAskedForEveryTime(t *testing.T) {
 func TestClocks(t *testing.T) {
 	s := simulator.New(simulator.Options{Calls: 3, Now: func() time.Time { return time.Now().Add(-time.Hour) }})
 	c := newClient(t, s.Start(t))
-	p, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+	p, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestClocks(t *testing.T) {
 		t.Errorf("date %v", p.Date)
 	}
 	s.Fault(simulator.Fault{Kind: simulator.NoDate})
-	if p, err = c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil || time.Since(p.Date).Abs() > time.Minute {
+	if p, err = c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err != nil || time.Since(p.Date).Abs() > time.Minute {
 		t.Errorf("without a date: %v, %v", p.Date, err)
 	}
 }
@@ -318,15 +318,15 @@ func TestCancelling(t *testing.T) {
 		}
 		cancel()
 	}()
-	if _, err := c.Calls(ctx, vinfer.Query{}, vinfer.Live); !errors.Is(err, context.Canceled) {
+	if _, err := c.Calls(ctx, vinfer.Query{}, vinfer.News); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	s.Clear()
-	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil {
+	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err != nil {
 		t.Error(err)
 	}
 	c.Close()
-	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); !errors.Is(err, vinfer.ErrClosed) {
+	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); !errors.Is(err, vinfer.ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -340,7 +340,7 @@ func TestTimeoutOfOneTry(t *testing.T) {
 		c := newClient(t, "http://vinfer.invalid/v1", func(c *vinfer.Config) { c.Dial, c.Timeout = dial, 10*time.Second })
 		defer c.Close()
 		began := time.Now()
-		p, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+		p, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News)
 		if err != nil || p.Rows != 3 {
 			t.Error(p, err)
 		}
@@ -358,7 +358,7 @@ func TestTimeoutNamesItsSetting(t *testing.T) {
 		defer stop()
 		c := newClient(t, "http://vinfer.invalid/v1", func(c *vinfer.Config) { c.Dial, c.Timeout = dial, 10*time.Second })
 		defer c.Close()
-		if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || !strings.Contains(err.Error(), "no answer within 10s (vinfer.timeout)") {
+		if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err == nil || !strings.Contains(err.Error(), "no answer within 10s (vinfer.timeout)") {
 			t.Error(err)
 		}
 	})
@@ -376,7 +376,7 @@ func TestWaitingIsTold(t *testing.T) {
 		})
 		defer c.Close()
 		for range 35 {
-			if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil {
+			if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -399,7 +399,7 @@ func TestManyReaders(t *testing.T) {
 		wg.Go(func() {
 			n := 0
 			for n < len(want) {
-				p, err := c.Calls(t.Context(), vinfer.Query{Limit: 37, Offset: n}, []vinfer.Priority{vinfer.Live, vinfer.Backfills}[n%2])
+				p, err := c.Calls(t.Context(), vinfer.Query{Limit: 37, Offset: n}, []vinfer.Priority{vinfer.News, vinfer.Backfills}[n%2])
 				if err != nil {
 					t.Error(err)
 					return
@@ -427,7 +427,7 @@ func BenchmarkDecodePage(b *testing.B) {
 	}
 	defer c.Close()
 	for b.Loop() {
-		if _, err := c.Calls(b.Context(), vinfer.Query{Limit: 100}, vinfer.Live); err != nil {
+		if _, err := c.Calls(b.Context(), vinfer.Query{Limit: 100}, vinfer.News); err != nil {
 			b.Fatal(err)
 		}
 	}

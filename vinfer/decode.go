@@ -51,6 +51,7 @@ func decodePage(body []byte) (Page, error) {
 			return Page{}, unreadable("it is an error")
 		}
 		p.Total, p.Limit = counts(top, holder)
+		p.partial = partial(top, holder, p.Total, len(rows))
 	}
 	p.Rows = len(rows)
 	p.Calls = make([]Call, 0, len(rows))
@@ -102,16 +103,42 @@ func findList(top object) (rows []json.RawMessage, holder object, ok bool) {
 	return nil, nil, false
 }
 
-// counts reads the total (-1: not said) and the page size (0: not said) from where they may stand.
-func counts(top, holder object) (total, limit int) {
-	total = -1
+// pagingPlaces are the objects of an answer that may speak of its pages.
+func pagingPlaces(top, holder object) []object {
 	places := []object{top, holder}
-	for _, n := range []string{"meta", "pagination", "paging"} {
+	for _, n := range []string{"meta", "pagination", "paging", "links"} {
 		if o, ok := asObject(top.get(n)); ok {
 			places = append(places, o)
 		}
 	}
-	for _, o := range places {
+	return places
+}
+
+// partial tells whether an answer of so many rows to a request without a limit says that it is, or may be, one page of
+// several. A total that is its own length says that it is not, unless the page is full by the size it names.
+func partial(top, holder object, total, rows int) bool {
+	for _, o := range pagingPlaces(top, holder) {
+		for _, n := range []string{"next", "next_page", "next_offset", "next_cursor", "next_url", "cursor", "has_more", "hasMore", "has_next", "more"} {
+			if truthy(o.get(n)) {
+				return true
+			}
+		}
+		if n := o.number("total_pages", "pages"); n != nil && *n > 1 {
+			return true
+		}
+		size := o.number("limit", "page_size", "per_page")
+		named := size != nil || o.get("offset") != nil || o.get("page") != nil
+		if named && (total != rows || size != nil && float64(rows) >= *size) {
+			return true
+		}
+	}
+	return false
+}
+
+// counts reads the total (-1: not said) and the page size (0: not said) from where they may stand.
+func counts(top, holder object) (total, limit int) {
+	total = -1
+	for _, o := range pagingPlaces(top, holder) {
 		if f := o.number("total", "total_count"); f != nil && total < 0 && *f >= 0 && *f <= 1e15 {
 			total = int(*f)
 		}

@@ -99,6 +99,7 @@ func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+k)
 	began := time.Now()
+	t.c.requests.Load().sent(x.priority, began)
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		x.release(t.c.budget)
@@ -172,7 +173,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 // any case, for many calls, is tried once: else those of a faulty endpoint would keep a run by hand waiting.
 func (x *exchange) again() bool {
 	x.failed++
-	return x.failed < maxTries && x.priority != Follow && x.priority != Transcripts
+	return x.failed < maxTries && x.priority != Unfinished && x.priority != Transcripts
 }
 
 func safeError(err error) error {

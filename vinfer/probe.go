@@ -13,14 +13,18 @@ const probeRows = 50
 // future on, and one that honours `to` nothing up to the far past. A bound that is refused (400, 422) is not honoured,
 // and neither is one in spite of which rows from outside come back: some row may be dated in the far future by mistake. A workspace without calls tells nothing: Bounds.Empty.
 func (c *Client) Probe(ctx context.Context) (Bounds, error) {
-	control, err := c.Calls(ctx, Query{Limit: 1}, Live)
+	control, whole, err := c.page(ctx, Query{Limit: 1}, News)
 	if err != nil {
 		return Bounds{}, err
 	}
 	if control.Rows == 0 {
 		return Bounds{Empty: true}, nil
 	}
-	var b Bounds
+	b := Bounds{Unpaged: whole}
+	rows := probeRows
+	if whole {
+		rows = 0
+	}
 	future := time.Now() // or the server's clock: either may be wrong, and the later one is far enough for both
 	if control.Date.After(future) && control.Date.Year() < 9000 {
 		future = control.Date
@@ -31,12 +35,12 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 		found *bool
 	}{{After, &b.After}, {From, &b.From}} {
 		var total int
-		if *f.found, total, err = c.honours(ctx, Query{Bound: f.bound, Since: future, Limit: probeRows}); err != nil {
+		if *f.found, total, err = c.honours(ctx, Query{Bound: f.bound, Since: future, Limit: rows}); err != nil {
 			return Bounds{}, err
 		}
 		b.AnyTotal = b.AnyTotal || *f.found && total > 0
 	}
-	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: probeRows}
+	q := Query{Since: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), Limit: rows}
 	switch {
 	case b.After:
 		q.Bound = After
@@ -50,11 +54,16 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 }
 
 // honours asks for what no call can be in; total is what the server counts in an answer without rows, 0 if it has rows.
+// What it learns is kept for long, so neither a refusal nor a total of no rows counts that does not come twice.
 func (c *Client) honours(ctx context.Context, q Query) (ok bool, total int, err error) {
-	if c.pageless.Load() {
-		q.Limit = 0
+	var p Page
+	for range 2 {
+		// Not Calls: its second try without a limit would only be refused again.
+		p, err = c.calls(ctx, q, News)
+		if !errors.Is(err, ErrBadRequest) && (err != nil || p.Rows > 0 || p.Total <= 0) {
+			break
+		}
 	}
-	p, err := c.calls(ctx, q, Live) // not Calls: its second try without a limit would only be refused again
 	if errors.Is(err, ErrBadRequest) {
 		return false, 0, nil
 	}

@@ -23,7 +23,7 @@ func TestProbe(t *testing.T) {
 		{"guide", simulator.Options{Calls: 30}, "", vinfer.Bounds{After: true}},
 		{"guide with to", simulator.Options{Calls: 30, GuideTo: true}, "", vinfer.Bounds{After: true, To: true}},
 		{"guide, strict", simulator.Options{Calls: 30, Strict: true}, "", vinfer.Bounds{After: true}},
-		{"guide, strict, knows no pages", simulator.Options{Calls: 30, Strict: true, NoPaging: true}, "", vinfer.Bounds{After: true}},
+		{"guide, strict, knows no pages", simulator.Options{Calls: 30, Strict: true, NoPaging: true}, "", vinfer.Bounds{After: true, Unpaged: true}},
 		{"reference", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "", vinfer.Bounds{From: true, To: true}},
 		{"reference, strict", simulator.Options{Calls: 30, Dialect: simulator.Reference, Strict: true}, "", vinfer.Bounds{From: true, To: true}},
 		{"totals off", simulator.Options{Calls: 30, Dialect: simulator.Reference}, "wrong-total", vinfer.Bounds{From: true, To: true, AnyTotal: true}},
@@ -61,23 +61,6 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-func TestAServerThatKnowsNoPages(t *testing.T) {
-	s := simulator.New(simulator.Options{Calls: 130, Strict: true, NoPaging: true})
-	c := newClient(t, s.Start(t))
-	for range 2 {
-		p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live)
-		if err != nil || p.Rows != 130 {
-			t.Fatal(p.Rows, err)
-		}
-		if p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Offset: 130}, vinfer.Live); err != nil || p.Rows != 0 || p.Date.IsZero() {
-			t.Fatal(p, err)
-		}
-	}
-	if n := s.Served(); n != 3 {
-		t.Errorf("%d requests", n)
-	}
-}
-
 func TestTranscript(t *testing.T) {
 	now := time.Date(2024, 2, 1, 9, 0, 0, 0, time.UTC)
 	for _, pending := range []int{202, 200, 404, 409, 425} {
@@ -106,7 +89,7 @@ func TestTranscript(t *testing.T) {
 	}
 	c := newClient(t, "http://127.0.0.1:1/v1")
 	for _, link := range []string{"", "https://elsewhere.invalid/t/9", "::", "mailto:x", "javascript:alert(1)"} {
-		if _, err := c.Transcript(t.Context(), link, "", vinfer.Live); !errors.Is(err, vinfer.ErrNotFound) {
+		if _, err := c.Transcript(t.Context(), link, "", vinfer.News); !errors.Is(err, vinfer.ErrNotFound) {
 			t.Errorf("%q: %v", link, err)
 		}
 	}

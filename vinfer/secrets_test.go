@@ -28,7 +28,7 @@ func TestTheKeyStaysAtItsOrigin(t *testing.T) {
 			http.Redirect(w, r, other.URL+"/v1/calls?token=hidden", status)
 		})
 		c := newClient(t, srv.URL+"/v1")
-		_, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+		_, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News)
 		if err == nil || !strings.Contains(err.Error(), "redirect to "+strings.TrimPrefix(other.URL, "http://")+",") || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -39,7 +39,7 @@ func TestTheKeyStaysAtItsOrigin(t *testing.T) {
 			strings.Replace(srv.URL, "127.0.0.1", "localhost", 1) + "/v1/transcription/j/transcript",
 			other.URL + "/no/job/here",
 		} {
-			if _, err := c.Transcript(t.Context(), link, "", vinfer.Live); err == nil {
+			if _, err := c.Transcript(t.Context(), link, "", vinfer.News); err == nil {
 				t.Errorf("%s was read", link)
 			}
 		}
@@ -76,11 +76,11 @@ func TestNothingPrintsTheKey(t *testing.T) {
 		defer c.Close()
 		shown += fmt.Sprintf("%v %+v %#v %s %v", c, c, c, c, struct{ C *vinfer.Client }{c})
 		logger.Info("client", "client", c)
-		_, err = c.Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+		_, err = c.Calls(t.Context(), vinfer.Query{}, vinfer.News)
 		if err == nil {
 			t.Fatal("no error")
 		}
-		_, err2 := c.Transcript(t.Context(), srv.URL+"/t?signature="+theKey, "", vinfer.Live)
+		_, err2 := c.Transcript(t.Context(), srv.URL+"/t?signature="+theKey, "", vinfer.News)
 		shown += err.Error() + fmt.Sprintf("%+v %#v %v", err, err, err2) + logged.String()
 		for _, hidden := range []string{theKey, "9876543210"} {
 			if strings.Contains(shown, hidden) {
@@ -89,7 +89,7 @@ func TestNothingPrintsTheKey(t *testing.T) {
 		}
 	}
 	c := newClient(t, "http://127.0.0.1:1/v1", func(c *vinfer.Config) { c.Proxy = "http://u:" + theKey + "@127.0.0.1:1" })
-	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || strings.Contains(err.Error(), theKey) {
+	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err == nil || strings.Contains(err.Error(), theKey) {
 		t.Error(err)
 	}
 }

@@ -4,13 +4,13 @@ import "time"
 
 // Succeed lets c take over from a client of the same workspace: it goes on with what that one has learned of the request budget and
 // of the server's clock, so that a new configuration does not spend the same window's requests again. Nothing may be sent by c
-// before. It does nothing where the two have different servers.
+// before. Where the two have different servers, only the count of requests goes on.
 func (c *Client) Succeed(old *Client) {
+	c.requests.Store(old.requests.Load()) // one meter for both: the old client may still have requests under way
 	if c.base.String() != old.base.String() {
 		return
 	}
 	c.skew.Store(old.skew.Load())
-	c.pageless.Store(old.pageless.Load())
 	old.budget.mu.Lock()
 	w, blocked, limited, last := old.budget.w, old.budget.blocked, old.budget.limited, old.budget.last
 	old.budget.mu.Unlock()

@@ -65,7 +65,7 @@ func TestCloseLeavesNoConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Calls(t.Context(), Query{}, Live); err != nil {
+	if _, err := c.Calls(t.Context(), Query{}, News); err != nil {
 		t.Fatal(err)
 	}
 	if open.Load() != 1 {

@@ -32,7 +32,7 @@ func TestABodyThatSwellsIsCutOff(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(bomb.Bytes())
 	})
-	_, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.Live)
+	_, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.News)
 	if !errors.Is(err, vinfer.ErrUnreadable) || !strings.Contains(err.Error(), "more than 64 MiB") {
 		t.Error(err)
 	}
@@ -51,8 +51,8 @@ func TestConnectionsAreKept(t *testing.T) {
 	c := newClient(t, srv.URL)
 	for i := range 50 {
 		if i%2 == 0 {
-			_, _ = c.Call(t.Context(), "nobody", vinfer.Live)
-		} else if _, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live); err != nil {
+			_, _ = c.Call(t.Context(), "nobody", vinfer.News)
+		} else if _, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestExtraRoots(t *testing.T) {
 	srv := httptest.NewTLSServer(s)
 	t.Cleanup(srv.Close)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	if _, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.Live); err == nil || !strings.Contains(err.Error(), "vinfer.ca_file") || s.Served() != 0 {
+	if _, err := newClient(t, srv.URL).Calls(t.Context(), vinfer.Query{}, vinfer.News); err == nil || !strings.Contains(err.Error(), "vinfer.ca_file") || s.Served() != 0 {
 		t.Errorf("an unknown authority was trusted: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "ca.pem")
@@ -75,7 +75,7 @@ func TestExtraRoots(t *testing.T) {
 	if err := os.WriteFile(file, cert, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newClient(t, srv.URL, func(c *vinfer.Config) { c.CAFile = file }).Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil {
+	if _, err := newClient(t, srv.URL, func(c *vinfer.Config) { c.CAFile = file }).Calls(t.Context(), vinfer.Query{}, vinfer.News); err != nil {
 		t.Error(err)
 	}
 }
@@ -88,7 +88,7 @@ func TestProxy(t *testing.T) {
 		s.ServeHTTP(w, r)
 	})
 	c := newClient(t, "http://vinfer.invalid/v1", func(c *vinfer.Config) { c.Proxy = proxy.URL })
-	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.Live); err != nil || seen.Load() != "vinfer.invalid" {
+	if _, err := c.Calls(t.Context(), vinfer.Query{}, vinfer.News); err != nil || seen.Load() != "vinfer.invalid" {
 		t.Error(seen.Load(), err)
 	}
 }

@@ -85,6 +85,8 @@ type Page struct {
 	Total  int       // rows in the listing as the server says; -1: not said
 	Limit  int       // page size as the server says; 0: not said
 	Date   time.Time // the server's clock when it answered, from the Date header; the local clock where that is missing
+
+	partial bool // it says of itself that it is one page of several, or may be
 }
 
 // Broken is a row that could not be understood.
@@ -100,6 +102,8 @@ type Bounds struct {
 	After bool
 	From  bool
 	To    bool // `to` together with the lower bound that will be used (after if honoured, else from)
+	// Unpaged: the server refuses limit and offset, and answers each listing whole.
+	Unpaged bool
 	// AnyTotal: the totals of listings say nothing: of one without rows the server counts some.
 	AnyTotal bool
 }
@@ -122,17 +126,49 @@ type Segment struct {
 	End     float64 `json:"end,omitempty"`
 }
 
-// Priority orders requests that wait for the budget: a lower value goes first.
+// Priority is what a request is for. It orders requests that wait for the budget: a lower value goes first.
 type Priority int
 
-// The priorities.
+// The kinds of requests, the most urgent first.
 const (
-	Live        Priority = iota // the poll of the live window
-	Follow                      // calls seen in progress
+	News        Priority = iota // listings of new calls, and probes
+	Unfinished                  // calls that are in progress or have no disposition yet
 	Transcripts                 // transcripts
-	Audits                      // sweeps and audits
+	Again                       // the lookback read again
+	Sweeps                      // settled sweeps
+	Audits                      // audits
 	Backfills                   // backfills
+	kinds                       // how many there are
 )
+
+// String returns the name under which requests of this kind are counted.
+func (p Priority) String() string {
+	switch p {
+	case News:
+		return "news"
+	case Unfinished:
+		return "unfinished"
+	case Transcripts:
+		return "transcripts"
+	case Again:
+		return "again"
+	case Sweeps:
+		return "sweep"
+	case Audits:
+		return "audit"
+	case Backfills:
+		return "backfill"
+	default:
+		return "unknown"
+	}
+}
+
+// KindRequests says how many requests of one kind were sent, each try counted.
+type KindRequests struct {
+	Kind       string
+	Total      uint64 // since the process began
+	LastMinute int
+}
 
 // Errors that callers tell apart with errors.Is. Every error of this package names the URL without its query's
 // secrets, says what came, and holds no key.

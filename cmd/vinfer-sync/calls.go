@@ -138,7 +138,7 @@ func showLive(c *cobra.Command, a *app, id string, reveal bool) error {
 		return err
 	}
 	defer api.Close()
-	call, err := api.Call(c.Context(), id, vinfer.Live)
+	call, err := api.Call(c.Context(), id, vinfer.News)
 	if errors.Is(err, vinfer.ErrNotFound) {
 		return &exitError{exitLeft, fmt.Errorf("VInfer has no call %s", id)}
 	}

@@ -136,6 +136,9 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 			upper = "`to` bounds it from above"
 		}
 		t.row("vinfer", "cursor parameter", nil, param+" is honoured; "+upper)
+		if b.Unpaged {
+			t.row("vinfer", "pages", nil, "limit and offset are refused: each listing is read as one answer")
+		}
 		if b.AnyTotal {
 			t.row("vinfer", "totals", nil, "they count more than a listing has: not relied on, a listing ends with an empty page")
 		}

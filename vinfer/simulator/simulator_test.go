@@ -58,7 +58,7 @@ func all(t *testing.T, c *vinfer.Client, q vinfer.Query) map[string]vinfer.Call 
 	t.Helper()
 	seen := map[string]vinfer.Call{}
 	for {
-		p, err := c.Calls(t.Context(), q, vinfer.Live)
+		p, err := c.Calls(t.Context(), q, vinfer.News)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestOneCallInBothDialects(t *testing.T) {
 		s := simulator.New(simulator.Options{Seed: 3, Calls: 200, Dialect: d})
 		c := client(t, s.Start(t))
 		for _, want := range s.Calls()[:20] {
-			got, err := c.Call(t.Context(), want.ID, vinfer.Live)
+			got, err := c.Call(t.Context(), want.ID, vinfer.News)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestScriptedCalls(t *testing.T) {
 		simulator.Call{ID: "raw", Raw: `{"call_id":"raw","timestamp":"banana"}`},
 		simulator.Call{ID: "hidden", Hidden: true},
 	)
-	p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.Live)
+	p, err := c.Calls(t.Context(), vinfer.Query{Limit: 100}, vinfer.News)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestScriptedCalls(t *testing.T) {
 	s.Set("going", func(c *simulator.Call) { c.Status, c.End = "", now })
 	s.Set("plain", func(c *simulator.Call) { c.Disposition = "escalated" })
 	s.Set("nobody", func(*simulator.Call) { t.Error("a call that is not there was changed") })
-	p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Bound: vinfer.After, Since: now.Add(-4 * time.Hour)}, vinfer.Live)
+	p, err = c.Calls(t.Context(), vinfer.Query{Limit: 100, Bound: vinfer.After, Since: now.Add(-4 * time.Hour)}, vinfer.News)
 	if err != nil || len(p.Calls) != 4 || p.Calls[1].ID != "going" || p.Calls[2].Disposition != "escalated" || p.Calls[3].ID != "late" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -272,7 +272,7 @@ func TestGeneratedCallsChange(t *testing.T) {
 	c := client(t, s.Start(t))
 	id := s.IDs()[4]
 	s.Set(id, func(c *simulator.Call) { c.Disposition = "escalated" })
-	got, err := c.Call(t.Context(), id, vinfer.Live)
+	got, err := c.Call(t.Context(), id, vinfer.News)
 	if err != nil || got.Disposition != "escalated" {
 		t.Fatal(got, err)
 	}
@@ -384,7 +384,7 @@ func TestServingInTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if p, err := c.Calls(context.Background(), vinfer.Query{Limit: 100}, vinfer.Live); err != nil || p.Rows != 10 {
+	if p, err := c.Calls(context.Background(), vinfer.Query{Limit: 100}, vinfer.News); err != nil || p.Rows != 10 {
 		t.Fatal(p.Rows, err)
 	}
 }
