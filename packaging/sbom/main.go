@@ -229,7 +229,9 @@ func (inv inventory) document(version string, made time.Time) ([]byte, error) {
 }
 
 // purl is the package URL, by which databases of weaknesses know a module.
-func (p *part) purl() string { return "pkg:golang/" + p.path + "@" + strings.ReplaceAll(p.version, "+", "%2B") }
+func (p *part) purl() string {
+	return "pkg:golang/" + p.path + "@" + strings.ReplaceAll(p.version, "+", "%2B")
+}
 
 func (p *part) component() (object, error) {
 	ids := list{}
