@@ -61,10 +61,7 @@ const prompt = 5 * time.Second
 // late counts a call that was not known though the time of its end had been read.
 func (in *intake) late(id string, when time.Time) error {
 	by := in.p.Stream
-	if by == AgainStream {
-		by = LiveStream // both are the polls and what they look back
-	}
-	if by == LiveStream && !when.Before(in.mark.Add(-prompt)) {
+	if (by == LiveStream || by == AgainStream) && !when.Before(in.mark.Add(-prompt)) {
 		return nil
 	}
 	in.out.Late++
@@ -74,8 +71,13 @@ func (in *intake) late(id string, when time.Time) error {
 	if err != nil {
 		return err
 	}
-	if !in.p.Reach.IsZero() && !when.Before(in.p.Reach) {
-		by = LiveStream // the next poll would have found it
+	switch polled := by == LiveStream || by == AgainStream; {
+	case !in.p.Reach.IsZero() && !when.Before(in.p.Reach):
+		by = LiveStream // it lies in the lookback, which is read again
+	case polled && !in.p.Reach.IsZero():
+		by = SweepStream
+	case polled:
+		by = LiveStream
 	}
 	r.add(LateCall{ID: id, When: when, Seen: in.at, By: by})
 	return in.put(bucketMeta, keyLate, r.encode(keyLate))
@@ -130,7 +132,7 @@ func (d *DB) Owed(from, to time.Time) (list []Owed, err error) {
 		}
 		for _, r := range all {
 			o := Owed{Dest: r.Name, Dead: dead[r.id]}
-			for _, prio := range []byte{0, 1} {
+			for _, prio := range []byte{0, 1, 2} {
 				o.Pending += t.jobsBetween(r.id, prio, from, to)
 			}
 			if o.Pending > 0 || o.Dead > 0 {

@@ -100,8 +100,8 @@ type Page struct {
 	Close *Interval
 	// Release releases the rows of the stream's window although the interval was not read to its end: that stays open.
 	Release bool
-	// Reach is for streams that look for what the live poll missed: of what completed from here on nothing was missed, the next poll reads
-	// it again. Zero: no bound.
+	// Reach is for streams that look for what the live poll missed: what completed from here on lies in the lookback, so that it counts as
+	// found by that. Zero: no bound.
 	Reach time.Time
 	// Seen is how many calls the backfill has seen with this page, in all.
 	Seen int64

@@ -136,7 +136,7 @@ func (e *Engine) audit(ctx context.Context, days int) (AuditReport, error) {
 	if b != nil && p.UpTo.Before(p.To) {
 		got, err := e.read(ctx, b, readRange{
 			stream: store.AuditStream, prio: vinfer.Audits, from: p.UpTo, to: p.To, floor: st.First, reach: p.To.Add(-e.o.Lookback),
-			goesOn: p.UpTo.After(p.From), seen: p.Compared,
+			goesOn: p.UpTo.After(p.From), seen: p.Compared, longest: e.o.MaxCall, doubtful: true,
 			closed: func(upTo time.Time, rows int) error {
 				p.UpTo, p.Compared = upTo, rows
 				return e.putAudit(settingAuditing, p)

@@ -286,6 +286,7 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 	w.count(b)
 	w.progress(true)
 	r := w.spec.asRange()
+	r.longest = e.o.MaxCall
 	r.stream, r.backfill, r.only = store.BackfillStream(b.ID), b.ID, w.spec.To
 	r.from, r.goesOn, r.seen = from, from.After(w.spec.Since), seen
 	r.left = left

@@ -68,7 +68,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	done := c.e.busy.begin(c.delivering)
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
-	entry, left, refusal, err := c.e.entry(c.d, job)
+	entry, notes, refusal, err := c.e.entry(c.d, job)
 	if err != nil {
 		o.Verdict, o.Error, o.At = store.Dead, err.Error(), time.Now().UTC()
 		o.Signature = "unusable entry"
@@ -85,6 +85,9 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	progress := crm.NewProgress(job.Refs, func(r crm.Refs) error {
 		return c.e.o.Store.SaveRefs(context.WithoutCancel(c.e.writes), job.JobRef, r)
 	})
+	if notes.unreadTime != "" {
+		progress.Warn("the call-back time %q is not understood: the follow-up is due as if the call named none", notes.unreadTime)
+	}
 	err = c.write(entry, progress)
 	now := time.Now().UTC()
 	o.At, o.Refs, o.Warnings = now, progress.Outcome(), progress.Warnings
@@ -100,7 +103,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.succeeded()
 		o.Verdict = store.Delivered
 		o.SetStatus = entry.SetStatus
-		o.TaskLeft = left
+		o.TaskLeft = notes.taskLeft
 		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call) && !c.e.specOf(job.Backfill).NoTranscripts
 	case crm.Reject:
 		c.answered()
@@ -271,12 +274,17 @@ func (c *courier) say(loud bool, msg string, unsaid int, attrs ...any) {
 	c.e.log.Log(context.Background(), level, msg, attrs...)
 }
 
+// entryNotes is what an entry does not show.
+type entryNotes struct {
+	taskLeft   bool   // its follow-up task is left out
+	unreadTime string // the call-back time as sent, where it is not understood; without phone numbers
+}
+
 // entry makes of a job what the writer gets. refusal: why it must not be written at all.
-// left: its follow-up task is left out.
-func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bool, refusal string, err error) {
+func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, notes entryNotes, refusal string, err error) {
 	body, err := decode(job.Body)
 	if err != nil {
-		return entry, false, "", err
+		return entry, notes, "", err
 	}
 	c := e.call(body.Call, job.When)
 	entry = crm.Entry{Revision: job.Revision, Attempt: job.Attempts + 1, Late: job.Older && job.Kind == store.CallJob, Before: job.Before, Call: c, NoActivity: d.Off.Activity}
@@ -297,21 +305,24 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, left bo
 	}
 	rule, known := d.Mapping.rule(c.Disposition, c.RawDisposition)
 	if !known && d.Mapping.Unknown == UnknownDead {
-		return entry, false, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
+		return entry, notes, fmt.Sprintf("disposition %q is not in the mapping, and mapping.unknown is dead", c.RawDisposition), nil
 	}
 	entry.Status = rule.Status
 	entry.SetStatus = rule.Status != "" && !job.OlderStatus && !d.Off.Status && job.Kind == store.CallJob
 	entry.DoNotCall = c.Disposition == "dnc"
+	if raw := body.Call.CallbackAt; job.Kind == store.CallJob && c.CallbackAt.IsZero() {
+		notes.unreadTime = mask.Phones(raw)
+	}
 	if !d.Off.Task && job.Kind == store.CallJob {
 		if entry.Task, err = d.Mapping.task(rule, c, d.Owner); err != nil {
-			return entry, false, "", err
+			return entry, notes, "", err
 		}
 		// A follow-up that is long overdue helps nobody: after a long outage, or in a backfill, there would be thousands.
 		if entry.Task != nil && !e.specOf(job.Backfill).WithTasks && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
-			entry.Task, left = nil, true
+			entry.Task, notes.taskLeft = nil, true
 		}
 	}
-	return entry, left, "", nil
+	return entry, notes, "", nil
 }
 
 // call makes of VInfer's call what writers get.
@@ -340,15 +351,11 @@ func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
 
 // callbackTime reads a requested time; one without a zone is in the configured one. Zero: none, or not understood.
 func (e *Engine) callbackTime(s string) time.Time {
-	if s = strings.TrimSpace(s); s == "" {
+	t, err := vinfer.ParseTime(s, e.zone)
+	if err != nil {
 		return time.Time{}
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"} {
-		if t, err := time.ParseInLocation(layout, s, e.zone); err == nil {
-			return t.UTC()
-		}
-	}
-	return time.Time{}
+	return t
 }
 
 // key is the idempotency key of one revision of one event. The content is part of it: a store that was lost and made again counts revisions from 1 again.

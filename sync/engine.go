@@ -89,14 +89,19 @@ type Engine struct {
 
 	polling  sync.Mutex // one live poll at a time
 	probed   atomic.Pointer[vinfer.Bounds]
-	extended extent
+	lone     atomic.Int64 // first pages of up to so many rows were whole listings, though their total was their own length
+	daemon   atomic.Bool  // Run works: readings keep their pace
 	clock    serverClock
 	observer Observer                         // nil: nobody
 	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
 
-	watcher  *watcher
-	sweeper  *sweeper
-	auditing sync.Mutex // held by the one audit
+	plan       *plan
+	unfinished unfinished
+	versions   oldVersions
+	watcher    *watcher
+	rereader   *rereader
+	sweeper    *sweeper
+	auditing   sync.Mutex // held by the one audit
 
 	life   context.Context         // ends when the engine does
 	end    context.CancelCauseFunc // of life
@@ -166,8 +171,9 @@ func New(o Options) (*Engine, error) {
 				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)
 		}
 	}
-	e.watcher, e.sweeper = newWatcher(e), newSweeper(e)
-	return e, nil
+	e.plan, e.watcher, e.rereader, e.sweeper = newPlan(e), newWatcher(e), newRereader(e), newSweeper(e)
+	e.unfinished.e = e
+	return e, e.plan.load()
 }
 
 func setDefaults(o *Options) {

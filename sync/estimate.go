@@ -55,6 +55,7 @@ func (e *Engine) estimate(ctx context.Context, r BackfillRequest) (Estimate, err
 		est.Calls, est.Requests = n, (n+e.o.PageSize-1)/e.o.PageSize+n/sliceRows+1
 		if !ok {
 			r := spec.asRange()
+			r.longest = e.o.MaxCall
 			r.take = func(store.Page) error { return nil }
 			got, err := e.read(ctx, bounds, r)
 			if err != nil {

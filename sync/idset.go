@@ -31,6 +31,12 @@ func (s *idSet) add(h uint64) bool {
 	return true
 }
 
+// has tells whether an id's hash is in.
+func (s *idSet) has(h uint64) bool {
+	h = max(h, 1)
+	return len(s.table) > 0 && s.table[s.place(h)] == h
+}
+
 // place returns where a hash stands or would stand.
 func (s *idSet) place(h uint64) int {
 	high, _ := bits.Mul64(h, uint64(len(s.table)))

@@ -183,7 +183,8 @@ func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
 	if err != nil {
 		return got, err
 	}
-	e.observeNew(p, got)
+	e.unfinished.forget(p.Rows)
+	e.firstSeen(p, got)
 	if p.Close != nil {
 		for _, c := range e.order {
 			if p.Backfill != 0 {

@@ -59,7 +59,7 @@ func (k *keeper) run() {
 
 // joined adds to a page those that wait behind it. A page with calls in progress is the last: one of them may have ended on the next.
 func (k *keeper) joined(p store.Page) store.Page {
-	for len(p.Rows) < keeperRows && len(p.Unfinished) == 0 && p.Close == nil {
+	for len(p.Rows) < keeperRows && len(p.Unfinished) == 0 && !p.Release {
 		select {
 		case next, ok := <-k.pages:
 			if !ok {

@@ -20,6 +20,9 @@ func (e *Engine) Start() error {
 	if err := e.recallBackfills(st); err != nil {
 		return err
 	}
+	if err := e.unfinished.load(); err != nil {
+		return err
+	}
 	for _, d := range st.Dests {
 		if c := e.dests[d.Name]; c != nil {
 			c.mu.Lock()

@@ -9,11 +9,16 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
-// A listing is read by offset. Nothing is known of its order, so it is complete only if it ends where the server says
-// and has brought as many distinct ids as the server counts.
+// A listing is read by offset. Nothing is known of its order, so it is complete only if it has brought as many distinct ids as the server
+// counted with the first page of the reading. Calls that come up meanwhile shift the pages and raise the total: that is no fault, they
+// belong to the next poll. A listing that stays short is read again, three times in all and longer while that brings calls not seen
+// before. One that is still short then is errIncomplete: its rows are released, and its interval is not closed.
 
 // errIncomplete reports a listing that does not bring what it promises.
 var errIncomplete = errors.New("the listing is incomplete")
+
+// errEndless reports a listing that has rows at any offset. Nothing of it is released.
+var errEndless = errors.New("the listing cannot be read")
 
 // A listing of so many pages, and again after so many more, is looked at for whether it has an end at all.
 const (
@@ -21,8 +26,11 @@ const (
 	laterDoubts = 1000
 )
 
-// tries is how often a faulty page is asked for again, and an incomplete listing read again although that brought nothing new.
+// tries is how often a faulty page is asked for again, and how often an incomplete listing is read in all if that brings nothing new.
 const tries = 3
+
+// fewRows is how many rows no server's page is as short as: what it counts then is the listing.
+const fewRows = 5
 
 // maxReadings bounds how often a listing is read again that brings something new each time, and never all.
 const maxReadings = 12
@@ -41,14 +49,19 @@ type listing struct {
 	look bool
 	// first may refuse the first page, before anything is stored, by an error.
 	first func(p vinfer.Page) error
+	pace  time.Duration // from one page to the next, at least
+	// hasty: an incomplete listing is not read again. The server is known to count more than it shows.
+	hasty bool
+	// doubtful: nothing that was learned of the server's totals counts.
+	doubtful bool
 
 	all    *idSet // over all passes
 	reach  int    // rows of the listing that were covered, from its beginning
 	order  uint64 // tells the pages of the last pass, in their order, from others
 	total  int    // as the server last said; -1: it does not say
+	stated int    // as the server said with the first page of the pass; -1: it did not say
 	pages  int
 	coming <-chan fetched // the page at q, if it was asked for ahead
-	missed int            // of the rows that the server counted when the pass began, those that it did not bring
 }
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
@@ -68,16 +81,15 @@ func (l *listing) read(ctx context.Context) (int, error) {
 		if fruitless++; again == 0 || l.all.n > before {
 			fruitless = 0
 		}
-		// The end came, but fewer distinct ids than the server counts. Calls that came up while it was read may explain it: then all
-		// that the server counted at the beginning are there. Or a second reading that brings the very same pages, all rows covered,
-		// shows that the server counts doubled rows. One that mixes its rows anew at each request proves nothing by bringing none that is new.
-		stable := fruitless > 0 && l.order == order && l.reach >= l.total
-		if l.total < 0 || l.all.n >= l.total || l.missed <= 0 || stable {
+		// A second reading that brings the very same pages, as many rows as the server counts, shows that the server counts doubled
+		// rows. One that mixes its rows anew at each request proves nothing by bringing none that is new.
+		stable := fruitless > 0 && l.order == order && l.reach >= l.stated
+		if l.stated < 0 || l.all.n >= l.stated || stable {
 			return l.all.n, l.page(vinfer.Page{}, nil, true)
 		}
-		if fruitless == tries || again == maxReadings {
-			return l.all.n, fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; the range is read again at the next run",
-				errIncomplete, l.total, again+1, l.all.n)
+		if l.hasty || fruitless == tries-1 || again == maxReadings {
+			return l.all.n, fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; those are delivered, and the range is read again",
+				errIncomplete, l.stated, again+1, l.all.n)
 		}
 		if err := pause(ctx, l.e.o.Pause); err != nil {
 			return l.all.n, err
@@ -89,17 +101,23 @@ func (l *listing) read(ctx context.Context) (int, error) {
 // pass reads once from the beginning to an end; ended: the last page was given as the last.
 func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error) {
 	var head signature
-	var began time.Time
 	widest, length := 0, 0 // of the pages; of the page before
 	faults, asked := 0, false
+	counts := l.doubtful // the server's total may be the page's own length
 	l.q.Offset, l.reach, l.order = 0, 0, 0
 	for {
 		p, err := l.ask(ctx, l.q)
 		if err != nil {
 			return false, err
 		}
-		if began.IsZero() {
-			began, l.missed = p.Date.Truncate(time.Second), p.Total
+		if l.q.Offset == 0 {
+			l.stated = p.Total
+			counts = p.Total == p.Rows && p.Rows >= fewRows && (counts || p.Rows >= l.q.Limit || p.Rows > int(l.e.lone.Load()))
+		} else if counts {
+			counts = false
+			if l.ownLength(p, seen) {
+				p.Total, l.total = -1, -1
+			}
 		}
 		if p.Rows == 0 {
 			if p.Total < 0 && length > 0 && length == widest && !asked {
@@ -112,7 +130,7 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 			return false, nil
 		}
 		asked = false
-		sig, distinct, fresh, first := l.count(p, seen, began)
+		sig, distinct, fresh, first := l.count(p, seen)
 		l.order = l.order*1099511628211 + sig.sum
 		next := l.q.Offset + min(distinct, l.q.Limit)
 		if fresh == 0 {
@@ -137,17 +155,11 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 			head = sig
 		}
 		l.reach = max(l.reach, l.q.Offset+p.Rows)
-		size := l.q.Limit
-		if p.Limit > 0 && p.Limit < size {
-			size = p.Limit
-		}
-		// A page shorter than asked is the last one, unless the server gives no more at a time: then it is as long as the longest before.
-		short := p.Rows < size && (widest == 0 || p.Rows < widest)
 		widest, length = max(widest, p.Rows), p.Rows
-		last := short && l.total >= 0 && next >= l.total && seen.n == l.total
+		last := l.total >= 0 && next >= l.total && seen.n >= l.stated && !counts
 		l.q.Offset = next
 		drop := func() {}
-		if !last {
+		if !last && l.pace == 0 {
 			drop = l.prefetch(ctx, l.q)
 		}
 		if err := l.page(p, first, last); err != nil {
@@ -160,9 +172,38 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 	}
 }
 
-// ask fetches one page and refuses what no listing of the range can be.
+// ownLength looks at the page after a first one whose total was its own length: if it has other calls, the server's totals count
+// pages and not the listing, and say nothing. It tells so, and remembers up to which length that was not the case.
+func (l *listing) ownLength(p vinfer.Page, seen *idSet) bool {
+	for i := range p.Calls {
+		if !seen.has(hashID(p.Calls[i].ID)) {
+			l.anyTotal, l.stated = true, -1
+			return true
+		}
+	}
+	l.e.lone.Store(int64(max(l.reach, int(l.e.lone.Load()))))
+	return false
+}
+
+// ask fetches one page and refuses what no listing of the range can be. A server that refuses an offset at or past the end says by that
+// that the listing is over; as a refusal may also be a passing fault, it is asked again first.
 func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) {
+	if l.pace > 0 && l.pages > 0 {
+		if err := pause(ctx, l.pace); err != nil {
+			return vinfer.Page{}, err
+		}
+	}
 	got := l.fetch(ctx, q)
+	for try := 1; q.Offset > 0 && refusesOffset(got.err); try++ {
+		if l.stated >= 0 && l.reach >= l.stated || try == tries {
+			got = fetched{page: vinfer.Page{Total: l.stated, Date: time.Now().Add(l.e.o.API.Skew())}, at: time.Now()}
+			break
+		}
+		if err := pause(ctx, l.e.o.Pause); err != nil {
+			return vinfer.Page{}, err
+		}
+		got = l.fetch(ctx, q)
+	}
 	p := got.page
 	if got.err != nil {
 		return p, got.err
@@ -226,7 +267,7 @@ func (l *listing) endless(ctx context.Context) error {
 		return nil // it answers with its last page, or knows no offset
 	}
 	return fmt.Errorf("%w: it has no end: after %d calls VInfer answers offsets of more than a thousand million with still other calls. "+
-		"The cursor stays; ask VInfer what is wrong with its listing", errIncomplete, l.all.n)
+		"The cursor stays; ask VInfer what is wrong with its listing", errEndless, l.all.n)
 }
 
 // fetched is an answer to a page's request, and when it came.
@@ -269,12 +310,17 @@ type signature struct {
 	sum  uint64
 }
 
+// refusesOffset tells whether an error may mean that there is nothing at an offset.
+func refusesOffset(err error) bool {
+	return errors.Is(err, vinfer.ErrBadRequest) || errors.Is(err, vinfer.ErrNotFound)
+}
+
 // count adds the page's ids to the sets: distinct ones it has, fresh ones in this pass, and first tells of each call whether it is the first
-// time in any. A call that came up since the pass began is none of those that the server counted then.
-func (l *listing) count(p vinfer.Page, seen *idSet, began time.Time) (sig signature, distinct, fresh int, first []bool) {
+// time in any.
+func (l *listing) count(p vinfer.Page, seen *idSet) (sig signature, distinct, fresh int, first []bool) {
 	sig.rows = p.Rows
 	var own idSet
-	one := func(id string, old bool) (isFirst bool) {
+	one := func(id string) (isFirst bool) {
 		h := hashID(id)
 		sig.sum = sig.sum*1099511628211 + h
 		if !own.add(h) {
@@ -284,9 +330,6 @@ func (l *listing) count(p vinfer.Page, seen *idSet, began time.Time) (sig signat
 		isNew := seen.add(h)
 		if isNew {
 			fresh++
-			if old {
-				l.missed--
-			}
 		}
 		if seen == l.all { // in the first pass
 			return isNew
@@ -295,11 +338,10 @@ func (l *listing) count(p vinfer.Page, seen *idSet, began time.Time) (sig signat
 	}
 	first = make([]bool, len(p.Calls))
 	for i := range p.Calls {
-		at := listedAt(p.Calls[i], l.q.Bound)
-		first[i] = one(p.Calls[i].ID, at.Before(began) || at.After(p.Date.Add(time.Second)))
+		first[i] = one(p.Calls[i].ID)
 	}
 	for i := range p.Broken {
-		one(brokenKey(p.Broken[i]), true)
+		one(brokenKey(p.Broken[i]))
 	}
 	return sig, distinct, fresh, first
 }

@@ -220,7 +220,7 @@ func TestListingWithoutAnEnd(t *testing.T) {
 	}
 	r := newRig(t, a, &recorder{}, nil)
 	before := r.stats().Watermark
-	if err := r.fails(); !errors.Is(err, errIncomplete) || !strings.Contains(err.Error(), "no end") {
+	if err := r.fails(); !errors.Is(err, errEndless) || !strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	if !r.stats().Watermark.Equal(before) {

@@ -90,9 +90,9 @@ func (c *courier) observe(job *store.Job, o store.Outcome, took time.Duration) {
 	c.e.observer.Attempted(a)
 }
 
-// observeNew tells of the new calls of a page.
-func (e *Engine) observeNew(p store.Page, got store.Ingested) {
-	if e.observer == nil || got.New == 0 {
+// firstSeen takes note of the new calls of a page, and tells the observer of them.
+func (e *Engine) firstSeen(p store.Page, got store.Ingested) {
+	if got.New == 0 {
 		return
 	}
 	fresh := make(map[string]bool, len(got.NewIDs))
@@ -110,11 +110,17 @@ func (e *Engine) observeNew(p store.Page, got store.Ingested) {
 			continue // it was encoded just now
 		}
 		c := body.Call
+		if p.Backfill == 0 {
+			e.plan.lasted(c)
+		}
 		n := NewCall{ID: r.ID, Disposition: Disposition(c.Disposition), Campaign: c.CampaignID, Phone: mask.Phone(c.Phone), Ended: r.When}
 		if c.DurationSeconds != nil {
 			n.Talked = time.Duration(*c.DurationSeconds * float64(time.Second))
 		}
 		recent = append(recent, n)
+	}
+	if e.observer == nil {
+		return
 	}
 	e.observer.Stored(got.New, got.Late, recent)
 }

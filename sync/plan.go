@@ -137,7 +137,7 @@ func (p *planner) look(ctx context.Context, st store.Stats) error {
 			return err
 		}
 	}
-	live := readRange{stream: store.LiveStream, prio: vinfer.Audits, from: st.Watermark, floor: st.First, overlap: p.e.o.Lookback, take: p.take}
+	live := readRange{stream: store.LiveStream, prio: vinfer.Audits, from: st.Watermark, floor: st.First, overlap: p.e.o.Lookback, longest: p.e.o.MaxCall, take: p.take}
 	got, err := p.e.read(ctx, b, live)
 	p.out.Fetched, p.out.LeftOut = got.fetched, got.left
 	if err != nil || p.since.IsZero() || !p.since.Before(st.Watermark) {
@@ -146,7 +146,7 @@ func (p *planner) look(ctx context.Context, st store.Stats) error {
 	p.out.Since = rfc3339(p.since)
 	past := readRange{
 		stream: store.BackfillStream(planBackfill), prio: vinfer.Backfills, backfill: planBackfill, from: p.since, to: st.Watermark, floor: p.since,
-		take: p.take,
+		longest: p.e.o.MaxCall, take: p.take,
 	}
 	got, err = p.e.read(ctx, b, past)
 	p.out.Fetched += got.fetched

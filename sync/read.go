@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -17,14 +16,20 @@ type readRange struct {
 	stream   string
 	prio     vinfer.Priority
 	backfill uint64
-	only     string    // destination of a backfill --to
-	campaign string    // of a backfill --campaign
-	from     time.Time // everything that completed after this …
-	to       time.Time // … and not after this; zero: up to now, whatever that becomes while reading
-	floor    time.Time // no row that completed before this is wanted; the server need not be asked for it
-	goesOn   bool      // the same reader has read what lies before from
-	overlap  time.Duration
-	reach    time.Time // see store.Page
+	only     string        // destination of a backfill --to
+	campaign string        // of a backfill --campaign
+	from     time.Time     // everything that completed after this …
+	to       time.Time     // … and not after this; zero: up to now, whatever that becomes while reading
+	floor    time.Time     // no row that completed before this is wanted; the server need not be asked for it
+	goesOn   bool          // the same reader has read what lies before from
+	overlap  time.Duration // what completed so long before from is listed once more, but nothing below floor
+	longest  time.Duration // where the server filters by start: calls up to this long are listed from their start on
+	listedTo time.Time     // what the server lists by a later time is not asked for; zero: no such bound
+	pace     time.Duration // from one page to the next, at least
+	doubtful bool          // trust nothing that was learned of the server's totals
+	joins    bool          // its slices are closed: what they cover counts as read
+	starts   startCounts   // counts the listed calls by their start; nil: nobody wants that
+	reach    time.Time     // see store.Page
 	// closed is called when a slice was read to its end and stored, with the rows of the range that all slices brought so far.
 	closed func(upTo time.Time, rows int) error
 	// checkpoint makes what a backfill keeps in the transaction that closes a slice, page what it counts with each page.
@@ -42,7 +47,9 @@ type readResult struct {
 	rows     int // of them finished ones of the range
 	left     int // finished ones of the range whose campaigns are not wanted
 	requests int
-	deep     bool // what a start-filtered server lists by its start was read max_call further back
+	since    time.Time // from where the first slice was listed
+	at       time.Time // the server's clock when the last slice was
+	open     int       // slices that stayed open because VInfer counts more calls in them than it shows
 	store.Ingested
 }
 
@@ -51,7 +58,11 @@ func (s *readResult) add(n readResult) {
 	s.rows += n.rows
 	s.left += n.left
 	s.requests += n.requests
-	s.deep = s.deep || n.deep
+	if s.since.IsZero() {
+		s.since = n.since
+	}
+	s.at = n.at
+	s.open += n.open
 	s.Ingested.Add(n.Ingested)
 }
 
@@ -60,23 +71,16 @@ const (
 	sliceMin   = time.Minute    // but no further than this
 	sliceFirst = 24 * time.Hour // the first slice of a long range
 	sliceMax   = 366 * 24 * time.Hour
-	sweepPages = 10               // a start-filtered poll that reads max_call back in no more pages does so at every poll,
-	sweepEvery = 10 * time.Minute // and else this often
 )
 
 var errTooWide = errors.New("slice too wide")
 
-// extent remembers how a start-filtered server's extended reading went.
-type extent struct {
-	sync.Mutex
-	at    time.Time
-	pages int
-}
-
 // read reads a range to its end, stores what it finds, and closes it, slice by slice where the server honours an upper
-// bound. It stops at the first slice that cannot be read: that one stays open, and the next call goes on there.
+// bound. It stops at the first slice that cannot be read: that one stays open, and the next call goes on there. A slice in which VInfer
+// counts more calls than it shows stays open, too, but the reading goes on behind it: the error is returned at the end.
 func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readResult, error) {
 	var sum readResult
+	var short error // of the first slice that was incomplete
 	width := sliceFirst
 	lo := r.from
 	for {
@@ -99,16 +103,22 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 		case errors.Is(err, errTooWide):
 			width = max(min(width, limit.Sub(lo))/2, sliceMin)
 			continue
+		case errors.Is(err, errIncomplete) && r.take == nil:
+			if short == nil {
+				short = err
+			}
+			sum.open++
+			r.checkpoint = nil // the reading goes on here another time
 		case err != nil:
 			return sum, err
 		}
-		if r.closed != nil {
+		if r.closed != nil && short == nil {
 			if err := r.closed(sl.hi, r.seen+sum.rows); err != nil {
 				return sum, err
 			}
 		}
 		if end {
-			return sum, nil
+			return sum, short
 		}
 		if sl.got.fetched < sliceRows/4 {
 			width = min(width*2, sliceMax)
@@ -129,6 +139,8 @@ type slice struct {
 	before    int                 // rows of the slices before
 	rows      int                 // of the range, distinct ones
 	going     map[string]struct{} // calls that had not ended when they were first read
+	versions  versions
+	lanes     map[store.Lane]time.Time // where starts are filtered: the contacts whose calls ended, and when the last one did
 	keeper    *keeper
 	got       readResult
 
@@ -138,37 +150,51 @@ type slice struct {
 func (s *slice) read(ctx context.Context) error {
 	e, bound := s.e, boundOf(s.b)
 	since := s.lo
-	if s.first || s.r.stream == store.LiveStream {
+	if s.first {
 		if since = since.Add(-s.r.overlap); since.Before(s.r.floor) {
 			since = s.r.floor
 		}
-		if bound == vinfer.From && (s.r.stream != store.LiveStream || s.r.take != nil || e.extend()) {
-			since = since.Add(-e.o.MaxCall) // filtered by start: what ended in the range may have started long before
-			s.got.deep = s.first
+		if bound == vinfer.From {
+			since = since.Add(-s.r.longest) // what ended in the range may have started long before
 		}
 	}
+	s.got.since = since
 	// One second more settles whether the bound is inclusive.
 	q := vinfer.Query{Bound: bound, Since: since.Add(-time.Second), Limit: e.o.PageSize, Campaign: e.campaign(bound, s.r.campaign)}
-	if !s.open && s.b.To {
-		q.To = s.hi
+	if s.b.To {
+		q.To = s.r.listedTo
+		if !s.open && (q.To.IsZero() || s.hi.Before(q.To)) {
+			q.To = s.hi
+		}
 	}
 	if s.r.take == nil {
 		s.keeper = newKeeper(e)
 	}
-	l := &listing{e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, page: s.take, look: s.r.take != nil}
+	l := &listing{
+		e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, look: s.r.take != nil, pace: s.r.pace, doubtful: s.r.doubtful,
+		hasty: s.r.stream == store.LiveStream && e.plan.miscounted(),
+		page:  func(p vinfer.Page, fresh []bool, last bool) error { return s.take(ctx, p, fresh, last) },
+	}
 	n, err := l.read(ctx)
 	if s.keeper != nil {
-		if kept := s.keeper.end(); err == nil {
+		if errors.Is(err, errIncomplete) {
+			// What was shown is delivered: nobody waits for a server that miscounts. The interval stays open.
+			if kept := s.keeper.put(store.Page{Stream: s.r.stream, Backfill: s.r.backfill, Release: true}); kept != nil {
+				err = kept
+			}
+		}
+		if kept := s.keeper.end(); kept != nil {
 			err = kept
 		}
 		s.got.Ingested = s.keeper.got
 	}
-	s.got.fetched, s.got.rows, s.got.left, s.got.requests = n, s.rows, s.left, l.pages
-	if bound == vinfer.From && s.r.stream == store.LiveStream && s.r.take == nil && err == nil {
-		e.extended.Lock()
-		e.extended.pages = max(l.pages, 1)
-		e.extended.Unlock()
+	if err == nil {
+		e.versions.seen(&s.versions)
 	}
+	if s.r.take == nil {
+		e.plan.listed(l, err)
+	}
+	s.got.fetched, s.got.rows, s.got.left, s.got.requests, s.got.at = n, s.rows, s.left, l.pages, s.hi
 	return err
 }
 
@@ -198,12 +224,22 @@ func (s *slice) begin(p vinfer.Page) error {
 }
 
 // take has a page stored; with the last one the slice is closed.
-func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
+func (s *slice) take(ctx context.Context, p vinfer.Page, fresh []bool, last bool) error {
 	page := s.page(p, fresh)
+	if last && s.r.stream == store.LiveStream && s.r.take == nil {
+		ended, err := s.e.endedBefore(ctx, s.lanes, s.going, s.hi)
+		if err != nil {
+			return err
+		}
+		page.Rows = append(page.Rows, ended...)
+	}
 	rows := s.before + s.rows
 	page.Seen = int64(rows)
 	if last {
-		page.Close = &store.Interval{From: s.lo, To: s.hi}
+		page.Release = true
+		if s.r.joins || s.r.stream != store.AgainStream {
+			page.Close = &store.Interval{From: s.lo, To: s.hi}
+		}
 		if s.r.checkpoint != nil {
 			page.Checkpoint = s.r.checkpoint(s.hi, rows, s.leftBefore+s.left)
 		}
@@ -223,17 +259,6 @@ func (s *slice) take(p vinfer.Page, fresh []bool, last bool) error {
 	return nil
 }
 
-// extend tells whether this poll of a start-filtered server reads the length of the longest call further back, and notes that it does.
-func (e *Engine) extend() bool {
-	e.extended.Lock()
-	defer e.extended.Unlock()
-	if e.extended.pages > sweepPages && time.Since(e.extended.at) < sweepEvery {
-		return false
-	}
-	e.extended.at = time.Now()
-	return true
-}
-
 // holds tells whether a finished call is one of the range that no slice before has shown.
 func (s *slice) holds(c vinfer.Call) bool {
 	at := c.Completed()
@@ -246,6 +271,9 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 	e, r := s.e, s.r
 	out := store.Page{Stream: r.stream, Backfill: r.backfill, Reach: r.reach}
 	for i, c := range p.Calls {
+		if fresh[i] && r.starts != nil && (s.first || c.StartedAt.After(s.lo)) {
+			r.starts.add(c.StartedAt)
+		}
 		if !e.wanted(c) {
 			if fresh[i] && s.holds(c) {
 				s.left++
@@ -261,13 +289,28 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 			}
 			s.going[c.ID] = struct{}{}
 			if r.backfill == 0 {
-				out.Unfinished = append(out.Unfinished, store.Unfinished{ID: c.ID, Body: encode(content{Call: c})})
+				out.Unfinished = append(out.Unfinished, e.unfinished.note(c))
+				continue
 			}
-			continue
+			if !e.overdue(c, p.Date) {
+				continue // the live readers follow it to its end
+			}
 		}
 		row := e.row(c, p.Date, r.only)
 		if !r.to.IsZero() && row.When.After(r.to) || r.prio == vinfer.Backfills && row.When.Before(r.floor) {
 			continue
+		}
+		if s.versions.drops(&e.versions, &row, &out, fresh[i]) {
+			continue
+		}
+		if boundOf(s.b) == vinfer.From && r.stream == store.LiveStream {
+			row.Uncovered = !e.plan.covered(c.StartedAt)
+			if s.lanes == nil {
+				s.lanes = map[store.Lane]time.Time{}
+			}
+			if row.When.After(s.lanes[row.Lane]) {
+				s.lanes[row.Lane] = row.When
+			}
 		}
 		if s.open {
 			// A call that ended while the listing was read: an earlier one of the same contact may have been missed, the next window

@@ -32,11 +32,17 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if err != nil {
 		return readResult{}, err
 	}
-	r := readRange{stream: store.LiveStream, prio: vinfer.News, from: st.Watermark, floor: st.First, overlap: e.o.Lookback}
-	began := e.serverNow()
+	r, err := e.plan.news(ctx, b, st)
+	if err != nil {
+		return readResult{}, err
+	}
+	began, at := time.Now(), e.serverNow()
 	got, err := e.read(ctx, b, r)
-	if err == nil {
-		err = e.sweeper.polled(b, r, got, began)
+	e.plan.done(b, r, got, time.Since(began), err)
+	e.watcher.refresh() // calls in progress are asked for only now
+	e.rereader.polled()
+	if serr := e.sweeper.polled(st, got, at, err); err == nil {
+		err = serr
 	}
 	return got, err
 }
@@ -121,7 +127,10 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	got, _, err := e.pollAndRecord(ctx, delivered)
 	if err == nil {
 		var more readResult
-		more, err = e.sweeper.afterPoll(ctx)
+		if more, err = e.rereader.afterPoll(ctx); err == nil {
+			got.New += more.New
+			more, err = e.sweeper.afterPoll(ctx)
+		}
 		got.New += more.New
 	}
 	if werr := e.settle(ctx, 0); err == nil {
@@ -241,6 +250,8 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	if err := e.Start(); err != nil {
 		return err
 	}
+	e.daemon.Store(true)
+	e.work.Go(func() { e.rereader.run(ctx) })
 	e.work.Go(func() { e.sweeper.run(ctx) })
 	if ready != nil {
 		ready()

@@ -13,11 +13,10 @@ import (
 const (
 	settingSwept = "swept_until"
 	sweepStepMax = 15 * time.Minute // a sweep waits until it has this much to read, or a quarter of Options.Settle if that is less
-	sweptKept    = 15 * time.Minute // how much of what polls covered may be forgotten by a restart: it is only read again
 )
 
 // sweeper reads once more what the polls have read, when it is Options.Settle old: calls that came up late are found then. It
-// also ends audits that were interrupted.
+// also ends audits that were interrupted. What a server that filters by start lists is swept by its start.
 type sweeper struct {
 	e    *Engine
 	kick chan struct{}
@@ -25,32 +24,16 @@ type sweeper struct {
 
 	mu     sync.Mutex
 	loaded bool
-	swept  time.Time // everything that completed from the first cursor up to here was read Settle after its completion, or later
-	kept   time.Time // of that what the store knows
-	ahead  Range     // what a poll read late enough, beyond a part that is still to be swept
+	swept  time.Time // everything from the first cursor up to here was read Settle later, or later still
+	ahead  Range     // what a poll read so late, beyond a part that is still to be swept
 }
 
 func newSweeper(e *Engine) *sweeper { return &sweeper{e: e, kick: make(chan struct{}, 1)} }
 
-// load brings up what an earlier process swept. The caller holds mu.
-func (s *sweeper) load(first time.Time) error {
-	if s.loaded {
-		return nil
-	}
-	v, err := s.e.o.Store.Setting(settingSwept)
-	if err != nil {
-		return err
-	}
-	s.swept = first
-	if at, err := time.Parse(time.RFC3339, string(v)); err == nil && at.After(first) {
-		s.swept, s.kept = at.UTC(), at.UTC()
-	}
-	s.loaded = true
-	return nil
-}
-
-// advance notes that all up to t was swept. The caller holds mu.
-func (s *sweeper) advance(t time.Time, atLeast time.Duration) error {
+// advance notes that all up to t was swept.
+func (s *sweeper) advance(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !t.Before(s.ahead.From) && t.Before(s.ahead.To) {
 		t = s.ahead.To
 	}
@@ -58,41 +41,42 @@ func (s *sweeper) advance(t time.Time, atLeast time.Duration) error {
 		return nil
 	}
 	s.swept = t
-	if t.Sub(s.kept) < atLeast {
-		return nil
-	}
-	if err := s.e.o.Store.PutSetting(settingSwept, []byte(rfc3339(t))); err != nil {
-		return err
-	}
-	s.kept = t
-	return nil
+	return s.e.o.Store.PutSetting(settingSwept, []byte(rfc3339(t)))
 }
 
-// polled notes what a poll that began at that time has read. What it read late enough needs no sweep: after an outage, or where the
-// lookback is as long as Settle.
-func (s *sweeper) polled(b *vinfer.Bounds, r readRange, got readResult, began time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(r.floor); err != nil {
-		return err
-	}
-	since := r.from.Add(-r.overlap)
-	if since.Before(r.floor) {
-		since = r.floor
-	}
+// polled says that a poll has ended, which began at a time. What it read so late that it had settled needs no sweep: after an outage, or
+// at a first start in the past.
+func (s *sweeper) polled(st store.Stats, got readResult, began time.Time, err error) error {
 	settled := began.Add(-s.e.o.Settle).Truncate(time.Second)
-	switch {
-	case boundOf(b) == vinfer.From && !got.deep, !since.Before(settled):
-	case since.After(s.swept):
-		s.ahead = Range{since, settled}
-	default:
-		if err := s.advance(settled, sweptKept); err != nil {
-			return err
-		}
+	s.mu.Lock()
+	lerr := s.load(st)
+	behind := got.since.After(s.swept)
+	if err == nil && got.since.Before(settled) && behind {
+		s.ahead = Range{got.since, settled}
+	}
+	s.mu.Unlock()
+	if lerr == nil && err == nil && got.since.Before(settled) && !behind {
+		lerr = s.advance(settled)
 	}
 	select {
 	case s.kick <- struct{}{}:
 	default:
+	}
+	return lerr
+}
+
+// load takes up what an earlier process swept. The caller holds mu.
+func (s *sweeper) load(st store.Stats) error {
+	if s.loaded {
+		return nil
+	}
+	v, err := s.e.o.Store.Setting(settingSwept)
+	if err != nil {
+		return err
+	}
+	s.swept, s.loaded = st.First, true
+	if at, err := time.Parse(time.RFC3339, string(v)); err == nil && at.After(st.First) {
+		s.swept = at.UTC()
 	}
 	return nil
 }
@@ -101,7 +85,7 @@ func (s *sweeper) polled(b *vinfer.Bounds, r readRange, got readResult, began ti
 func (s *sweeper) due(st store.Stats) (from, to time.Time, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(st.First); err != nil {
+	if err := s.load(st); err != nil {
 		return from, to, false, err
 	}
 	to = st.Watermark.Add(-s.e.o.Settle)
@@ -132,14 +116,20 @@ func (s *sweeper) sweep(ctx context.Context) (readResult, error) {
 	if err != nil || b == nil {
 		return readResult{}, err
 	}
-	got, err := e.read(ctx, b, readRange{
+	r := readRange{
 		stream: store.SweepStream, prio: vinfer.Sweeps, from: from, to: to, floor: st.First, reach: st.Watermark.Add(-e.o.Lookback),
+		pace: e.plan.pace(sweepShare), doubtful: true,
 		closed: func(upTo time.Time, _ int) error {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.advance(upTo, 0)
+			if upTo.After(to) {
+				upTo = to
+			}
+			return s.advance(upTo)
 		},
-	})
+	}
+	if boundOf(b) == vinfer.From {
+		r.to, r.listedTo = st.Watermark, to // what began by then and ended later belongs to it
+	}
+	got, err := e.read(ctx, b, r)
 	if got.Late > 0 {
 		e.log.Warn("calls came up later than the polls look back; they were found and are delivered", "late", got.Late,
 			"from", rfc3339(from), "to", rfc3339(to), "advice", e.lookbackAdvice())

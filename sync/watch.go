@@ -19,9 +19,6 @@ const (
 // transcriptWaits are the waits after the first ask, the second, …; the last one repeats.
 var transcriptWaits = []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour}
 
-// finishWaits are those between looks at a call in progress.
-var finishWaits = []time.Duration{time.Minute, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, time.Hour}
-
 func waitAfter(waits []time.Duration, attempt int) time.Duration {
 	return waits[min(max(attempt, 1), len(waits))-1]
 }
@@ -91,7 +88,7 @@ func (w *watcher) run(ctx context.Context) {
 func (w *watcher) look(ctx context.Context) time.Time {
 	var next time.Time
 	for _, kind := range []store.WatchKind{store.FinishWatch, store.TranscriptWatch} {
-		if kind == store.TranscriptWatch && !w.e.o.FetchTranscripts {
+		if kind == store.TranscriptWatch && !w.e.o.FetchTranscripts || kind == store.FinishWatch && !w.e.plan.ready() {
 			continue
 		}
 		for ctx.Err() == nil {
@@ -144,34 +141,6 @@ func (w *watcher) later(x store.Watch, waits []time.Duration, err error) error {
 	x.Attempts++
 	x.Due = time.Now().Add(waitAfter(waits, x.Attempts))
 	return w.e.o.Store.Postpone(x)
-}
-
-// finish looks whether a call in progress has ended.
-func (w *watcher) finish(ctx context.Context, x store.Watch) error {
-	if x.Since.IsZero() {
-		x.Since = time.Now().UTC()
-	}
-	body, err := decode(x.Body)
-	if err != nil {
-		return err
-	}
-	c, err := w.e.o.API.Call(ctx, x.ID, vinfer.Unfinished)
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the process ends; the watch stays as it is
-	}
-	if errors.Is(err, vinfer.ErrNotFound) {
-		return w.later(x, finishWaits, nil) // the listing may still show its end
-	}
-	if err != nil {
-		return w.later(x, finishWaits, err)
-	}
-	if c.Unfinished() {
-		return w.later(x, finishWaits, nil)
-	}
-	row := w.e.row(mergeCalls(body.Call, c), w.e.serverNow(), "")
-	at := row.When
-	_, err = w.e.ingest(store.Page{Stream: store.FollowStream, Rows: []store.Row{row}, Close: &store.Interval{From: at, To: at}})
-	return err
 }
 
 // wantsTranscript tells whether a delivered call's transcript is to be asked for. A call that nobody answered has none.

@@ -1,6 +1,7 @@
 package vinfer
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -8,7 +9,7 @@ import (
 func BenchmarkDecode(b *testing.B) {
 	page := []byte(`{"data":[` + strings.Repeat(guideRow+",", 99) + guideRow + `],"total":100}`)
 	for b.Loop() {
-		if _, err := decodePage(page); err != nil {
+		if _, err := decodePage(bytes.NewReader(page), ""); err != nil {
 			b.Fatal(err)
 		}
 	}

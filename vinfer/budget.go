@@ -14,6 +14,9 @@ import (
 // patience is how long live requests wait out a Retry-After. A longer one fails them: a poll that hangs tells nobody why.
 const patience = 2 * time.Minute
 
+// leastWait is the shortest wait after a 429.
+const leastWait = time.Second
+
 // window is the rate window as the server last described it, by the local clock.
 type window struct {
 	seen      bool // an answer has come
@@ -100,7 +103,8 @@ type budget struct {
 	mu      sync.Mutex
 	w       window
 	blocked time.Time // a 429 forbids requests until then
-	limited int       // answers 429 in a row
+	limited int       // rounds of answers 429 in a row
+	refusal uint64    // number of the last request that was admitted before the last round began
 	flying  int
 	last    time.Time // when the last request was admitted
 	seq     uint64    // number of the last admitted request
@@ -196,26 +200,28 @@ func (b *budget) answered(t *ticket, status int, h http.Header, now time.Time, s
 	}
 	b.w.seen = true
 	if status == http.StatusTooManyRequests {
-		b.refused(r, h.Get("Retry-After"), now, skew)
+		b.refused(t, r, h.Get("Retry-After"), now, skew)
 	} else {
 		b.limited = 0
 	}
 	b.pump(now)
 }
 
-// refused stops all requests after a 429: for as long as Retry-After says, else to the reset, else for a second that
-// doubles. After it one request goes ahead of the others.
-func (b *budget) refused(r rates, after string, now time.Time, skew time.Duration) {
-	wait, ok := retryAfter(after, now.Add(skew))
-	switch {
-	case ok:
-		wait = max(wait, 100*time.Millisecond) // "0" must not become a busy loop
-	case !r.reset.IsZero():
-		wait = r.reset.Sub(now)
-	default:
-		wait = min(time.Second<<min(b.limited, 6), defaultWindow)
+// refused stops all requests after a 429: for as long as Retry-After says, else to the reset. Advice of a second or less
+// (0, a date or a reset in the past) is none, and neither is its absence: then for a second, which doubles with each round of refusals.
+// After it one request goes ahead of the others.
+func (b *budget) refused(t *ticket, r rates, after string, now time.Time, skew time.Duration) {
+	if t.seq > b.refusal { // those that were under way with the first one are refused by the same fault
+		b.refusal = b.seq
+		b.limited++
 	}
-	b.limited++
+	wait, ok := retryAfter(after, now.Add(skew))
+	if !ok && !r.reset.IsZero() {
+		wait = r.reset.Sub(now)
+	}
+	if wait <= leastWait {
+		wait = min(leastWait<<min(b.limited-1, 6), defaultWindow)
+	}
 	b.blocked = now.Add(wait)
 	if b.w.known {
 		// Retry-After wins over the reset: at its end the window counts as over, whatever the reset said.

@@ -274,6 +274,71 @@ func TestWaitsAfterAnswers(t *testing.T) {
 	}
 }
 
+// A server that refuses and names no wait, or one that is over, is asked less and less often, however many requests it refuses at once.
+func TestRefusalsWithoutAdviceWaitLonger(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name   string
+		change func(h http.Header, now time.Time)
+		want   []time.Duration
+	}{
+		{"no advice", func(h http.Header, _ time.Time) { clear(h) }, []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s}},
+		{"Retry-After: 0", func(h http.Header, _ time.Time) { h.Set("Retry-After", "0") }, []time.Duration{s, 2 * s, 4 * s, 8 * s}},
+		{"a date in the past", func(h http.Header, now time.Time) {
+			h.Set("Retry-After", now.Add(-time.Hour).UTC().Format(http.TimeFormat))
+		}, []time.Duration{s, 2 * s, 4 * s, 8 * s}},
+		{"a reset in the past", func(h http.Header, now time.Time) {
+			h.Set("X-RateLimit-Reset", fmt.Sprint(now.Add(-time.Hour).Unix()))
+		}, []time.Duration{s, 2 * s, 4 * s, 8 * s}},
+		{"a far reset", func(h http.Header, now time.Time) {
+			h.Set("X-RateLimit-Reset", fmt.Sprint(now.AddDate(1, 0, 0).Unix()))
+		}, []time.Duration{s, 2 * s, 4 * s, 8 * s}},
+		{"advice", func(h http.Header, _ time.Time) { h.Set("Retry-After", "3") }, []time.Duration{3 * s, 3 * s, 3 * s}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBudget(0.1)
+				defer b.close()
+				began := time.Now()
+				var got []time.Duration
+				for range len(tt.want) + 1 {
+					tk, err := b.acquire(t.Context(), News)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, time.Since(began))
+					began = time.Now()
+					h := headers(1000, 0, began.Add(20*s))
+					tt.change(h, began)
+					b.answered(tk, 429, h, began, 0)
+				}
+				if !slices.Equal(got[1:], tt.want) {
+					t.Errorf("held up for %v, not %v", got[1:], tt.want)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(0.1)
+		defer b.close()
+		teach(t, b, 200, http.Header{}) // a server that tells nothing is not throttled
+		var flying []*ticket
+		for range 8 {
+			tk, err := b.acquire(t.Context(), News)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flying = append(flying, tk)
+		}
+		for _, tk := range flying {
+			b.answered(tk, 429, http.Header{}, time.Now(), 0)
+		}
+		if d := holdUp(t, b, News); d != s {
+			t.Errorf("eight refusals at once hold up for %v", d)
+		}
+	})
+}
+
 func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0.1)

@@ -146,7 +146,11 @@ func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
 	}
 	var page Page
 	a, err := c.get(ctx, target, p, func(a *answer) (err error) {
-		page, err = decodePage(a.body)
+		if a.status == http.StatusNoContent {
+			page = Page{Total: -1} // an empty listing
+			return nil
+		}
+		page, err = decodePage(a.body, a.header.Get("Content-Type"))
 		return err
 	})
 	if err != nil {
@@ -189,8 +193,13 @@ func (c *Client) Call(ctx context.Context, id string, p Priority) (Call, error) 
 		return Call{}, fmt.Errorf("vinfer: a call without an id: %w", ErrNotFound)
 	}
 	var call Call
-	_, err := c.get(ctx, c.base.String()+"/calls/"+segment(id), p, func(a *answer) (err error) {
-		call, err = decodeCall(a.body, id)
+	_, err := c.get(ctx, c.base.String()+"/calls/"+segment(id), p, func(a *answer) error {
+		a.body.max = maxDetails
+		b, err := io.ReadAll(a.body)
+		if err != nil {
+			return err
+		}
+		call, err = decodeCall(b, a.header.Get("Content-Type"), id)
 		return err
 	})
 	if err != nil {
@@ -300,7 +309,8 @@ func redirectHost(a *answer) string {
 	}
 }
 
-// came wraps err with what the server sent: status, content type and the first printable bytes, masked.
+// came wraps err with what the server sent: status, content type, and of an error its words, masked; else what the answer
+// looks like: its words may be those of people.
 func (c *Client) came(a *answer, err error) error {
 	text := strconv.Itoa(a.status)
 	if s := http.StatusText(a.status); s != "" {
@@ -313,8 +323,15 @@ func (c *Client) came(a *answer, err error) error {
 	if k, err := c.key(); err == nil {
 		secrets = append(secrets[:len(secrets):len(secrets)], strings.TrimSpace(k.Reveal()))
 	}
-	if s := excerpt(a.body, secrets...); s != "" {
-		text += fmt.Sprintf(": %q", s)
+	said := ""
+	if a.status >= 300 || errors.Is(err, errComplaint) {
+		said = excerpt([]byte(a.body.complaint()), secrets...)
+	}
+	switch {
+	case said != "":
+		text += fmt.Sprintf(": %q", said)
+	case a.body.n > 0:
+		text += ": " + a.body.describe()
 	}
 	if err == nil {
 		return errors.New(text)
@@ -356,13 +373,4 @@ func safeURL(u *url.URL) string {
 		}
 	}
 	return s
-}
-
-// readCapped reads a body to its end, or fails when it has more than limit bytes after decompression.
-func readCapped(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return b[:limit], fmt.Errorf("more than %d MiB", limit>>20)
-	}
-	return b, err
 }

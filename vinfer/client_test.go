@@ -149,7 +149,7 @@ func TestFaultsThatStay(t *testing.T) {
 	}{
 		{"500:99", nil, 4, "500 Internal Server Error"},
 		{"501:99", nil, 1, "501"},
-		{"html:99", vinfer.ErrUnreadable, 4, "200 OK (text/html): \"<!DOCTYPE html>"},
+		{"html:99", vinfer.ErrUnreadable, 4, "200 OK (text/html): 91 bytes of HTML or XML"},
 		{"cut:99", vinfer.ErrUnreadable, 4, "cut off"},
 		{"drop:99", vinfer.ErrUnreadable, 4, "unexpected EOF"},
 		{"hangup:99", nil, 4, "EOF"},

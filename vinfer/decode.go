@@ -3,7 +3,10 @@ package vinfer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,149 +20,50 @@ func unreadable(format string, args ...any) error {
 
 // document checks that a body is one JSON value and returns it.
 func document(body []byte) (json.RawMessage, error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(utf8BOM)))
 	switch {
 	case len(body) == 0:
 		return nil, unreadable("it is empty")
 	case body[0] == '<':
 		return nil, unreadable("it is HTML or XML, not JSON")
 	}
-	if !json.Valid(body) {
-		return nil, unreadable("it is no JSON, or cut off (%d bytes)", len(body))
+	if err := valid(body); err != nil {
+		return nil, unreadable("%w", err)
 	}
 	return body, nil
 }
 
-// decodePage reads a listing: an array of rows, bare or under one of several names.
-func decodePage(body []byte) (Page, error) {
-	raw, err := document(body)
-	if err != nil {
-		return Page{}, err
+// valid tells what keeps a text from being JSON, and where.
+func valid(raw []byte) error {
+	if json.Valid(raw) {
+		return nil
 	}
-	p := Page{Total: -1}
-	rows, ok := asList(raw)
-	if !ok {
-		top, isObject := asObject(raw)
-		if !isObject {
-			return Page{}, unreadable("it is neither a list nor an object")
-		}
-		var holder object
-		if rows, holder, ok = findList(top); !ok {
-			return Page{}, unreadable("it has no list of calls")
-		}
-		if len(rows) == 0 && (truthy(top.get("error")) || truthy(top.get("errors")) || denied(top)) {
-			return Page{}, unreadable("it is an error")
-		}
-		p.Total, p.Limit = counts(top, holder)
-		p.partial = partial(top, holder, p.Total, len(rows))
+	var v any
+	err := json.Unmarshal(raw, &v)
+	var where *json.SyntaxError
+	switch {
+	case errors.As(err, &where) && where.Error() == "unexpected end of JSON input":
+		return fmt.Errorf("it is cut off after %d bytes", len(raw))
+	case errors.As(err, &where):
+		return fmt.Errorf("it is no JSON at byte %d of %d", where.Offset, len(raw))
+	default:
+		return errors.New("it is no JSON")
 	}
-	p.Rows = len(rows)
-	p.Calls = make([]Call, 0, len(rows))
-	for _, r := range rows {
-		c, err := decodeRow(r)
-		if err != nil {
-			p.Broken = append(p.Broken, Broken{ID: c.ID, Raw: keep(r), Err: err.Error()})
-			continue
-		}
-		p.Calls = append(p.Calls, c)
-	}
-	return p, nil
 }
 
-// denied tells whether an answer says of itself that it failed.
-func denied(top object) bool {
-	for _, n := range []string{"success", "ok"} {
-		if v := top.get(n); v != nil && !truthy(v) && kind(v) == 'f' {
-			return true
-		}
-	}
-	switch word(top.label("status")) {
-	case "error", "failed", "failure", "fail":
-		return true
-	}
-	return false
-}
-
-var listNames = []string{"data", "calls", "results", "items"}
-
-// findList looks for the rows in an object, and in an object wrapped in it. The holder is the object that has them.
-func findList(top object) (rows []json.RawMessage, holder object, ok bool) {
-	for _, n := range listNames {
-		if rows, ok := asList(top.get(n)); ok {
-			return rows, top, true
-		}
-	}
-	for _, n := range listNames {
-		inner, ok := asObject(top.get(n))
-		if !ok {
-			continue
-		}
-		for _, n := range listNames {
-			if rows, ok := asList(inner.get(n)); ok {
-				return rows, inner, true
-			}
-		}
-	}
-	return nil, nil, false
-}
-
-// pagingPlaces are the objects of an answer that may speak of its pages.
-func pagingPlaces(top, holder object) []object {
-	places := []object{top, holder}
-	for _, n := range []string{"meta", "pagination", "paging", "links"} {
-		if o, ok := asObject(top.get(n)); ok {
-			places = append(places, o)
-		}
-	}
-	return places
-}
-
-// partial tells whether an answer of so many rows to a request without a limit says that it is, or may be, one page of
-// several. A total that is its own length says that it is not, unless the page is full by the size it names.
-func partial(top, holder object, total, rows int) bool {
-	for _, o := range pagingPlaces(top, holder) {
-		for _, n := range []string{"next", "next_page", "next_offset", "next_cursor", "next_url", "cursor", "has_more", "hasMore", "has_next", "more"} {
-			if truthy(o.get(n)) {
-				return true
-			}
-		}
-		if n := o.number("total_pages", "pages"); n != nil && *n > 1 {
-			return true
-		}
-		size := o.number("limit", "page_size", "per_page")
-		named := size != nil || o.get("offset") != nil || o.get("page") != nil
-		if named && (total != rows || size != nil && float64(rows) >= *size) {
-			return true
-		}
-	}
-	return false
-}
-
-// counts reads the total (-1: not said) and the page size (0: not said) from where they may stand.
-func counts(top, holder object) (total, limit int) {
-	total = -1
-	for _, o := range pagingPlaces(top, holder) {
-		if f := o.number("total", "total_count"); f != nil && total < 0 && *f >= 0 && *f <= 1e15 {
-			total = int(*f)
-		}
-		if f := o.number("limit", "page_size", "per_page"); f != nil && limit == 0 && *f >= 1 && *f <= 1e9 {
-			limit = int(*f)
-		}
-	}
-	return total, limit
-}
-
-// keep returns a row for the record: valid JSON of at most maxRaw bytes. One that is longer becomes a JSON string of its
-// beginning.
+// keep returns a row for the record: valid JSON of at most maxRaw bytes. One that is longer, or no JSON, becomes a JSON
+// string of its beginning.
 func keep(raw json.RawMessage) json.RawMessage {
-	if len(raw) <= maxRaw && utf8.Valid(raw) {
-		return bytes.Clone(raw)
+	if len(raw) <= maxRaw && json.Valid(raw) {
+		if utf8.Valid(raw) {
+			return bytes.Clone(raw)
+		}
+		if s := strings.ToValidUTF8(string(raw), "\uFFFD"); len(s) <= maxRaw {
+			return json.RawMessage(s)
+		}
 	}
 	s := strings.ToValidUTF8(string(raw[:min(len(raw), maxRaw)]), "\uFFFD")
-	if len(raw) <= maxRaw && len(s) <= maxRaw {
-		return json.RawMessage(s)
-	}
-	for n := maxRaw / 2; ; n /= 2 {
+	for n := maxRaw - 2; ; n /= 2 {
 		if b, err := json.Marshal(strings.ToValidUTF8(s[:min(n, len(s))], "")); err == nil && len(b) <= maxRaw {
 			return b
 		}
@@ -167,8 +71,13 @@ func keep(raw json.RawMessage) json.RawMessage {
 }
 
 // decodeCall reads the details of the call with this id, bare or wrapped.
-func decodeCall(body []byte, id string) (Call, error) {
-	raw, err := document(body)
+func decodeCall(body []byte, contentType, id string) (Call, error) {
+	text, enc := jsonReader(bytes.NewReader(body), contentType)
+	body, err := io.ReadAll(text)
+	if err != nil {
+		return Call{}, unreadable("%w", err)
+	}
+	raw, err := document(repair(body, enc))
 	if err != nil {
 		return Call{}, err
 	}
@@ -261,13 +170,21 @@ func (c *Call) times(o object) error {
 		}
 	}
 	if endErr != nil {
-		return fmt.Errorf("its completion time is no time: %q", excerpt([]byte(o.text("ended_at", "completed_at", "end_time", "timestamp"))))
+		return fmt.Errorf("its completion time is no time: %s", shape(o.text("ended_at", "completed_at", "end_time", "timestamp")))
 	}
 	if startErr != nil && ended.IsZero() && c.Status != "in_progress" {
-		return fmt.Errorf("its start is no time: %q", excerpt([]byte(o.text("started_at", "start_time"))))
+		return fmt.Errorf("its start is no time: %s", shape(o.text("started_at", "start_time")))
 	}
 	c.StartedAt, c.EndedAt = started, ended // a senseless start is the zero time
 	return nil
+}
+
+// shape quotes what may have been meant as a time, and of other text only how long it is: it may be what people said.
+func shape(s string) string {
+	if len(s) <= 40 && strings.ContainsAny(s, "0123456789") {
+		return strconv.Quote(excerpt([]byte(s)))
+	}
+	return fmt.Sprintf("%d characters of text", utf8.RuneCountInString(s))
 }
 
 func (c *Call) contact(o object) {

@@ -27,7 +27,7 @@ const referencePage = `{"data": [{"id": "cal_9Hm3kP7qZ", "campaign_id": "cmp_4Rv
   "duration_seconds": 142, "language": "hi-IN", "started_at": "2024-02-01T09:14:03Z", "ended_at": "2024-02-01T09:16:25Z"}], "total": 1, "limit": 25, "offset": 0}`
 
 func TestDecodeTheDocumentedRows(t *testing.T) {
-	p, err := decodePage([]byte(`[` + guideRow + `]`))
+	p, err := decodePage(strings.NewReader(`[`+guideRow+`]`), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestDecodeTheDocumentedRows(t *testing.T) {
 	if len(p.Calls) != 1 || !reflect.DeepEqual(p.Calls[0], want) || p.Total != -1 || p.Limit != 0 || p.Rows != 1 {
 		t.Errorf("read %+v", p)
 	}
-	p, err = decodePage([]byte(referencePage))
+	p, err = decodePage(strings.NewReader(referencePage), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestDecodeRow(t *testing.T) {
 		{"a senseless start, but an end", `{"id":"a","started_at":"x","ended_at":"2024-01-15T10:35:22Z"}`, Call{ID: "a", EndedAt: end}, ""},
 		{"no time yet", `{"id":"a","timestamp":"0001-01-01T00:00:00Z","started_at":0}`, Call{ID: "a"}, ""},
 
-		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "banana"},
+		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "6 characters of text"},
 		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "no time"},
 		{"a senseless start alone", `{"id":"a","started_at":"30 February"}`, Call{ID: "a"}, "30 February"},
 		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "no time"},
@@ -101,6 +101,7 @@ func TestDecodeRow(t *testing.T) {
 		{"null", `null`, Call{}, "object"},
 		{"text", `"call"`, Call{}, "object"},
 		{"nothing usable", `{"id":"a","contact":[]}`, Call{ID: "a"}, "usable"},
+		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "no time"},
 		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "[…]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,37 +121,52 @@ func TestDecodeRow(t *testing.T) {
 
 func TestDecodeTimes(t *testing.T) {
 	for in, want := range map[string]string{
-		"2024-01-15T10:35:22Z":           "2024-01-15T10:35:22Z",
-		"2024-01-15T10:35:22.123456Z":    "2024-01-15T10:35:22.123456Z",
-		"2024-01-15T16:05:22+05:30":      "2024-01-15T10:35:22Z",
-		"2024-01-15T16:05:22+0530":       "2024-01-15T10:35:22Z",
-		"2024-01-15T05:35:22-05":         "2024-01-15T10:35:22Z",
-		"2024-01-15 10:35:22":            "2024-01-15T10:35:22Z",
-		"2024-01-15 10:35:22 UTC":        "2024-01-15T10:35:22Z",
-		"2024-01-15 16:05:22.5 +05:30":   "2024-01-15T10:35:22.5Z",
-		"2024-01-15t10:35:22z":           "2024-01-15T10:35:22Z",
-		"2024-01-15T10:35":               "2024-01-15T10:35:00Z",
-		"20240115T103522Z":               "2024-01-15T10:35:22Z",
-		"2016-12-31T23:59:60Z":           "2016-12-31T23:59:59Z",
-		"2024-01-15T10:60:22Z":           "",
-		"1705314922":                     "2024-01-15T10:35:22Z",
-		"1705314922.5":                   "2024-01-15T10:35:22.5Z",
-		"1705314922000":                  "2024-01-15T10:35:22Z",
-		"1.705314922e9":                  "2024-01-15T10:35:22Z",
-		"1705314922123456":               "2024-01-15T10:35:22.123456Z",
-		"1705314922123456789":            "2024-01-15T10:35:22.123456789Z",
-		"Mon, 15 Jan 2024 10:35:22 GMT":  "2024-01-15T10:35:22Z",
-		"20240115103522":                 "", // digits of a date, which as milliseconds would be the year 2611
-		"2024-01-15":                     "", // which moment of the day is not known
-		"2024-02-30T10:00:00Z":           "",
-		"12345":                          "",
-		"-1":                             "",
-		"NaN":                            "",
-		"1e400":                          "",
-		"banana":                         "",
-		"2024-01-15T10:35:22Z and so on": "",
+		"2024-01-15T10:35:22Z":             "2024-01-15T10:35:22Z",
+		"2024-01-15T10:35:22.123456Z":      "2024-01-15T10:35:22.123456Z",
+		"2024-01-15T16:05:22+05:30":        "2024-01-15T10:35:22Z",
+		"2024-01-15T16:05:22+0530":         "2024-01-15T10:35:22Z",
+		"2024-01-15T05:35:22-05":           "2024-01-15T10:35:22Z",
+		"2024-01-15 10:35:22":              "2024-01-15T10:35:22Z",
+		"2024-01-15 10:35:22 UTC":          "2024-01-15T10:35:22Z",
+		"2024-01-15 16:05:22.5 +05:30":     "2024-01-15T10:35:22.5Z",
+		"2024-01-15t10:35:22z":             "2024-01-15T10:35:22Z",
+		"2024-01-15T10:35":                 "2024-01-15T10:35:00Z",
+		"20240115T103522Z":                 "2024-01-15T10:35:22Z",
+		"2016-12-31T23:59:60Z":             "2016-12-31T23:59:59Z",
+		"2024-01-15T10:60:22Z":             "",
+		"1705314922":                       "2024-01-15T10:35:22Z",
+		"1705314922.5":                     "2024-01-15T10:35:22.5Z",
+		"1705314922000":                    "2024-01-15T10:35:22Z",
+		"1.705314922e9":                    "2024-01-15T10:35:22Z",
+		"1705314922123456":                 "2024-01-15T10:35:22.123456Z",
+		"1705314922123456789":              "2024-01-15T10:35:22.123456789Z",
+		"Mon, 15 Jan 2024 10:35:22 GMT":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 10:35:22 UTC":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 10:35:22 gmt":    "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 16:05:22 +0530":  "2024-01-15T10:35:22Z",
+		"Mon, 5 Feb 2024 10:35:22 GMT":     "2024-02-05T10:35:22Z",
+		"15 Jan 2024 16:05:22 +0530 (IST)": "2024-01-15T10:35:22Z",
+		"Mon Jan 15 2024 16:05:22 GMT+0530 (India Standard Time)": "2024-01-15T10:35:22Z",
+		"2024-01-15 16:05:22 +0530 IST":                           "",
+		"2024-01-15 10:35:22 +0000 UTC":                           "2024-01-15T10:35:22Z",
+		"Mon, 15 Jan 2024 16:05:22 IST":                           "", // India, Israel or Ireland
+		"Mon, 15 Jan 2024 05:35:22 EST":                           "",
+		"Mon, 15 Jan 2024 02:35:22 PDT":                           "",
+		"Mon, 15 Jan 2024 11:35:22 CET":                           "",
+		"Mon, 15 Jan 2024 18:35:22 SGT":                           "",
+		"2024-01-15 16:05:22 IST":                                 "",
+		"2024-01-15T16:05:22IST":                                  "",
+		"20240115103522":                                          "", // digits of a date, which as milliseconds would be the year 2611
+		"2024-01-15":                                              "", // which moment of the day is not known
+		"2024-02-30T10:00:00Z":                                    "",
+		"12345":                                                   "",
+		"-1":                                                      "",
+		"NaN":                                                     "",
+		"1e400":                                                   "",
+		"banana":                                                  "",
+		"2024-01-15T10:35:22Z and so on":                          "",
 	} {
-		got, err := parseTime(in)
+		got, err := ParseTime(in, nil)
 		if want == "" {
 			if err == nil {
 				t.Errorf("%q was read as %v", in, got)
@@ -159,6 +175,51 @@ func TestDecodeTimes(t *testing.T) {
 			t.Errorf("%q was read as %v, %v", in, got, err)
 		}
 	}
+}
+
+// A time that names no zone is in the one that the caller knows; no other is moved by it, nor by this machine's.
+func TestParseTimeInAZone(t *testing.T) {
+	india := time.FixedZone("IST", 19800)
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = india //nolint:gosmopolitan // as on a machine in India, where Go knows IST
+	for in, want := range map[string]string{
+		"2026-11-30T01:36:36":             "2026-11-29T20:06:36Z",
+		"2026-11-30 01:36":                "2026-11-29T20:06:00Z",
+		"20261130T013636":                 "2026-11-29T20:06:36Z",
+		"2026-11-30T01:36:36+0530":        "2026-11-29T20:06:36Z",
+		"2026-11-30T01:36:36z":            "2026-11-30T01:36:36Z",
+		"2026-11-30t01:36:36":             "2026-11-29T20:06:36Z",
+		"2026-11-30 01:36:36 UTC":         "2026-11-30T01:36:36Z",
+		"2026-11-30 01:36:36 utc":         "2026-11-30T01:36:36Z",
+		"1796002596":                      "2026-11-30T01:36:36Z",
+		"1796002596000":                   "2026-11-30T01:36:36Z",
+		"Mon, 30 Nov 2026 01:36:36 GMT":   "2026-11-30T01:36:36Z",
+		"Mon, 30 Nov 2026 01:36:36 +0530": "2026-11-29T20:06:36Z",
+		"Mon, 30 Nov 2026 01:36:36 IST":   "",
+		"tomorrow at five":                "",
+		"":                                "",
+	} {
+		got, err := ParseTime(in, india)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q was read as %v", in, got)
+			}
+		} else if err != nil || !got.Equal(utc(want)) {
+			t.Errorf("%q was read as %v, %v", in, got, err)
+		}
+	}
+}
+
+func FuzzParseTime(f *testing.F) {
+	for _, s := range []string{"2026-11-30 01:36:36 UTC", "Mon Jan 15 2024 16:05:22 GMT+0530 (India Standard Time)", "20240115T103522Z", "1705314922"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if at, err := ParseTime(s, time.FixedZone("", 19800)); err == nil && (at.Year() < 1980 || at.Year() > 2100 || at.Location() != time.UTC) {
+			t.Fatal(at)
+		}
+	})
 }
 
 func TestDecodePage(t *testing.T) {
@@ -177,7 +238,7 @@ func TestDecodePage(t *testing.T) {
 		{"a success", `{"success":true,"status":"ok","data":[]}`, 0, -1, 0},
 		{"an error that is none", `{"error":null,"data":[]}`, 0, -1, 0},
 	} {
-		p, err := decodePage([]byte(tt.body))
+		p, err := decodePage(strings.NewReader(tt.body), "")
 		if err != nil || p.Rows != tt.rows || p.Total != tt.total || p.Limit != tt.limit || p.Rows != len(p.Calls)+len(p.Broken) {
 			t.Errorf("%s: %+v, %v", tt.name, p, err)
 		}
@@ -186,7 +247,7 @@ func TestDecodePage(t *testing.T) {
 		"", " ", "<html>", "null", "{}", `"data"`, "7", `{"data":null}`, `{"data":{}}`, `{"data":"none"}`, `{"error":"no"}`,
 		`{"error":{"code":"x"},"data":[]}`, `{"success":false,"data":[]}`, `{"status":"error","data":[]}`, `{"data":[{"id":1},{"i`, `[] []`, `{"Data":[]}`, `{"data":{"id":1}}`, "\xff\xfe",
 	} {
-		if p, err := decodePage([]byte(body)); !errors.Is(err, ErrUnreadable) {
+		if p, err := decodePage(strings.NewReader(body), ""); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%q was read as %+v, %v", body, p, err)
 		}
 	}
@@ -195,7 +256,7 @@ func TestDecodePage(t *testing.T) {
 func TestBrokenRowsAreKept(t *testing.T) {
 	long := `{"id":"` + strings.Repeat("é", 100_000) + `"}`
 	quoted := `{"id":"` + strings.Repeat(`\"`, 100_000) + `"}`
-	p, err := decodePage([]byte("[{\"id\":\"a\"},7,{\"id\":\"b\",\"timestamp\":\"banana\",\"name\":\"\xff\"}," + long + "," + quoted + "]"))
+	p, err := decodePage(strings.NewReader("[{\"id\":\"a\"},7,{\"id\":\"b\",\"timestamp\":\"banana\",\"name\":\"\xff\"},"+long+","+quoted+"]"), "")
 	if err != nil || len(p.Calls) != 1 || len(p.Broken) != 4 || p.Rows != 5 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -214,17 +275,17 @@ func TestBrokenRowsAreKept(t *testing.T) {
 
 func TestDecodeCall(t *testing.T) {
 	for _, body := range []string{guideRow, `{"data":` + guideRow + `}`, `{"call":` + guideRow + `}`} {
-		c, err := decodeCall([]byte(body), "call_abc123")
+		c, err := decodeCall([]byte(body), "", "call_abc123")
 		if err != nil || c.ID != "call_abc123" || c.Phone == "" {
 			t.Errorf("%+v, %v", c, err)
 		}
 	}
-	c, err := decodeCall([]byte(`{"id":"a","transcript_job_id":"job_1","recording_url":"https://x/y?sig=1"}`), "a")
+	c, err := decodeCall([]byte(`{"id":"a","transcript_job_id":"job_1","recording_url":"https://x/y?sig=1"}`), "", "a")
 	if err != nil || c.TranscriptJob != "job_1" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, body := range []string{`{}`, `[]`, `{"error":"x"}`, `{"id":"other"}`, `<p>`, `{"id":"call_abc123","timestamp":"banana"}`, ``} {
-		if c, err := decodeCall([]byte(body), "call_abc123"); !errors.Is(err, ErrUnreadable) {
+		if c, err := decodeCall([]byte(body), "", "call_abc123"); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%q was read as %+v, %v", body, c, err)
 		}
 	}

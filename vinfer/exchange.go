@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,17 +13,13 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-const (
-	maxBody      = 64 << 20 // decompressed: 200 KB of gzip can be 200 MB
-	maxErrorBody = 64 << 10
-	maxRetryWait = 30 * time.Second
-)
+const maxRetryWait = 30 * time.Second
 
 // answer is what the server sent last.
 type answer struct {
 	status int
 	header http.Header
-	body   []byte
+	body   *body // what was read of it
 	date   time.Time
 }
 
@@ -30,7 +27,7 @@ type answer struct {
 // that every hook of the HTTP client gets to see. All of them run in the caller's goroutine.
 type exchange struct {
 	priority Priority
-	decode   func(*answer) error
+	decode   func(*answer) error // of a 2xx answer; reads its body
 	ticket   *ticket
 	answer   answer
 	err      error // what decode said of a 2xx answer
@@ -131,33 +128,35 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
 		return retry && x.again(), nil
 	}
-	limit := int64(maxBody)
+	b := &body{r: resp.Body, max: maxErrorBody, keep: maxErrorBody}
 	good := resp.StatusCode >= 200 && resp.StatusCode < 300
-	if !good {
-		limit = maxErrorBody
+	if good {
+		b.max, b.keep = maxPage, maxHead
 	}
-	body, err := readCapped(resp.Body, limit)
-	_ = resp.Body.Close()
-	resp.Body = http.NoBody
-	x.answer = answer{status: resp.StatusCode, header: resp.Header, body: body, date: time.Now().UTC()}
+	x.answer = answer{status: resp.StatusCode, header: resp.Header, body: b, date: time.Now().UTC()}
 	if d, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		x.answer.date = d.UTC()
 	}
+	if good {
+		err = x.decode(&x.answer)
+	} else {
+		_, _ = io.Copy(io.Discard, b)
+	}
+	_ = resp.Body.Close()
+	resp.Body, b.r = http.NoBody, http.NoBody
 	switch s := resp.StatusCode; {
 	case good:
-		if err == nil {
-			err = x.decode(&x.answer)
-		} else if e := ctx.Err(); e != nil {
+		if e := ctx.Err(); err != nil && e != nil {
 			return false, e
-		} else {
-			err = fmt.Errorf("%w: %w", ErrUnreadable, safeError(err))
+		}
+		if err != nil && b.fault != nil {
+			err = fmt.Errorf("%w: %w", ErrUnreadable, safeError(b.fault))
 		}
 		if errors.Is(err, ErrUnreadable) {
 			x.err = c.came(&x.answer, err)
 			return x.again(), nil
 		}
 		x.err = err
-		x.answer.body = nil // decoded: a page of many MiB need not live on
 		return false, nil
 	case s == http.StatusTooManyRequests:
 		x.limited++

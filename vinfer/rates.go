@@ -68,7 +68,7 @@ func readReset(s string, now time.Time) time.Time {
 		}
 	} else if d, err := http.ParseTime(s); err == nil {
 		t = d
-	} else if d, err := parseTime(s); err == nil {
+	} else if d, err := ParseTime(s, time.UTC); err == nil {
 		t = d
 	} else {
 		return time.Time{}

@@ -3,8 +3,12 @@ package vinfer
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"unicode/utf8"
 )
+
+// maxMembers is how many members an object may have: one with more is none.
+const maxMembers = 10_000
 
 // object is the members of a JSON object in their order, still encoded. Names are matched exactly, which encoding/json's
 // structs do not do ("ID" is not "id"), and numbers keep all their digits. It points into the body that it was read from.
@@ -56,6 +60,9 @@ func asObject(raw json.RawMessage) (o object, ok bool) {
 		if end = skipValue(raw, i); end < 0 {
 			return nil, false
 		}
+		if len(o) == maxMembers {
+			return nil, false
+		}
 		o = append(o, member{name, raw[i:end]})
 		i = skipBlank(raw, end)
 		if i < len(raw) && raw[i] == ',' {
@@ -64,26 +71,23 @@ func asObject(raw json.RawMessage) (o object, ok bool) {
 	}
 }
 
-// asList reads an array out of a document that is known to be JSON.
-func asList(raw json.RawMessage) (l []json.RawMessage, ok bool) {
-	if kind(raw) != '[' {
-		return nil, false
-	}
-	l = []json.RawMessage{}
-	i := bytes.IndexByte(raw, '[') + 1
-	for {
-		i = skipBlank(raw, i)
-		if i < len(raw) && raw[i] == ']' {
-			return l, true
+// elements yields the elements of an array in a document that is known to be JSON, and nothing of what is no array.
+func elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		if kind(raw) != '[' {
+			return
 		}
-		end := skipValue(raw, i)
-		if end < 0 {
-			return nil, false
-		}
-		l = append(l, raw[i:end])
-		i = skipBlank(raw, end)
-		if i < len(raw) && raw[i] == ',' {
-			i++
+		i := bytes.IndexByte(raw, '[') + 1
+		for {
+			i = skipBlank(raw, i)
+			end := skipValue(raw, i) // below 0 at the closing bracket
+			if end < 0 || !yield(raw[i:end]) {
+				return
+			}
+			i = skipBlank(raw, end)
+			if i < len(raw) && raw[i] == ',' {
+				i++
+			}
 		}
 	}
 }

@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // TranscriptURL returns where the transcript of a transcription job is.
@@ -84,7 +88,11 @@ func (c *Client) transcript(ctx context.Context, target string, p Priority) (t T
 		if a.status == http.StatusAccepted || a.status == http.StatusNoContent {
 			return ErrNotReady
 		}
-		t, done, err = decodeTranscript(a.header.Get("Content-Type"), a.body)
+		b, err := io.ReadAll(io.LimitReader(a.body, maxTranscript+1))
+		if err != nil {
+			return err
+		}
+		t, done, err = decodeTranscript(a.header.Get("Content-Type"), b)
 		return err
 	})
 	switch {
@@ -109,18 +117,42 @@ func safeLink(s string) string {
 type spoken struct {
 	Transcript
 	status string
+	cut    bool // there were more segments than are kept
 }
 
+// How much of a transcript is kept. An hour of talk is 60 KB of words.
+const (
+	maxTranscript = 8 << 20 // bytes of the answer
+	maxWords      = 4 << 20 // bytes of what was said
+	maxSegments   = 50_000
+)
+
+// cutNote ends a transcript that is longer.
+const cutNote = "[The transcript goes on: VInfer sent more than is kept of one, and it is cut here.]"
+
 // decodeTranscript reads a transcript: JSON with segments or text under one of several names, wrapped or not, or plain
-// text. done tells that the server called the job finished.
+// text. One that is too long is cut. done tells that the server called the job finished.
 func decodeTranscript(contentType string, body []byte) (t Transcript, done bool, err error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-	if len(body) == 0 {
-		return Transcript{}, false, ErrNotReady
+	cut := len(body) > maxTranscript
+	if cut {
+		body = body[:maxTranscript]
 	}
 	media, _, _ := mime.ParseMediaType(contentType)
-	if plain := strings.HasPrefix(media, "text/") && media != "text/html" && media != "text/xml"; plain && !looksMarked(body) && !json.Valid(body) {
-		return Transcript{Text: strings.ToValidUTF8(string(body), "\uFFFD")}, true, nil
+	isText := strings.HasPrefix(media, "text/") && media != "text/html" && media != "text/xml"
+	if wide, sure := utf16Of(body, charset(contentType)); wide != nil && sure || isText {
+		body = []byte(plainText(body, contentType))
+	} else {
+		body = repair(bytes.TrimPrefix(body, []byte(utf8BOM)), charset(contentType))
+	}
+	if body = bytes.TrimSpace(body); len(body) == 0 {
+		return Transcript{}, false, ErrNotReady
+	}
+	if isText && !looksMarked(body) {
+		t.Text = string(body)
+		return t.shorten(cut), true, nil
+	}
+	if cut {
+		body = mend(body)
 	}
 	raw, err := document(body)
 	if err != nil {
@@ -130,7 +162,7 @@ func decodeTranscript(contentType string, body []byte) (t Transcript, done bool,
 	s.read(raw, 0)
 	switch job(s.status) {
 	case jobPending:
-		return Transcript{}, false, fmt.Errorf("%w: its status is %q", ErrNotReady, excerpt([]byte(s.status)))
+		return Transcript{}, false, fmt.Errorf("%w: its status is %q", ErrNotReady, s.status)
 	case jobFailed:
 		if len(s.Segments) == 0 && s.Text == "" {
 			return Transcript{}, false, fmt.Errorf("%w: the transcription %s", ErrNotFound, s.status)
@@ -143,16 +175,113 @@ func decodeTranscript(contentType string, body []byte) (t Transcript, done bool,
 	} else if s.Text == "" {
 		return Transcript{}, done, fmt.Errorf("%w: the answer holds no words", ErrNotReady)
 	}
-	return s.Transcript, done, nil
+	return s.shorten(cut || s.cut), done, nil
 }
 
-// looksMarked tells whether a body begins as JSON, HTML or XML do.
-func looksMarked(b []byte) bool { return b[0] == '<' || b[0] == '{' || b[0] == '[' && !isClock(b) }
+// shorten keeps no more words than maxWords, and says so at their end; cut: some are missing already.
+func (t Transcript) shorten(cut bool) Transcript {
+	if len(t.Text) > maxWords {
+		t.Text, cut = strings.ToValidUTF8(t.Text[:maxWords], ""), true
+	}
+	left := maxWords
+	for i, s := range t.Segments {
+		if left -= len(s.Text) + len(s.Speaker); left < 0 {
+			t.Segments, cut = t.Segments[:i], true
+			break
+		}
+	}
+	switch {
+	case !cut:
+	case t.Text != "":
+		t.Text += "\n" + cutNote
+	default:
+		t.Segments = append(t.Segments, Segment{Text: cutNote})
+	}
+	return t
+}
 
-// isClock tells whether a line begins with a time in brackets, as plain transcripts have it: "[00:12] Agent: …".
-func isClock(b []byte) bool {
-	end := bytes.IndexByte(b, ']')
-	return end > 0 && end < 16 && bytes.IndexByte(b[:end], ':') > 0 && bytes.Trim(b[1:end], "0123456789:.,") == nil
+// mend closes a JSON document that was cut. A text ends where it was cut; what else had only begun is left out.
+func mend(b []byte) []byte {
+	var open []byte // the brackets that are to be closed
+	safe := 0       // up to here whole values stand
+	inString, name := false, false
+	escape, escapeEnd := -1, 0 // the last escape in a text
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if inString {
+			switch {
+			case i < escapeEnd:
+			case c == '\\':
+				escape, escapeEnd = i, i+2
+				if i+1 < len(b) && b[i+1] == 'u' {
+					escapeEnd = i + 6
+				}
+			case c == '"':
+				if inString = false; !name {
+					safe = i + 1
+				}
+			}
+			continue
+		}
+		switch c {
+		case '"':
+			inString, escape, escapeEnd = true, -1, 0
+		case '{', '[':
+			open = append(open, c)
+			name, safe = c == '{', i+1
+		case '}', ']':
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+			safe = i + 1
+		case ':':
+			name = false
+		case ',':
+			name, safe = len(open) > 0 && open[len(open)-1] == '{', i
+		}
+	}
+	if inString && !name {
+		if escape >= 0 && escapeEnd > len(b) {
+			b = b[:escape]
+		}
+		for n := 0; n < utf8.UTFMax && len(b) > 0; n++ {
+			if r, size := utf8.DecodeLastRune(b); r != utf8.RuneError || size != 1 {
+				break
+			}
+			b = b[:len(b)-1]
+		}
+		safe = len(b)
+	}
+	out := append(make([]byte, 0, safe+len(open)+1), b[:safe]...)
+	if inString && !name {
+		out = append(out, '"')
+	}
+	for _, c := range slices.Backward(open) {
+		out = append(out, c+2) // in ASCII each closing bracket is two behind its opening one
+	}
+	return out
+}
+
+// markup is how HTML and XML documents begin.
+var markup = regexp.MustCompile(`(?i)^<(?:!doctype|!--|html|head|body|\?xml|title|script|div|p|h1|center)\b|^<!--|^<\?xml`)
+
+// looksMarked tells whether a text begins as JSON or HTML do, and not with a speaker or a time in brackets, as plain
+// transcripts have it: "[Agent] …", "<Agent> …", "[00:00:01.000 --> 00:00:02.000] …".
+func looksMarked(b []byte) bool {
+	switch b[0] {
+	case '<':
+		return markup.Match(b)
+	case '{', '[':
+		next := skipBlank(b, 1)
+		if next == len(b) || bytes.IndexByte([]byte(`"{[]}`), b[next]) >= 0 {
+			return true
+		}
+		return b[0] == '[' && json.Valid(b)
+	case '"':
+		return json.Valid(b)
+	default:
+		return bytes.Equal(b, []byte("null"))
+	}
 }
 
 const (
@@ -194,7 +323,7 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 		return
 	case '[':
 		if len(s.Segments) == 0 {
-			s.Segments = segments(raw)
+			s.Segments, s.cut = segments(raw)
 		}
 		return
 	}
@@ -207,7 +336,7 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 	}
 	for _, n := range segmentNames {
 		if len(s.Segments) == 0 && kind(o.get(n)) == '[' {
-			s.Segments = segments(o.get(n))
+			s.Segments, s.cut = segments(o.get(n))
 		}
 	}
 	for _, n := range wordNames {
@@ -241,11 +370,13 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 	}
 }
 
-// segments reads utterances, leaving out those without words.
-func segments(raw json.RawMessage) []Segment {
-	list, _ := asList(raw)
-	out := make([]Segment, 0, len(list))
-	for _, r := range list {
+// segments reads utterances, leaving out those without words; cut: there are more.
+func segments(raw json.RawMessage) (out []Segment, cut bool) {
+	n := 0
+	for r := range elements(raw) {
+		if n++; n > maxSegments {
+			return out, true
+		}
 		if w := text(r); kind(r) == '"' && w != "" {
 			out = append(out, Segment{Text: w})
 			continue
@@ -270,10 +401,7 @@ func segments(raw json.RawMessage) []Segment {
 			out = append(out, g)
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
+	return out, false
 }
 
 // seconds reads a position in a call: a number, or a clock such as 01:02.5; 0 when there is none.

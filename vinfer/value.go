@@ -110,36 +110,75 @@ func (o object) time(names ...string) (t time.Time, err error) {
 		if kind(raw) == '"' && s == "" || strings.Trim(s, "0.") == "" && s != "" || strings.HasPrefix(s, "0000-") || strings.HasPrefix(s, "0001-01-01") {
 			continue
 		}
-		return parseTime(s)
+		return ParseTime(s, time.UTC)
 	}
 	return time.Time{}, nil
 }
 
-var layouts = []string{
+// isoLayouts are tried with the date and the clock parted by a T.
+var isoLayouts = []string{
 	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04:05",
 	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "20060102T150405Z0700", "20060102T150405",
-	time.RFC1123, time.RFC1123Z,
 }
 
-// parseTime reads a time in the ways that APIs write it: ISO 8601 with fractions, offsets, a space for the T or no zone
-// (UTC then), Unix time in seconds, milli-, micro- or nanoseconds, the date of a mail. The result is UTC, between 1980
-// and 2100: what falls outside was meant otherwise than it was read.
-func parseTime(s string) (time.Time, error) {
+// mailLayouts are those of mails, HTTP headers and browsers.
+var mailLayouts = []string{
+	"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 MST", "2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 MST", "Mon Jan 2 2006 15:04:05 GMT-0700",
+}
+
+// ParseTime reads a time in the ways that APIs write it: ISO 8601 with fractions, offsets, a space for the T or no zone,
+// Unix time in seconds, milli-, micro- or nanoseconds, the date of a mail. A time without a zone is in the given one (nil: UTC). Of named
+// zones only UTC and GMT are known: IST, CST and others each stand for several. The result is UTC, between 1980 and 2100: what falls
+// outside was meant otherwise than it was read. The error does not repeat the text.
+func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	s = strings.TrimSpace(s)
+	if zone == nil {
+		zone = time.UTC
+	}
 	if f, err := strconv.ParseFloat(s, 64); err == nil {
 		return unixTime(s, f)
 	}
 	if len(s) > 64 {
 		return time.Time{}, errTime
 	}
-	if len(s) > 10 && s[4] == '-' {
-		date, clock := s[:10], strings.ToUpper(strings.TrimLeft(s[10:], "Tt _"))
-		clock = strings.TrimSuffix(strings.TrimSuffix(clock, "UTC"), "GMT")
-		clock = strings.ReplaceAll(clock, " ", "")
-		s = date + "T" + strings.Replace(clock, ":60", ":59", leapSecond(clock))
+	if up := strings.ToUpper(s); len(up) > 10 && (up[4] == '-' || up[8] == 'T') {
+		return isoTime(up, zone)
 	}
-	for _, l := range layouts {
-		if t, err := time.Parse(l, s); err == nil {
+	if i := strings.LastIndex(s, " ("); i > 0 && strings.HasSuffix(s, ")") {
+		s = s[:i] // a comment: "+0530 (India Standard Time)"
+	}
+	if i := strings.LastIndexByte(s, ' '); i > 0 {
+		s = s[:i] + strings.ToUpper(s[i:])
+	}
+	for _, l := range mailLayouts {
+		t, err := time.Parse(l, s)
+		if err != nil {
+			continue
+		}
+		// Go takes an abbreviation that it does not know for UTC, and one that it knows for what this machine's zone means by it.
+		if name, _ := t.Zone(); strings.HasSuffix(l, "MST") && name != "UTC" && !strings.HasPrefix(name, "GMT") {
+			return time.Time{}, errTime
+		}
+		return inRange(t)
+	}
+	return time.Time{}, errTime
+}
+
+// isoTime reads an ISO 8601 time in capitals, of more than ten bytes.
+func isoTime(s string, zone *time.Location) (time.Time, error) {
+	if s[4] == '-' {
+		clock := strings.ReplaceAll(strings.TrimLeft(s[10:], "T _"), " ", "")
+		for _, name := range []string{"UTC", "GMT"} {
+			if bare, ok := strings.CutSuffix(clock, name); ok {
+				if clock = bare; !strings.ContainsAny(clock, "+-Z") {
+					clock += "Z"
+				}
+			}
+		}
+		s = s[:10] + "T" + strings.Replace(clock, ":60", ":59", leapSecond(clock))
+	}
+	for _, l := range isoLayouts {
+		if t, err := time.ParseInLocation(l, s, zone); err == nil {
 			return inRange(t)
 		}
 	}

@@ -79,8 +79,10 @@ func main() {
 func run(args []string) int {
 	// A service of a few megabytes collects seldom; one that works off a great backlog collects early rather than grow. The limit is
 	// none to fail at: what needs more gets it, and collects more often.
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(36 << 20)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -144,35 +144,47 @@ func (s *Server) call(i int32) Call {
 
 // advance lets the calls begin that Options.Rate brings by now, and puts the rows in order.
 func (s *Server) advance(now time.Time) {
-	if s.o.Rate > 0 {
-		step := float64(time.Minute) / s.o.Rate
-		for {
-			start := s.t0.Add(time.Duration(step * float64(len(s.laterGen)+1)))
-			if start.After(now) {
-				break
-			}
-			g := int32(s.o.Calls + len(s.laterGen))
-			i := int32(len(s.rows))
-			start = start.Truncate(time.Second)
-			s.rows = append(s.rows, row{start: start.UnixNano(), end: start.Add(s.length(g)).UnixNano(), gen: g})
-			s.byEnd = append(s.byEnd, i)
-			s.byStart = append(s.byStart, i)
-			s.laterGen = append(s.laterGen, i)
-			s.dirty = true
-		}
-	}
 	if s.dirty {
 		s.sort()
 	}
+	for s.o.Rate > 0 {
+		start := s.t0.Add(s.step(len(s.laterGen) + 1))
+		if start.After(now) {
+			break
+		}
+		s.begin(start.Truncate(time.Second))
+	}
+}
+
+// step is how long n calls take to begin.
+func (s *Server) step(n int) time.Duration {
+	return time.Duration(float64(time.Minute) / s.o.Rate * float64(n))
+}
+
+// begin lets the next generated call begin. The rows are in order before and after.
+func (s *Server) begin(start time.Time) {
+	g, i := int32(s.o.Calls+len(s.laterGen)), int32(len(s.rows))
+	s.rows = append(s.rows, row{start: start.UnixNano(), end: start.Add(s.length(g)).UnixNano(), gen: g})
+	s.laterGen = append(s.laterGen, i)
+	s.byEnd, s.byStart = insert(s.byEnd, i, s.compareEnds), insert(s.byStart, i, s.compareStarts)
+}
+
+func insert(sorted []int32, i int32, compare func(a, b int32) int) []int32 {
+	at, _ := slices.BinarySearchFunc(sorted, i, compare)
+	return slices.Insert(sorted, at, i)
+}
+
+func (s *Server) compareEnds(a, b int32) int {
+	return cmp.Or(cmp.Compare(s.rows[a].end, s.rows[b].end), cmp.Compare(a, b))
+}
+
+func (s *Server) compareStarts(a, b int32) int {
+	return cmp.Or(cmp.Compare(s.rows[a].start, s.rows[b].start), cmp.Compare(a, b))
 }
 
 func (s *Server) sort() {
-	slices.SortFunc(s.byEnd, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.rows[a].end, s.rows[b].end), cmp.Compare(a, b))
-	})
-	slices.SortFunc(s.byStart, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.rows[a].start, s.rows[b].start), cmp.Compare(a, b))
-	})
+	slices.SortFunc(s.byEnd, s.compareEnds)
+	slices.SortFunc(s.byStart, s.compareStarts)
 	s.dirty = false
 }
 

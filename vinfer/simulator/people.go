@@ -37,10 +37,13 @@ func (s *Server) generate() {
 	s.byEnd, s.byStart = make([]int32, n), make([]int32, n)
 	begin := s.t0.Add(-s.o.Span)
 	done := n - s.o.InProgress
+	steady := s.o.Steady && s.o.Rate > 0
 	for g := range int32(n) {
 		length := s.length(g)
 		var start time.Time
-		if int(g) < done {
+		if steady {
+			start = s.t0.Add(-s.step(n - 1 - int(g))).Truncate(time.Second)
+		} else if int(g) < done {
 			step := float64(s.o.Span) / float64(done)
 			start = begin.Add(time.Duration(step * (float64(g) + float64(s.mix(g, forTime)%1000)/1000))).Truncate(time.Second)
 			if start.Add(length).After(s.t0) { // every one of these has ended

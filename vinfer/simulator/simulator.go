@@ -47,10 +47,11 @@ const (
 type Options struct {
 	Seed    int64
 	Dialect Dialect
-	Calls   int           // finished calls that are there from the start
+	Calls   int           // calls that are there from the start, finished unless Steady or InProgress say otherwise
 	Span    time.Duration // they are spread over the time before the start; 0: 24 h
 	Rate    float64       // calls a minute that begin as time goes on
 
+	Steady     bool   // Calls began at Rate before the start as others do after it: of those at its end some go on, as long as calls last
 	InProgress int    // how many of Calls have not ended yet at the start; they end within three minutes
 	Contacts   int    // how many people are called; 0: seven for ten calls
 	Key        string // the bearer token that is let in; empty: any

@@ -1,0 +1,197 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
+)
+
+// unfinished knows the calls that listings showed in progress, as the store's watch list has them. A call is asked for by its id only
+// when it has lasted longer than the listings reach back.
+type unfinished struct {
+	e *Engine
+
+	mu    sync.Mutex
+	calls map[string]vinfer.Call
+	lanes map[store.Lane]map[string]struct{} // ids
+}
+
+// load takes up what an earlier process was watching.
+func (u *unfinished) load() error {
+	u.mu.Lock()
+	u.calls, u.lanes = map[string]vinfer.Call{}, map[store.Lane]map[string]struct{}{}
+	u.mu.Unlock()
+	due, _, err := u.e.o.Store.DueWatches(store.FinishWatch, time.Now().AddDate(10, 0, 0), 1<<30)
+	for _, w := range due {
+		if body, err := decode(w.Body); err == nil { // one that is damaged is told when it is due
+			u.add(body.Call)
+		}
+	}
+	return err
+}
+
+func (u *unfinished) add(c vinfer.Call) {
+	lane := u.e.lane(c.Phone, c.ID)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if old, there := u.calls[c.ID]; there {
+		u.calls[c.ID] = mergeCalls(old, c)
+		return
+	}
+	u.calls[c.ID] = c
+	if u.lanes[lane] == nil {
+		u.lanes[lane] = map[string]struct{}{}
+	}
+	u.lanes[lane][c.ID] = struct{}{}
+}
+
+// note takes a call that a listing shows in progress and returns what the store keeps of it.
+func (u *unfinished) note(c vinfer.Call) store.Unfinished {
+	u.add(c)
+	return store.Unfinished{ID: c.ID, Body: encode(content{Call: c}), Due: u.e.plan.askAt(c, 0)}
+}
+
+// forget takes out calls that have ended.
+func (u *unfinished) forget(rows []store.Row) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.calls) == 0 {
+		return
+	}
+	for i := range rows {
+		c, there := u.calls[rows[i].ID]
+		if !there {
+			continue
+		}
+		delete(u.calls, c.ID)
+		lane := u.e.lane(c.Phone, c.ID)
+		if delete(u.lanes[lane], c.ID); len(u.lanes[lane]) == 0 {
+			delete(u.lanes, lane)
+		}
+	}
+}
+
+// of returns the calls in progress of a lane that began before a time.
+func (u *unfinished) of(lane store.Lane, before time.Time) (calls []vinfer.Call) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for id := range u.lanes[lane] {
+		if c := u.calls[id]; c.StartedAt.Before(before) {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// endedBefore asks for the calls in progress of contacts of whom a listing shows calls that have ended, given with the time of the last
+// end, and returns those that have ended by now. A listing does not reach back to the start of every call in progress: without this, a
+// call that it does not show would arrive after a newer one of its contact. shown are the calls that the listing shows in progress.
+func (e *Engine) endedBefore(ctx context.Context, lanes map[store.Lane]time.Time, shown map[string]struct{}, upTo time.Time) ([]store.Row, error) {
+	var rows []store.Row
+	for lane, last := range lanes {
+		for _, c := range e.unfinished.of(lane, last) {
+			if _, is := shown[c.ID]; is {
+				continue
+			}
+			now, err := e.o.API.Call(ctx, c.ID, vinfer.Unfinished)
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case err != nil:
+				e.log.Debug("cannot ask for a call in progress", keyCall, c.ID, keyError, err)
+			case !now.Unfinished():
+				row := e.row(mergeCalls(c, now), e.serverNow(), "")
+				row.Hold = row.When.After(upTo)
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows, nil
+}
+
+// overdue tells whether a call that has no end has lasted longer than calls do: VInfer will never give it one.
+func (e *Engine) overdue(c vinfer.Call, now time.Time) bool {
+	return e.o.MaxCall > 0 && !c.StartedAt.IsZero() && now.Sub(c.StartedAt) > e.o.MaxCall
+}
+
+// finish looks whether a call in progress has ended. One that has lasted longer than any call does is delivered as it is: its end, should
+// VInfer show it one day, is a revision.
+func (w *watcher) finish(ctx context.Context, x store.Watch) error {
+	e := w.e
+	if x.Since.IsZero() {
+		x.Since = time.Now().UTC()
+	}
+	body, err := decode(x.Body)
+	if err != nil {
+		return err
+	}
+	known := body.Call
+	if due := e.plan.askAt(known, 0); x.Attempts == 0 && due.After(time.Now()) {
+		x.Due = due // listings reach back to it by now
+		return e.o.Store.Postpone(x)
+	}
+	c, err := e.o.API.Call(ctx, x.ID, vinfer.Unfinished)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the process ends; the watch stays as it is
+	}
+	if err != nil && !errors.Is(err, vinfer.ErrNotFound) {
+		x.Due = time.Now().Add(time.Minute) // a fault of the API is no answer
+		return e.o.Store.Postpone(x)
+	}
+	if err != nil { // the listing may still show its end
+		c = known
+	}
+	now := e.serverNow()
+	began := known
+	if began.StartedAt.IsZero() {
+		began.StartedAt = x.Since
+	}
+	if c.Unfinished() && !e.overdue(began, now) {
+		x.Attempts++
+		x.Due = e.plan.askAt(known, x.Attempts)
+		return e.o.Store.Postpone(x)
+	}
+	c = mergeCalls(known, c)
+	if c.Unfinished() {
+		if c.StartedAt.IsZero() {
+			c.StartedAt = x.Since
+		}
+		e.neverEnded(c)
+	}
+	row := e.row(c, now, "")
+	older, err := e.endedBefore(ctx, map[store.Lane]time.Time{row.Lane: row.When}, map[string]struct{}{c.ID: {}}, row.When)
+	if err != nil {
+		return nil //nolint:nilerr // the process ends; the watch stays as it is
+	}
+	for i := range older {
+		older[i].Hold = false
+	}
+	_, err = e.ingest(store.Page{Stream: store.FollowStream, Rows: append(older, row), Close: &store.Interval{From: row.When, To: row.When}})
+	return err
+}
+
+const settingNeverEnded = "never_ended"
+
+// neverEnded counts a call that is delivered without an end, and tells of it.
+func (e *Engine) neverEnded(c vinfer.Call) {
+	e.log.Warn("a call in progress has lasted longer than max_call; it is delivered as it is", keyCall, c.ID, "status", c.Status, "started", rfc3339(c.StartedAt))
+	n := NeverEnded(e.o.Store) + 1
+	if err := e.o.Store.PutSetting(settingNeverEnded, strconv.AppendInt(nil, n, 10)); err != nil {
+		e.log.Error("cannot count a call without an end", keyCall, c.ID, keyError, err)
+	}
+}
+
+// NeverEnded counts the calls that were delivered without an end, because VInfer showed none within max_call.
+func NeverEnded(s store.Store) int64 {
+	v, err := s.Setting(settingNeverEnded)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(string(v), 10, 64) // none was counted
+	return n
+}
