@@ -18,29 +18,29 @@ import (
 	"time"
 )
 
-// engine runs containers, with its storage in a directory of the test's.
-type engine struct {
+// containers runs some, with its storage in a directory of the test's.
+type containers struct {
 	t    *testing.T
 	args []string
 }
 
-func newEngine(t *testing.T) *engine {
+func newContainers(t *testing.T) *containers {
 	t.Helper()
 	need(t, "podman", "runc")
 	dir := t.TempDir()
-	e := &engine{t, []string{"--root", dir + "/storage", "--runroot", dir + "/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"}}
+	e := &containers{t, []string{"--root", dir + "/storage", "--runroot", dir + "/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"}}
 	t.Cleanup(func() { // also of those that a failure leaves; the test's context has ended
 		_ = exec.Command("podman", append(e.args, "rm", "--all", "--force", "--time", "0")...).Run()
 	})
 	return e
 }
 
-func (e *engine) command(args ...string) *exec.Cmd {
+func (e *containers) command(args ...string) *exec.Cmd {
 	return exec.CommandContext(e.t.Context(), "podman", append(e.args, args...)...)
 }
 
 // do runs a command of podman that has to succeed.
-func (e *engine) do(args ...string) string {
+func (e *containers) do(args ...string) string {
 	e.t.Helper()
 	return strings.TrimSpace(output(e.t, e.command(args...)))
 }
@@ -65,7 +65,7 @@ crm:
 // The image from its file alone: a container that may write nothing but its volumes delivers, answers its probes, stops in
 // order, and the next one goes on with its state.
 func TestImage(t *testing.T) {
-	e := newEngine(t)
+	e := newContainers(t)
 	_, version := dist(t, "deb")
 	loaded := e.do("load", "--quiet", "--input", only(t, "../dist/vinfer-sync-*-image.tar"))
 	_, image, ok := strings.Cut(loaded, "Loaded image: ")
@@ -152,7 +152,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
-func (e *engine) exitCode(err error) int {
+func (e *containers) exitCode(err error) int {
 	e.t.Helper()
 	if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // as Run returns it
 		return exit.ExitCode()
@@ -161,7 +161,7 @@ func (e *engine) exitCode(err error) int {
 	return 0
 }
 
-func (e *engine) until(what string, logs func() string, done func() bool) {
+func (e *containers) until(what string, logs func() string, done func() bool) {
 	e.t.Helper()
 	for began := time.Now(); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Since(began) > 2*time.Minute {
