@@ -51,8 +51,8 @@ test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOT
 	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin
 
 race: ## run the tests of packages under the race detector, and those of the daemon (needs gcc)
-	CGO_ENABLED=1 $(GOTEST) -race $(TESTFLAGS) -skip '$(PROGRAMS)' $$($(GO) list ./... | grep -v '/cmd/')
-	CGO_ENABLED=1 $(GOTEST) -race $(TESTFLAGS) -run '$(DAEMONS)' ./cmd/vinfer-sync
+	CGO_ENABLED=1 $(GOTEST) -race -timeout 40m -skip '$(PROGRAMS)' $$($(GO) list ./... | grep -v '/cmd/')
+	CGO_ENABLED=1 $(GOTEST) -race -timeout 40m -run '$(DAEMONS)' ./cmd/vinfer-sync
 
 test-programs: ## run the tests of programs: commands, daemons, kills, each destination's way from check to sync
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) ./cmd/...
