@@ -112,6 +112,7 @@ type tile struct {
 
 type destView struct {
 	Name, Kind, Class, State, Words, Remedy, Last string
+	Left                                          string // what it did not get
 	Pending, Dead                                 int
 	Delivered                                     int64
 }
@@ -168,7 +169,9 @@ func (d *dashboard) look(ctx context.Context) (*view, error) {
 		if i := slices.IndexFunc(f.Stats.Dests, func(k store.Dest) bool { return k.Name == x.Name }); i >= 0 {
 			kept = f.Stats.Dests[i]
 		}
-		v.Destinations = append(v.Destinations, destOf(x, kept, f, zone))
+		shown := destOf(x, kept, f, zone)
+		shown.Left = LeftText(x.LeftOut)
+		v.Destinations = append(v.Destinations, shown)
 	}
 	if err := d.recent(ctx, v, f, zone); err != nil {
 		return nil, err

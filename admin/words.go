@@ -30,7 +30,7 @@ func (v *view) judge(f Facts, zone *time.Location) {
 	}
 	for _, a := range f.Status.Alerts {
 		class := grave
-		if a.Alert == alert.Dead || a.Alert == alert.Clock {
+		if a.Alert == alert.Dead || a.Alert == alert.Clock || a.Alert == alert.LeftOut {
 			class = mild
 		}
 		worse(class)

@@ -19,14 +19,17 @@ const (
 	Halted = "halted" // a destination is halted
 	Dead   = "dead"   // calls were refused
 	Disk   = "disk"   // a disk is nearly full
+	// LeftOut: all calls of a destination are left out, by its filter, its mapping or the writer's settings.
+	LeftOut = "left_out"
 )
 
 // Kinds are all of them.
-var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk}
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut}
 
 const (
 	missedRuns = 5                // intervals without a successful run
 	maxSkew    = 30 * time.Second // as check has it
+	fewCalls   = 5                // that are left out in a row tell nothing
 )
 
 // Facts are what the rules look at. Times are UTC.
@@ -47,10 +50,11 @@ type Space struct {
 
 // Rules say what is too much.
 type Rules struct {
-	Lag  time.Duration                  // 0: lag is no reason
-	Next func(time.Time) time.Time      // when the schedule polls next after a time
-	Is   func(kind, dest string) bool   // whether an alert stands: what stands is over only when it is clearly over
-	Mend func(kind, dest string) string // what an operator does about it
+	Lag     time.Duration                  // 0: lag is no reason
+	LeftOut time.Duration                  // all calls of a destination may be left out for so long; 0: for ever
+	Next    func(time.Time) time.Time      // when the schedule polls next after a time
+	Is      func(kind, dest string) bool   // whether an alert stands: what stands is over only when it is clearly over
+	Mend    func(kind, dest string) string // what an operator does about it
 }
 
 // found is an alert, and how large its matter is: it is told again when that has doubled.
@@ -88,6 +92,9 @@ func (r Rules) look(f Facts) []found {
 		}
 		if d.Orphaned || d.Paused != "" {
 			continue
+		}
+		if l := d.LeftOut; r.LeftOut > 0 && l.InARow >= fewCalls && l.Until.Sub(l.Since) >= r.LeftOut {
+			add(LeftOut, d.Name, l.InARow, "all %d calls since %s were left out at %s, the last by: %s", l.InARow, l.Since.UTC().Format(time.RFC3339), d.Name, l.Last)
 		}
 		if d.Halted != "" {
 			add(Halted, d.Name, 1, "%s is halted, and its calls are kept: %s", d.Name, d.Halted)

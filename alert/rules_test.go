@@ -32,7 +32,7 @@ func rules(t *testing.T, schedule string) Rules {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Rules{Lag: 15 * time.Minute, Next: s.Next}
+	return Rules{Lag: 15 * time.Minute, LeftOut: time.Hour, Next: s.Next}
 }
 
 func TestRules(t *testing.T) {
@@ -43,6 +43,15 @@ func TestRules(t *testing.T) {
 		want           string // kinds and destinations
 	}{
 		{"all is well", minutely, func(*Facts) {}, ""},
+		{"a filter leaves all calls out", minutely, func(f *Facts) {
+			f.Stats.Dests[0].LeftOut = store.LeftOut{InARow: fewCalls, Since: ago(3 * time.Hour), Until: ago(2 * time.Hour), Last: "filter"}
+		}, "left_out sales"},
+		{"a filter leaves a few calls out", minutely, func(f *Facts) {
+			f.Stats.Dests[0].LeftOut = store.LeftOut{InARow: fewCalls - 1, Since: ago(3 * time.Hour), Until: ago(2 * time.Hour)}
+		}, ""},
+		{"a filter left calls out for a moment", minutely, func(f *Facts) {
+			f.Stats.Dests[0].LeftOut = store.LeftOut{InARow: 100, Since: ago(3 * time.Hour), Until: ago(150 * time.Minute)}
+		}, ""},
 		{"the API fails for a moment", minutely, func(f *Facts) {
 			f.Stats.LastSuccess, f.Stats.LastRun.Error = ago(4*time.Minute), "502"
 		}, ""},

@@ -131,7 +131,7 @@ func (w *Watch) tell(n Notice) {
 		w.log.Info("over: "+n.Message, append(attrs, "after", n.At.Sub(n.Since).Round(time.Second))...)
 	} else {
 		level := slog.LevelError
-		if n.Alert.Alert == Dead || n.Alert.Alert == Clock {
+		if n.Alert.Alert == Dead || n.Alert.Alert == Clock || n.Alert.Alert == LeftOut {
 			level = slog.LevelWarn
 		}
 		w.log.Log(context.Background(), level, "needs an operator: "+n.Message, append(attrs, "remedy", n.Remedy)...)

@@ -19,13 +19,16 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
-// answerTime is how long the simulated API takes for an answer; BENCH_ANSWER=0s and the like change it.
-var answerTime = func() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("BENCH_ANSWER")); err == nil {
+// answerTime is how long the simulated API takes for an answer.
+var answerTime = setting("BENCH_ANSWER", 40*time.Millisecond)
+
+// setting is a time that the environment may change.
+func setting(name string, usual time.Duration) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(name)); err == nil && d >= 0 {
 		return d
 	}
-	return 40 * time.Millisecond
-}()
+	return usual
+}
 
 // daemonInBubble is the engine as the daemon runs it, against the simulator, in the time of a bubble.
 type daemonInBubble struct {

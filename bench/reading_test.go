@@ -27,7 +27,11 @@ type reading struct {
 
 // How long a measurement takes, in its own time. The daemon must have found its pace before; calls that ended in the measured time may
 // arrive in the grace after it.
-const warmUp, measured, grace = 15 * time.Minute, 5 * time.Minute, 2 * time.Minute
+var (
+	warmUp   = setting("BENCH_WARM", 15*time.Minute)
+	measured = setting("BENCH_MEASURED", 5*time.Minute)
+	grace    = setting("BENCH_GRACE", 2*time.Minute)
+)
 
 // kinds of requests.
 var kinds = []string{"listing", "count", "details", "transcript"}
@@ -86,23 +90,15 @@ func (r reading) measure(b *testing.B) (out result) {
 				out.limited++
 			}
 		}
-		calls, now := d.sim.Calls(), time.Now()
+		out.fresh, out.lost = d.freshness(from, to)
+		for _, c := range d.sim.Calls() {
+			if !c.End.Before(from) && c.End.Before(to) {
+				out.lengths = append(out.lengths, c.End.Sub(c.Start))
+			}
+		}
+		slices.Sort(out.lengths)
 		d.notes.mu.Lock()
 		defer d.notes.mu.Unlock()
-		for _, c := range calls {
-			if c.End.Before(from) || !c.End.Before(to) {
-				continue
-			}
-			at, there := d.notes.written[c.ID]
-			if !there {
-				out.lost++
-				at = now
-			}
-			out.fresh = append(out.fresh, at.Sub(c.End))
-			out.lengths = append(out.lengths, c.End.Sub(c.Start))
-		}
-		slices.Sort(out.fresh)
-		slices.Sort(out.lengths)
 		out.doubled, out.failed, out.errors = d.notes.doubled, d.notes.failed, slices.Clone(d.notes.errors)
 	})
 	out.took = time.Since(began)

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -275,6 +276,7 @@ func (d *decoder) checkTimes(c *Config) {
 	d.span("retention", c.Retention, time.Hour, decade)
 	d.span("ledger", c.Ledger, day, decade)
 	d.span("alerts.lag", c.Alerts.Lag, 0, 30*day)
+	d.span("alerts.left_out", c.Alerts.LeftOut, 0, 30*day)
 	if c.Audit.Days < 0 || c.Audit.Days > 90 {
 		d.bad("audit.days", "out of range", "write 0 (off) to 90")
 	}
@@ -296,9 +298,8 @@ func (d *decoder) checkPlace(c *Config) {
 	if l, err := time.LoadLocation(c.Timezone); err != nil || c.Timezone == "" || l == time.Local {
 		d.bad("timezone", "no time zone known", "write one as Asia/Kolkata or Europe/London")
 	}
-	for i, number := range c.OwnNumbers {
-		n, err := phonenumbers.Parse(number, c.Region)
-		if err != nil || !phonenumbers.IsPossibleNumber(n) {
+	for i, own := range c.OwnNumbers {
+		if number.Parse(own, c.Region).E164 == "" {
 			d.hide(fmt.Sprintf("own_numbers[%d]", i), "no phone number", "write it in quotes with its country code, as \"+914412345678\"")
 		}
 	}

@@ -242,13 +242,29 @@ var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$`)
 
 func (d *decoder) checkFilter(f Filter, key string) {
 	d.texts(key+".dispositions", f.Dispositions)
+	for i, x := range f.Dispositions {
+		d.undocumented(fmt.Sprintf("%s.dispositions[%d]", key, i), x)
+	}
 	d.texts(key+".campaigns", f.Campaigns)
 	d.span(key+".min_duration", f.MinDuration, 0, 7*day)
 	for i, l := range f.Languages {
-		if !languageTag.MatchString(l) {
+		if !languageTag.MatchString(l) || !engine.KnownLanguage(l) {
 			d.bad(fmt.Sprintf("%s.languages[%d]", key, i), "no language tag", "write hi, or hi-IN")
 		}
 	}
+}
+
+// undocumented warns of a disposition that VInfer does not document: calls may never have it.
+func (d *decoder) undocumented(key, raw string) {
+	name := engine.Disposition(raw)
+	if name == "" || slices.Contains(engine.Documented, name) {
+		return
+	}
+	hint := "; names of your own come from VInfer's dashboard"
+	if near := nearest(name, engine.Documented); near != "" {
+		hint = "; did you mean " + near + "?"
+	}
+	d.warn("%s: VInfer documents no disposition %s%s", key, quote(raw), hint)
 }
 
 // checkHTTP looks at what HTTP kinds share. key is where it stands: the destination, or the kind below it.
@@ -265,6 +281,9 @@ func (d *decoder) checkMapping(m *Mapping, key string) {
 	if m.Unknown != "" || d.isSet(key+".unknown") {
 		d.oneOf(key+".unknown", m.Unknown, engine.UnknownPass, engine.UnknownSkip, engine.UnknownDead)
 	}
+	if m.Overdue != "" || d.isSet(key+".overdue") {
+		d.oneOf(key+".overdue", m.Overdue, engine.OverdueNow, engine.OverdueSkip)
+	}
 	rules, written := map[string]Rule{}, map[string]string{}
 	for _, raw := range d.inOrder(key+".dispositions", m.Dispositions) {
 		at, rule := join(key+".dispositions", raw), m.Dispositions[raw]
@@ -275,6 +294,7 @@ func (d *decoder) checkMapping(m *Mapping, key string) {
 		case ok:
 			d.fault(d.at[at].key, at, "", "the same disposition as "+quote(first)+": both are "+name, "remove one of them")
 		}
+		d.undocumented(at, raw)
 		written[name], rules[name] = raw, rule
 		if rule.Task == nil {
 			continue
@@ -313,13 +333,16 @@ func (d *decoder) inOrder(key string, rules map[string]Rule) []string {
 
 // over lays a destination's mapping over the common one.
 func (m Mapping) over(top Mapping) Mapping {
-	all := Mapping{Unknown: m.Unknown, Dispositions: map[string]Rule{}}
+	all := Mapping{Unknown: m.Unknown, Overdue: m.Overdue, Dispositions: map[string]Rule{}}
 	for _, from := range []Mapping{m, top} {
 		for name, r := range from.Dispositions {
 			all.Dispositions[name] = r
 		}
 		if from.Unknown != "" {
 			all.Unknown = from.Unknown
+		}
+		if from.Overdue != "" {
+			all.Overdue = from.Overdue
 		}
 	}
 	return all

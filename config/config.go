@@ -93,6 +93,7 @@ type Bolt struct {
 type Mapping struct {
 	Dispositions map[string]Rule `yaml:"dispositions"` // by normalised name
 	Unknown      string          `yaml:"unknown"`      // pass, skip or dead
+	Overdue      string          `yaml:"overdue"`      // now or skip
 }
 
 // Rule is what one disposition does.
@@ -188,8 +189,9 @@ type Admin struct {
 
 // Alerts says when an operator is called, and how.
 type Alerts struct {
-	Lag  time.Duration `yaml:"lag"`
-	Exec []string      `yaml:"exec"` // program and arguments; empty: none
+	Lag     time.Duration `yaml:"lag"`
+	LeftOut time.Duration `yaml:"left_out"` // so long all calls of a destination may be left out; 0: for ever
+	Exec    []string      `yaml:"exec"`     // program and arguments; empty: none
 }
 
 // Log says how much is logged and how.
@@ -224,7 +226,7 @@ func Default() Config {
 		Store:       Store{Bolt: Bolt{Path: "/var/lib/vinfer-sync/state.db"}},
 		Mapping:     defaultMapping(),
 		Admin:       Admin{Socket: "/run/vinfer-sync/admin.sock", Listen: "127.0.0.1:9477"},
-		Alerts:      Alerts{Lag: 15 * time.Minute},
+		Alerts:      Alerts{Lag: 15 * time.Minute, LeftOut: time.Hour},
 		Log:         Log{Level: "info", Format: "auto"},
 	}
 }
@@ -239,7 +241,7 @@ func (d *Destination) SetDefaults() {
 func defaultMapping() Mapping {
 	callBack := func() *TaskRule { return &TaskRule{Title: "Call back {{.Contact.Name}}", Due: 2 * time.Hour} }
 	return Mapping{
-		Unknown: "pass",
+		Unknown: "pass", Overdue: "now",
 		Dispositions: map[string]Rule{
 			"interested":         {Status: "Hot Lead"},
 			"callback_requested": {Status: "Callback", Task: callBack()},

@@ -108,7 +108,7 @@ crm:
 	check("sqlite", c.CRM[0].SQLite.Path, "/etc/vinfer-sync/crm.db")
 	check("jsonl", c.CRM[1].JSONL.Path, "/tmp/calls")
 	check("common", c.Mapping.Dispositions, map[string]Rule{"callback_requested": {Status: "50$ team $x"}, "dnc": {Status: "50$ team $x"}})
-	check("laid over", c.CRM[0].Mapping, Mapping{Unknown: "skip", Dispositions: map[string]Rule{"callback_requested": {Status: "50$ team $x"}, "dnc": {Status: "Stop"}}})
+	check("laid over", c.CRM[0].Mapping, Mapping{Unknown: "skip", Overdue: "now", Dispositions: map[string]Rule{"callback_requested": {Status: "50$ team $x"}, "dnc": {Status: "Stop"}}})
 	check("inherited", c.CRM[1].Mapping.Dispositions, c.Mapping.Dispositions)
 	check("unknown", c.CRM[1].Mapping.Unknown, "dead")
 	check("steps", c.CRM[1].Steps, Steps{Status: true, Activity: true, Link: true, Task: true})

@@ -61,7 +61,7 @@ start: -3h
 lookback: 10s
 settle: 20s
 audit: {days: 1, at: %q}
-max_call: 1m
+max_call: 4h
 transcripts: {fetch: true, give_up_after: 2h}
 store: {bbolt: {path: state.db}}
 admin: {socket: admin.sock, listen: %q}

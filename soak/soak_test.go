@@ -114,7 +114,7 @@ func soak(t *testing.T, program string, dialect simulator.Dialect, length time.D
 	t.Helper()
 	seed := time.Now().UnixNano() // another at each run: it is to find what nobody has thought of
 	t.Logf("seed %d", seed)
-	w := newWorkspace(seed, dialect)
+	w := newWorkspace(seed, dialect, length)
 	r := newReceiver(uint64(seed), w.ended)
 	s := httptest.NewUnstartedServer(r)
 	s.Config.ErrorLog = nil
@@ -229,6 +229,9 @@ func missing(w *workspace, r *receiver, file string) (out []string) {
 		return []string{err.Error()}
 	}
 	for _, c := range w.sim.Calls() {
+		if c.VisibleFrom.IsZero() && c.End.After(time.Now()) {
+			continue // it goes on
+		}
 		if x, ok := have[c.ID]; !ok || !same(x, c.Disposition) {
 			out = append(out, fmt.Sprintf("base: %s, ended %s, there: %v, with %q instead of %q", c.ID, c.End.Format(time.RFC3339), ok, x, c.Disposition))
 		}

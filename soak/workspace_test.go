@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	perSecond = 4  // calls that end
+	perSecond = 5  // calls that end: 300 a minute
 	people    = 60 // few: each contact has many calls
+	long      = 20 // calls in progress that began almost three hours before
 )
 
 // workspace is an API where calls go on and everything goes wrong.
@@ -21,12 +22,16 @@ type workspace struct {
 	sim  *simulator.Server
 	dice *rand.Rand
 
+	late   time.Time // until then all calls are listed late
+	storms int       // so many there were
+
 	mu    sync.Mutex
 	calls map[string]time.Time // all that there are, and when they ended
 	ids   []string             // in the order of their making
 }
 
-func newWorkspace(seed int64, d simulator.Dialect) *workspace {
+// newWorkspace makes one where things go wrong for so long.
+func newWorkspace(seed int64, d simulator.Dialect, length time.Duration) *workspace {
 	w := &workspace{dice: rand.New(rand.NewPCG(uint64(seed), 2)), calls: map[string]time.Time{}}
 	w.sim = simulator.New(simulator.Options{
 		Seed: seed, Dialect: d, Calls: 300, Contacts: people, Span: 2 * time.Hour, RetryAfter: true, TranscriptDelay: 3 * time.Second,
@@ -34,6 +39,13 @@ func newWorkspace(seed int64, d simulator.Dialect) *workspace {
 	for _, c := range w.sim.Calls() {
 		w.calls[c.ID] = c.End
 		w.ids = append(w.ids, c.ID)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	for range long {
+		c := w.call(time.Duration(w.dice.Int64N(int64(length))))
+		c.Status, c.Start, c.End = "", now.Add(-170*time.Minute), now.Add(c.Duration)
+		c.Duration = c.End.Sub(c.Start)
+		w.add(c)
 	}
 	return w
 }
@@ -58,15 +70,28 @@ var dispositions = []string{
 // something to find each.
 const latest = 30 * time.Second
 
-// begin makes a call. Nothing of it may be held back beyond until.
-func (w *workspace) begin(until time.Time) {
-	now, n := time.Now().UTC(), w.dice.IntN(100)
-	length := time.Duration(1+w.dice.IntN(8)) * time.Second
-	c := simulator.Call{
+// call makes a call up, without its place in time.
+func (w *workspace) call(length time.Duration) simulator.Call {
+	return simulator.Call{
 		ID: fmt.Sprintf("call_soak%07d", len(w.ids)), Campaign: "cmp_soak", Status: "completed",
 		Phone: fmt.Sprintf("+9198765%05d", w.dice.IntN(people)), Name: "Asha Rao", Language: "hi-IN",
 		Disposition: dispositions[w.dice.IntN(len(dispositions))], Duration: length, Summary: "Spoke for a while.", Sentiment: "neutral", QAScore: 70,
 	}
+}
+
+func (w *workspace) add(c simulator.Call) {
+	w.mu.Lock()
+	w.calls[c.ID] = c.End
+	w.ids = append(w.ids, c.ID)
+	w.mu.Unlock()
+	w.sim.Add(c)
+}
+
+// begin makes a call. Nothing of it may be held back beyond until.
+func (w *workspace) begin(until time.Time) {
+	now, n := time.Now().UTC(), w.dice.IntN(100)
+	length := time.Duration(1+w.dice.IntN(8)) * time.Second
+	c := w.call(length)
 	c.Start, c.End = now.Add(-length), now
 	hold := func(d time.Duration) time.Time {
 		if at := now.Add(d); at.Before(until) {
@@ -75,7 +100,7 @@ func (w *workspace) begin(until time.Time) {
 		return until
 	}
 	switch {
-	case n < 10: // late, for the lookback to find
+	case n < 10, now.Before(w.late): // late, for the lookback to find
 		c.VisibleFrom = hold(time.Duration(1+w.dice.IntN(8)) * time.Second)
 	case n < 14: // for the sweep
 		c.VisibleFrom = hold(time.Duration(12+w.dice.IntN(6)) * time.Second)
@@ -92,11 +117,7 @@ func (w *workspace) begin(until time.Time) {
 	if w.dice.IntN(5) == 0 {
 		c.DispositionAt = hold(time.Duration(1+w.dice.IntN(30)) * time.Second)
 	}
-	w.mu.Lock()
-	w.calls[c.ID] = c.End
-	w.ids = append(w.ids, c.ID)
-	w.mu.Unlock()
-	w.sim.Add(c)
+	w.add(c)
 }
 
 // change changes one of the last calls.
@@ -106,6 +127,26 @@ func (w *workspace) change() {
 	w.mu.Unlock()
 	d := dispositions[w.dice.IntN(len(dispositions))]
 	w.sim.Set(id, func(c *simulator.Call) { c.Disposition = d })
+}
+
+// storm does much at once: all calls of three seconds are listed late, many change, or many begin and end in the same seconds.
+func (w *workspace) storm() {
+	w.storms++
+	switch w.storms % 3 {
+	case 0:
+		w.late = time.Now().Add(3 * time.Second)
+	case 1:
+		for range 60 {
+			w.change()
+		}
+	case 2:
+		now := time.Now().UTC().Truncate(time.Second)
+		for range 25 {
+			c := w.call(4 * time.Second)
+			c.Start, c.End = now.Add(-c.Duration), now
+			w.add(c)
+		}
+	}
 }
 
 // common are the faults that strike some request all the time.
@@ -137,6 +178,13 @@ var manners = []simulator.Fault{
 	{Kind: simulator.Repeats},
 	{Kind: simulator.NoTotal},
 	{Kind: simulator.WrongTotal},
+	{Kind: simulator.Miscount},
+	{Kind: simulator.PageTotal},
+	{Kind: simulator.NoTo},
+	{Kind: simulator.Twins},
+	{Kind: simulator.PastEnd},
+	{Kind: simulator.PastEnd, N: 404},
+	{Kind: simulator.NoContent},
 	{Kind: simulator.NoDate},
 	{Kind: simulator.Rates, Value: "none"},
 	{Kind: simulator.Rates, Value: "past"},
@@ -170,6 +218,9 @@ func (w *workspace) live(until time.Time) {
 		w.begin(until)
 		if w.dice.IntN(10) == 0 {
 			w.change()
+		}
+		if w.dice.IntN(5*perSecond) == 0 {
+			w.storm()
 		}
 		if now.After(next) {
 			w.misbehave()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,6 +37,8 @@ func (e *entry) encode(key []byte) []byte {
 		v.strs(o.Warnings)
 		v.bool(o.Transcript)
 		v.bool(o.TaskLeft)
+		v.str(o.Sort)
+		v.strs(o.LeftOut)
 	}
 	return v.seal(key)
 }
@@ -48,7 +51,7 @@ func decodeEntry(b []byte) (e entry, ok bool) {
 		e.done = &Outcome{Verdict: Delivered}
 		e.done.Job = JobRef{Backfill: d.uint(), When: d.time(), ID: d.str(), Kind: Kind(d.byte()), Revision: d.int(), Lane: d.lane()}
 		e.done.At, e.done.Refs, e.done.SetStatus, e.done.Warnings, e.done.Transcript = d.time(), d.refs(), d.bool(), d.strs(), d.bool()
-		e.done.TaskLeft = d.bool()
+		e.done.TaskLeft, e.done.Sort, e.done.LeftOut = d.bool(), d.str(), d.strs()
 	}
 	return e, d.done()
 }
@@ -77,12 +80,13 @@ type laneAt struct {
 
 type laneAhead struct {
 	laneState
-	done []aheadJob
+	done  map[string]string     // outbox key of a job that is done → its call
+	calls map[string][]aheadJob // the done jobs of a call, oldest first
 }
 
 type aheadJob struct {
-	key, call string
-	refs      map[string]string
+	key  string
+	refs map[string]string
 }
 
 // note lets the entry be seen. The caller holds mu.
@@ -98,10 +102,11 @@ func (a *ahead) note(e *entry) {
 		if a.lanes == nil {
 			a.lanes = map[laneAt]*laneAhead{}
 		}
-		l = &laneAhead{}
+		l = &laneAhead{done: map[string]string{}, calls: map[string][]aheadJob{}}
 		a.lanes[at] = l
 	}
-	l.done = append(l.done, aheadJob{string(k), r.ID, e.done.Refs})
+	l.done[string(k)] = r.ID
+	l.calls[r.ID] = append(l.calls[r.ID], aheadJob{string(k), e.done.Refs})
 	if r.Kind == CallJob {
 		l.delivered(r.When, r.ID, e.done.SetStatus)
 	}
@@ -118,13 +123,12 @@ func (a *ahead) forget(e *entry) {
 	if l == nil {
 		return
 	}
-	for i := range l.done {
-		if l.done[i].key == string(k) {
-			l.done = append(l.done[:i], l.done[i+1:]...)
-			break
-		}
+	id := e.done.Job.ID
+	l.calls[id] = slices.DeleteFunc(l.calls[id], func(j aheadJob) bool { return j.key == string(k) })
+	if len(l.calls[id]) == 0 {
+		delete(l.calls, id)
 	}
-	if len(l.done) == 0 {
+	if delete(l.done, string(k)); len(l.done) == 0 {
 		delete(a.lanes, at)
 	}
 }
@@ -158,12 +162,8 @@ func (a *ahead) has(dest uint16, lane Lane, key []byte) bool {
 	if l == nil {
 		return false
 	}
-	for i := range l.done {
-		if l.done[i].key == string(key) {
-			return true
-		}
-	}
-	return false
+	_, done := l.done[string(key)]
+	return done
 }
 
 // hasCall tells whether a job of this call is done. The caller holds mu.
@@ -175,12 +175,7 @@ func (a *ahead) hasCall(dest uint16, lane Lane, id string) bool {
 	if l == nil {
 		return false
 	}
-	for i := range l.done {
-		if l.done[i].call == id {
-			return true
-		}
-	}
-	return false
+	return len(l.calls[id]) > 0
 }
 
 // refs returns the refs of a call's job that is done; nil: none is. The caller holds mu.
@@ -192,10 +187,8 @@ func (a *ahead) refs(dest uint16, lane Lane, id string) map[string]string {
 	if l == nil {
 		return nil
 	}
-	for i := len(l.done) - 1; i >= 0; i-- {
-		if l.done[i].call == id {
-			return l.done[i].refs
-		}
+	if done := l.calls[id]; len(done) > 0 {
+		return done[len(done)-1].refs
 	}
 	return nil
 }

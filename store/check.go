@@ -83,8 +83,9 @@ func keys(b *bbolt.Bucket) (n int) {
 
 func (t *txn) checkJobs() error {
 	lanes := t.bucket(bucketLanes)
+	tried := t.tx.Bucket([]byte(bucketTried)) // nil: a copy of a layout that had none
 	pending := map[uint16]int{}
-	n := 0
+	n, begun := 0, 0
 	err := each(t.bucket(bucketOutbox), bucketOutbox, decodeJob, func(k []byte, j *jobRec) error {
 		key, ok := parseJobKey(k)
 		if !ok || key.prio != prioOf(j.backfill, key.kind) {
@@ -92,6 +93,11 @@ func (t *txn) checkJobs() error {
 		}
 		if !bytes.Equal(lanes.Get(laneKey(k, j.lane)), laneEntry(key.prio, j.window)) {
 			return damaged(bucketOutbox, k, "the lane index disagrees")
+		}
+		if j.tried() && tried != nil {
+			if begun++; tried.Get(laneKey(k, j.lane)) == nil {
+				return damaged(bucketOutbox, k, "it is not listed among those that were tried")
+			}
 		}
 		n++
 		pending[key.dest]++
@@ -102,6 +108,9 @@ func (t *txn) checkJobs() error {
 	}
 	if indexed := keys(lanes); indexed != n {
 		return fmt.Errorf("%w: %d jobs, %d in the lane index", ErrDamaged, n, indexed)
+	}
+	if tried != nil && keys(tried) != begun {
+		return fmt.Errorf("%w: %d jobs were tried, %d are listed", ErrDamaged, begun, keys(tried))
 	}
 	all, err := t.allDests()
 	if err != nil {

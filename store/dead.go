@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -144,62 +145,85 @@ func (d *DB) DeadLetters(dest string, all bool, after uint64, n int) (letters []
 	return letters, nil
 }
 
+// letterChunk is how many dead letters one transaction takes back or drops, so that polls and deliveries get in between.
+const letterChunk = 500
+
 // RetryDead implements Store.
-func (d *DB) RetryDead(nums []uint64) (n int, err error) {
-	err = d.update(func(t *txn) error {
-		n = 0
-		for _, num := range nums {
-			r, err := t.knownLetter(num)
-			if err != nil {
-				return err
-			}
-			if r.job.dest == 0 {
-				return fmt.Errorf("dead letter %d is a row that could not be understood: it can be dropped, not retried", num)
-			}
-			back, err := t.revive(num, r, true)
-			if err != nil {
-				return err
-			}
-			what := "an operator ended its dead letter: a newer revision has overtaken it"
-			if back {
-				n++
-				what = "an operator put it back into the outbox"
-			}
-			if err := t.noteLetter(r, what); err != nil {
-				return err
-			}
+func (d *DB) RetryDead(nums []uint64) (int, error) {
+	return d.endLetters(nums, func(num uint64, r *deadRec) error {
+		if r.job.dest == 0 {
+			return fmt.Errorf("dead letter %d is a row that could not be understood: it can be dropped, not retried", num)
 		}
 		return nil
+	}, func(t *txn, num uint64, r *deadRec) (bool, error) {
+		back, err := t.revive(num, r, true)
+		if err != nil {
+			return false, err
+		}
+		what := "an operator ended its dead letter: a newer revision has overtaken it"
+		if back {
+			what = "an operator put it back into the outbox"
+		}
+		return back, t.noteLetter(r, what)
 	})
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
 }
 
 // DropDead implements Store.
-func (d *DB) DropDead(nums []uint64) (n int, err error) {
-	err = d.update(func(t *txn) error {
-		n = 0
+func (d *DB) DropDead(nums []uint64) (int, error) {
+	return d.endLetters(nums, nil, func(t *txn, num uint64, r *deadRec) (bool, error) {
+		if err := t.eraseDead(num, r); err != nil {
+			return false, err
+		}
+		return true, t.noteLetter(r, "an operator dropped its dead letter")
+	})
+}
+
+// endLetters ends dead letters by f, a chunk at a time, after it has looked whether all are there and accepted. It returns for how many f
+// returned true. A letter that somebody else has ended meanwhile is passed over.
+func (d *DB) endLetters(nums []uint64, accept func(num uint64, r *deadRec) error, f func(t *txn, num uint64, r *deadRec) (bool, error)) (done int, err error) {
+	err = d.view(func(t *txn) error {
 		for _, num := range nums {
 			r, err := t.knownLetter(num)
+			if err == nil && accept != nil {
+				err = accept(num, r)
+			}
 			if err != nil {
 				return err
 			}
-			if err := t.eraseDead(num, r); err != nil {
-				return err
-			}
-			if err := t.noteLetter(r, "an operator dropped its dead letter"); err != nil {
-				return err
-			}
-			n++
 		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return n, nil
+	for chunk := range slices.Chunk(nums, letterChunk) {
+		n := 0
+		err := d.update(func(t *txn) error {
+			n = 0
+			for _, num := range chunk {
+				r, err := t.deadLetter(num)
+				if err != nil {
+					return err
+				}
+				if r == nil {
+					continue
+				}
+				counts, err := f(t, num, r)
+				if err != nil {
+					return err
+				}
+				if counts {
+					n++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
 }
 
 // noteLetter adds to the life of a dead letter's call what an operator did with it.

@@ -45,7 +45,7 @@ func (d *DB) Register(specs []DestSpec) (out []Dest, err error) {
 			if r.DestSpec != s || r.Orphaned {
 				if r.Fingerprint != s.Fingerprint {
 					r.Halted, r.HaltedAt = "", time.Time{}
-					r.signature, r.streak = "", nil
+					r.streaks = nil
 				}
 				r.DestSpec, r.Orphaned = s, false
 				t.touch(r)
@@ -117,12 +117,12 @@ func (d *DB) Resume(dest string) error {
 		if err != nil {
 			return err
 		}
-		if r.Halted == "" && r.Paused == "" && len(r.streak) == 0 {
+		if r.Halted == "" && r.Paused == "" && len(r.streaks) == 0 {
 			return nil
 		}
 		r.Halted, r.HaltedAt = "", time.Time{}
 		r.Paused, r.PausedAt = "", time.Time{}
-		r.signature, r.streak = "", nil
+		r.streaks = nil
 		t.touch(r)
 		return nil
 	})

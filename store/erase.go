@@ -319,7 +319,11 @@ func (w *eraser) eraseMessages() error {
 		return err
 	}
 	for _, r := range all {
-		for _, text := range []*string{&r.LastError, &r.Halted, &r.signature} {
+		texts := []*string{&r.LastError, &r.Halted, &r.LeftOut.Last}
+		for i := range r.streaks {
+			texts = append(texts, &r.streaks[i].signature)
+		}
+		for _, text := range texts {
 			if w.about([]byte(*text)) {
 				*text = erased
 				w.touch(r)

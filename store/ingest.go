@@ -180,7 +180,7 @@ func (in *intake) unknown(r *Row, when time.Time, awaited bool) error {
 			continue
 		}
 		rec.dests = append(rec.dests, ledgerDest{dest: d.id})
-		if err := in.decide(r, rec, d, r.Targets[i].Skip); err != nil {
+		if err := in.decide(r, rec, d, &r.Targets[i]); err != nil {
 			return err
 		}
 	}
@@ -211,9 +211,12 @@ func (in *intake) how() string {
 }
 
 // decide queues a call for a destination that has had nothing of it, or notes why not. The ledger has an entry for it.
-func (in *intake) decide(r *Row, rec *ledgerRec, d *destRec, skip string) error {
-	if skip != "" {
-		return in.putReceipt(rec.seen, r.ID, d.id, &receiptRec{state: stateSkipped, at: in.at, note: skip})
+func (in *intake) decide(r *Row, rec *ledgerRec, d *destRec, target *Target) error {
+	if target.Skip != "" {
+		if target.Reason != "" {
+			in.leaveCall(d, in.at, target.Skip, target.Reason)
+		}
+		return in.putReceipt(rec.seen, r.ID, d.id, &receiptRec{state: stateSkipped, at: in.at, note: target.Skip})
 	}
 	w, err := in.window(r)
 	if err != nil {

@@ -149,6 +149,12 @@ func TestMigration(t *testing.T) {
 	}
 	fail := true
 	migrations[0] = func(tx *bbolt.Tx) error {
+		if err := tx.DeleteBucket([]byte(bucketDests)); err != nil { // they are of this program's layout, not of version 0
+			return err
+		}
+		if _, err := tx.CreateBucket([]byte(bucketDests)); err != nil {
+			return err
+		}
 		if err := tx.Bucket([]byte(bucketSettings)).Put([]byte("half"), []byte("x")); err != nil {
 			return err
 		}

@@ -107,7 +107,7 @@ func (t *txn) jotOutcome(e *entry, o *Outcome) error {
 	}
 	done := *o // what the caller has is the caller's when it returns
 	done.Job.Lane = h.lane
-	done.Refs, done.Warnings = maps.Clone(o.Refs), slices.Clone(o.Warnings)
+	done.Refs, done.Warnings, done.LeftOut = maps.Clone(o.Refs), slices.Clone(o.Warnings), slices.Clone(o.LeftOut)
 	e.dest, e.done = d.id, &done
 	t.ahead.note(e)
 	return nil

@@ -10,6 +10,30 @@ const maxLate = 100
 
 var keyLate = []byte("late")
 
+// LateCall is a call that was found although the time of its end had been read: it had not been shown then. What ended in the last five
+// seconds before a poll and is shown to the next one is none.
+type LateCall struct {
+	ID   string    `json:"call_id"`
+	When time.Time `json:"completed"`
+	Seen time.Time `json:"found"`
+	By   string    `json:"by"` // the stream that found it
+}
+
+// Lateness sums up the late calls that one stream found.
+type Lateness struct {
+	By    string
+	Found int64
+	Most  time.Duration // the longest time from a call's end until it was found
+	Last  time.Time     // when the last one was found
+}
+
+// Owed is what a destination has not got of a range of calls.
+type Owed struct {
+	Dest    string `json:"destination"`
+	Pending int    `json:"pending"` // jobs in the outbox
+	Dead    int    `json:"dead"`    // dead letters
+}
+
 // lateRec is what is kept of late calls, besides their number.
 type lateRec struct {
 	sums   []Lateness

@@ -53,7 +53,7 @@ var (
 )
 
 // schema is the version of the layout that this program writes.
-const schema = 3
+const schema = 4
 
 // migration brings a store from one version of the layout to the next, in one transaction with the others that are due.
 type migration func(tx *bbolt.Tx) error
@@ -62,6 +62,36 @@ type migration func(tx *bbolt.Tx) error
 var migrations = map[int]migration{
 	1: func(*bbolt.Tx) error { return nil }, // 2 has a journal beside the file, which a program that does not know it must not leave out
 	2: func(*bbolt.Tx) error { return nil }, // in 3 the bodies that are new have another form; those that are there stay as they are
+	3: toLayout4,
+}
+
+// toLayout4 brings the records of destinations into the form that counts rejections by sort and what is left out by reason, and lists the
+// jobs that have been tried.
+func toLayout4(tx *bbolt.Tx) error {
+	b := tx.Bucket([]byte(bucketDests))
+	fresh := map[string][]byte{}
+	err := each(b, bucketDests, decodeDest3, func(k []byte, r *destRec) error {
+		fresh[string(k)] = r.encode(k)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for k, v := range fresh {
+		if err := b.Put([]byte(k), v); err != nil {
+			return err
+		}
+	}
+	t, err := tx.CreateBucketIfNotExists([]byte(bucketTried))
+	if err != nil {
+		return err
+	}
+	return tx.Bucket([]byte(bucketOutbox)).ForEach(func(k, v []byte) error {
+		if h, ok := decodeHead(v); ok && h.flags&flagTried != 0 {
+			return t.Put(laneKey(k, h.lane), []byte{})
+		}
+		return nil
+	})
 }
 
 // Open opens the store at path and makes it if there has been none. It errs with ErrLocked, ErrDamaged or ErrNewer where that is the

@@ -39,19 +39,38 @@ func (t *txn) writeJob(j *jobRec) error {
 	if err := t.put(bucketOutbox, k, j.encode(k)); err != nil {
 		return err
 	}
-	return t.put(bucketLanes, laneKey(k, j.lane), laneEntry(j.prio, j.window))
+	if err := t.put(bucketLanes, laneKey(k, j.lane), laneEntry(j.prio, j.window)); err != nil {
+		return err
+	}
+	return t.noteTried(k, j)
+}
+
+// noteTried keeps which jobs have been tried, so that a long lane need not be walked to find one.
+func (t *txn) noteTried(k []byte, j *jobRec) error {
+	if !j.tried() {
+		return nil
+	}
+	return t.put(bucketTried, laneKey(k, j.lane), []byte{})
 }
 
 // saveJob writes a job whose key, lane and window are as before.
 func (t *txn) saveJob(j *jobRec) error {
 	k := j.bytes()
-	return t.put(bucketOutbox, k, j.encode(k))
+	if err := t.put(bucketOutbox, k, j.encode(k)); err != nil {
+		return err
+	}
+	return t.noteTried(k, j)
 }
 
 func (t *txn) eraseJob(j *jobRec) error {
 	k := j.bytes()
 	if err := t.del(bucketOutbox, k); err != nil {
 		return err
+	}
+	if j.tried() {
+		if err := t.del(bucketTried, laneKey(k, j.lane)); err != nil {
+			return err
+		}
 	}
 	return t.del(bucketLanes, laneKey(k, j.lane))
 }

@@ -290,17 +290,8 @@ func decodeWatch(b []byte) (w watchRec, ok bool) {
 type destRec struct {
 	id uint16
 	Dest
-	signature string
-	streak    []rejection
+	streaks []streak // at most one of each sort
 }
-
-type rejection struct {
-	num  uint64 // of the dead letter
-	lane Lane
-}
-
-// maxStreak bounds how many rejections of few lanes are remembered.
-const maxStreak = 256
 
 func (r *destRec) encode(key []byte) []byte {
 	e := newEnc(256)
@@ -319,29 +310,45 @@ func (r *destRec) encode(key []byte) []byte {
 	e.str(r.LastError)
 	e.time(r.LastErrorAt)
 	e.time(r.LastSuccess)
-	e.str(r.signature)
-	e.uint(uint64(len(r.streak)))
-	for _, x := range r.streak {
-		e.uint(x.num)
-		e.raw(x.lane[:])
+	e.str(r.Paused)
+	e.time(r.PausedAt)
+	e.uint(uint64(len(r.streaks)))
+	for _, s := range r.streaks {
+		e.str(s.sort)
+		putStreak(e, s)
 	}
-	if r.Paused != "" { // at the end and only then: what never was held reads as before
-		e.str(r.Paused)
-		e.time(r.PausedAt)
-	}
+	r.LeftOut.put(e)
 	return e.seal(key)
 }
 
-func decodeDest(b []byte) (r destRec, ok bool) {
-	d := &dec{b: b}
+// dest reads the part of a destination that all layouts share.
+func (d *dec) dest() (r destRec) {
 	r.id, r.Name, r.Kind, r.Fingerprint, r.AppendOnly = d.fix16(), d.str(), d.str(), d.str(), d.bool()
 	r.Since, r.Orphaned, r.Halted, r.HaltedAt = d.time(), d.bool(), d.str(), d.time()
 	r.Pending, r.Dead, r.Delivered = d.int(), d.int(), d.int64()
 	r.LastError, r.LastErrorAt, r.LastSuccess = d.str(), d.time(), d.time()
-	r.signature = d.str()
+	return r
+}
+
+func decodeDest(b []byte) (r destRec, ok bool) {
+	d := &dec{b: b}
+	r = d.dest()
+	r.Paused, r.PausedAt = d.str(), d.time()
 	for range d.count() {
-		r.streak = append(r.streak, rejection{num: d.uint(), lane: d.lane()})
+		sort := d.str()
+		s := d.streak()
+		s.sort = sort
+		r.streaks = append(r.streaks, s)
 	}
+	r.LeftOut = d.leftOut()
+	return r, d.done()
+}
+
+// decodeDest3 decodes a destination as layouts up to 3 kept it: with one streak, of all sorts, which is not taken over.
+func decodeDest3(b []byte) (r destRec, ok bool) {
+	d := &dec{b: b}
+	r = d.dest()
+	d.streak()
 	if len(d.b) > 0 {
 		r.Paused, r.PausedAt = d.str(), d.time()
 	}

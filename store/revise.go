@@ -110,7 +110,7 @@ func (in *intake) offer(r *Row, rec *ledgerRec, target *Target, changed bool) (b
 	if e == nil {
 		rec.dests = append(rec.dests, ledgerDest{dest: d.id})
 	}
-	return true, in.decide(r, rec, d, target.Skip)
+	return true, in.decide(r, rec, d, target)
 }
 
 func (in *intake) names(tags []byte) string {

@@ -86,7 +86,7 @@ func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 	job := &Job{
 		JobRef: j.ref(d.Name), Body: j.body, Refs: j.refs, First: j.first(), Changed: j.changed,
-		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError,
+		Fails: j.fails, FirstFail: j.firstFail, LastError: j.lastError, Seen: j.seen,
 	}
 	receipt, err := t.receipt(j.seen, j.id, j.dest)
 	if err != nil {
@@ -140,19 +140,13 @@ func (t *txn) refsOf(dest uint16, lane Lane, id string) (map[string]string, erro
 // lost. A destination that drops what comes again under one key would then have this one as its newest.
 func (t *txn) newerTried(j *jobRec) (bool, error) {
 	prefix := lanePrefix(j.dest, j.lane)
-	c := t.bucket(bucketLanes).Cursor()
-	for k, v := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		prio, _, ok := decodeLaneEntry(v)
+	c := t.bucket(bucketTried).Cursor()
+	for k, _ := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		x, ok := parseJobKey(jobOfLane(k, j.prio))
 		if !ok {
-			return false, damaged(bucketLanes, k, "it cannot be decoded")
+			return false, damaged(bucketTried, k, "it cannot be decoded")
 		}
-		key := jobOfLane(k, prio)
-		h, ok := decodeHead(t.bucket(bucketOutbox).Get(key))
-		x, ok2 := parseJobKey(key)
-		if !ok || !ok2 {
-			return false, damaged(bucketOutbox, key, "it cannot be decoded")
-		}
-		if h.flags&flagTried != 0 && x.kind == CallJob && later(x.when, x.id, j.when, j.id) {
+		if x.kind == CallJob && later(x.when, x.id, j.when, j.id) {
 			return true, nil
 		}
 	}
@@ -357,8 +351,12 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *Outcome, replaced bool) error 
 	}
 	d.Delivered++
 	d.LastSuccess = round(o.At)
-	d.signature, d.streak = "", nil
+	d.streaks = slices.DeleteFunc(d.streaks, func(s streak) bool { return s.sort == o.Sort })
+	if j.kind == CallJob {
+		d.LeftOut.tookCall()
+	}
 	t.touch(d)
+	t.leave(d, o.LeftOut...)
 	if o.TaskLeft {
 		if err := t.count(j, func(b *Backfill) { b.TasksLeft++ }); err != nil {
 			return err
@@ -423,42 +421,7 @@ func (t *txn) refused(d *destRec, j *jobRec, o *Outcome) (halted string, err err
 	if err != nil || o.HaltAfter <= 0 {
 		return "", err
 	}
-	if d.signature != o.Signature {
-		d.signature, d.streak = o.Signature, nil
-	}
-	d.streak = append(d.streak, rejection{num: num, lane: j.lane})
-	if len(d.streak) > maxStreak {
-		d.streak = d.streak[len(d.streak)-maxStreak:]
-	}
-	lanes := map[Lane]bool{}
-	for _, x := range d.streak {
-		lanes[x.lane] = true
-	}
-	if len(lanes) < o.HaltAfter {
-		return "", nil
-	}
-	return t.haltStreak(d, o)
-}
-
-// haltStreak halts a destination that refuses call after call for one reason, and puts them all back.
-func (t *txn) haltStreak(d *destRec, o *Outcome) (string, error) {
-	streak := d.streak
-	d.signature, d.streak = "", nil
-	d.Halted = fmt.Sprintf("%d calls in a row were refused for the same reason: %s", len(streak), o.Error)
-	d.HaltedAt = round(o.At)
-	for _, x := range streak {
-		r, err := t.deadLetter(x.num)
-		if err != nil {
-			return "", err
-		}
-		if r == nil {
-			continue
-		}
-		if _, err := t.revive(x.num, r, false); err != nil {
-			return "", err
-		}
-	}
-	return d.Halted, nil
+	return t.refusedAgain(d, o, rejection{num: num, lane: j.lane})
 }
 
 func (t *txn) skipped(d *destRec, j *jobRec, o *Outcome) error {
@@ -467,6 +430,9 @@ func (t *txn) skipped(d *destRec, j *jobRec, o *Outcome) error {
 	}
 	if err := t.count(j, func(b *Backfill) { b.Queued-- }); err != nil {
 		return err
+	}
+	if j.kind == CallJob && j.first() {
+		t.leaveCall(d, o.At, o.Error, o.LeftOut...)
 	}
 	if err := t.inheritFirst(j); err != nil {
 		return err

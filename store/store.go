@@ -44,8 +44,9 @@ type Field struct {
 
 // Target is one destination of a row and the decision about it.
 type Target struct {
-	Dest string
-	Skip string // why the destination does not get the call; empty: it does
+	Dest   string
+	Skip   string // why the destination does not get the call; empty: it does
+	Reason string // for Skip: one of the Left constants, under which it is counted
 }
 
 // Row is one completed call as read.
@@ -167,6 +168,7 @@ type Job struct {
 	Fails       int               // failures while the destination was otherwise well
 	FirstFail   time.Time         // of Fails
 	LastError   string
+	Seen        time.Time // when the call was first seen
 }
 
 // Verdict is how an attempt ended.
@@ -196,10 +198,14 @@ type Outcome struct {
 	Warnings  []string
 	// Transcript asks, for Delivered, that the transcript be watched for from now on, for this destination.
 	Transcript bool
-	// Signature is, for Dead, the error without its particulars. HaltAfter rejections in a row with one signature, from as many
-	// lanes, with no delivery between, halt the destination and put all of them back into the outbox.
+	// Sort names what the attempt was to write, as far as one sort may be refused while others pass: calls, transcripts. Signature is, for
+	// Dead, the error without its particulars. HaltAfter rejections in a row of one sort with one signature, from as many lanes, with no
+	// delivery of that sort between, halt the destination and put all of them back into the outbox.
+	Sort      string
 	Signature string
 	HaltAfter int
+	// LeftOut holds, for Delivered and Skip, the Left constants of what the destination did not get.
+	LeftOut []string
 }
 
 // Settled tells what settling did.
@@ -232,6 +238,7 @@ type Dest struct {
 	LastError   string
 	LastErrorAt time.Time
 	LastSuccess time.Time
+	LeftOut     LeftOut
 }
 
 // WatchKind says what is waited for.
@@ -297,30 +304,6 @@ type Run struct {
 	New       int           `json:"new"`
 	Delivered int           `json:"delivered"`
 	Error     string        `json:"error"`
-}
-
-// LateCall is a call that was found although the time of its end had been read: it had not been shown then. What ended in the last five
-// seconds before a poll and is shown to the next one is none.
-type LateCall struct {
-	ID   string    `json:"call_id"`
-	When time.Time `json:"completed"`
-	Seen time.Time `json:"found"`
-	By   string    `json:"by"` // the stream that found it
-}
-
-// Lateness sums up the late calls that one stream found.
-type Lateness struct {
-	By    string
-	Found int64
-	Most  time.Duration // the longest time from a call's end until it was found
-	Last  time.Time     // when the last one was found
-}
-
-// Owed is what a destination has not got of a range of calls.
-type Owed struct {
-	Dest    string `json:"destination"`
-	Pending int    `json:"pending"` // jobs in the outbox
-	Dead    int    `json:"dead"`    // dead letters
 }
 
 // AuditedSetting is the setting that Stats shows as AuditedUntil: a time in RFC 3339.
@@ -445,7 +428,7 @@ type Store interface {
 	DueWatches(kind WatchKind, now time.Time, n int) ([]Watch, time.Time, error)
 	// Postpone puts a watch off; Since, Attempts, Due and Note are taken from w. As with the next two, a watch that has ended is no error.
 	Postpone(w Watch) error
-	// DropWatch gives up, and notes why in the call's life.
+	// DropWatch gives up, and notes why in the call's life. A transcript given up counts as left out.
 	DropWatch(kind WatchKind, id, why string, at time.Time) error
 	// Attach queues a transcript for the destinations that wait for it and ends the watch; body is the TranscriptJob's.
 	Attach(id string, body []byte, at time.Time) error
@@ -455,7 +438,8 @@ type Store interface {
 	// DeadLetters returns those of dest ("" with all: every one) with a number above after, at most n, bodies included.
 	DeadLetters(dest string, all bool, after uint64, n int) ([]DeadLetter, error)
 	// RetryDead puts dead letters back into the outbox, at their place in the lane, with no attempts counted; one that a newer revision has overtaken
-	// just ends. Those of no destination are not accepted. It returns how many went back. It takes all of nums or, with an error, none; so does DropDead.
+	// just ends. Those of no destination are not accepted. It returns how many went back. It takes none of nums if one is not
+	// there or not accepted; DropDead too. Many take several transactions, so that other work gets in between.
 	RetryDead(nums []uint64) (int, error)
 	DropDead(nums []uint64) (int, error)
 

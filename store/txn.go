@@ -19,6 +19,7 @@ const (
 	bucketLedger    = "ledger"    // generation → bucket of 'c' id or 'b' key of a broken row
 	bucketOutbox    = "outbox"    // jobKey → jobRec
 	bucketLanes     = "lanes"     // destination, lane, order → priority, window
+	bucketTried     = "tried"     // destination, lane, order of the jobs of which an attempt has begun
 	bucketClaims    = "claims"    // destination, slot → outbox key
 	bucketLaneState = "lanestate" // generation → bucket of destination, lane
 	bucketReceipts  = "receipts"  // first seen, id, destination → receiptRec; destination 0: events
@@ -32,7 +33,7 @@ const (
 )
 
 var allBuckets = []string{
-	bucketMeta, bucketSettings, bucketLedger, bucketOutbox, bucketLanes, bucketClaims, bucketLaneState, bucketReceipts,
+	bucketMeta, bucketSettings, bucketLedger, bucketOutbox, bucketLanes, bucketTried, bucketClaims, bucketLaneState, bucketReceipts,
 	bucketWatches, bucketDue, bucketDead, bucketDeadIndex, bucketDests, bucketBackfills, bucketForgotten,
 }
 

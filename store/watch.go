@@ -148,6 +148,13 @@ func (d *DB) DropWatch(kind WatchKind, id, why string, at time.Time) error {
 		if kind != TranscriptWatch {
 			return nil // the call has no life yet
 		}
+		for _, x := range w.dests {
+			to, err := t.destByID(x.dest)
+			if err != nil {
+				return err
+			}
+			t.leave(to, LeftTranscript)
+		}
 		return t.note(w.seen, id, at, why)
 	})
 }

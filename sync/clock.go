@@ -6,17 +6,16 @@ import (
 )
 
 const (
-	// clockStep is how far the server's clock may leap ahead against this machine's before that is doubted. At first nothing is known
-	// but that both may be hours off by a time zone.
-	clockStep  = 10 * time.Minute
-	clockFirst = 26 * time.Hour
+	// clockStep is how far the server's clock may leap ahead against this machine's before that is doubted, and how far ahead of it a first
+	// answer may be: as long as the two have never agreed, the earlier one counts.
+	clockStep = 10 * time.Minute
 	// clockDoubt is how long a leap must last to be believed.
 	clockDoubt = time.Hour
 )
 
 // serverClock judges what a server says of its time. The cursor follows it, so a Date that is days ahead for one answer (a cache, a host
 // among many) would pass over days of calls. A leap ahead is therefore believed only when it has lasted; until then the server's clock is
-// taken to go on as it did. A clock that goes back is believed at once: that costs only reading again.
+// taken to go on as it did, at first as this machine's does. A clock that goes back is believed at once: that costs only reading again.
 type serverClock struct {
 	mu       sync.Mutex
 	known    bool
@@ -31,11 +30,7 @@ func (c *serverClock) believe(date, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	skew := date.Sub(now)
-	most := c.skew + clockStep
-	if !c.known {
-		most = clockFirst
-	}
-	if skew <= most {
+	if skew <= c.skew+clockStep {
 		c.known, c.skew, c.since = true, skew, time.Time{}
 		return date
 	}
@@ -80,6 +75,16 @@ func (e *Engine) keepClock() error {
 		return nil
 	}
 	return e.o.Store.PutSetting(settingSkew, []byte(skew.String())) // writes only what changes
+}
+
+// ClockDoubt tells how far VInfer's clock is ahead of what is believed of it; 0: it is believed.
+func (e *Engine) ClockDoubt() time.Duration {
+	e.clock.mu.Lock()
+	defer e.clock.mu.Unlock()
+	if e.clock.since.IsZero() {
+		return 0
+	}
+	return e.clock.doubted - e.clock.skew
 }
 
 // distrust tells of a leap of the server's clock.

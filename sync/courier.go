@@ -43,10 +43,13 @@ type courier struct {
 	halted    string
 	until     time.Time // throttled
 	limited   int       // times in a row that the destination asked to be let alone, with no answer between
+	limitedAt time.Time // the last of them
 	why       string
 	streak    int                     // failures in a row
 	struck    map[store.Lane]struct{} // of which lanes
 	openUntil time.Time               // the breaker: no probe before
+	opened    time.Time               // when it opened last
+	rounds    int                     // times in a row that it opened, with no answer between
 	passed    time.Time               // last success
 	delivered int64
 	dead      int
@@ -131,7 +134,7 @@ func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	if c.limited > 0 && c.flight > 0 {
 		return none, time.Time{}, false, nil // one finds out whether the wait was long enough
 	}
-	probe := c.streak >= breakerAfter && len(c.struck) > 1
+	probe := c.open()
 	if probe {
 		if c.flight > 0 {
 			return none, time.Time{}, false, nil

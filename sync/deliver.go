@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -69,13 +71,14 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
 	entry, notes, refusal, err := c.e.entry(c.d, job)
+	o.Sort = sortOf(&entry)
 	if err != nil {
 		o.Verdict, o.Error, o.At = store.Dead, err.Error(), time.Now().UTC()
 		o.Signature = "unusable entry"
 		return o
 	}
-	if skip := c.d.skipsJob(job); skip != "" {
-		o.Verdict, o.Error, o.At = store.Skip, skip, time.Now().UTC()
+	if skip, reason := c.d.skipsJob(job); skip != "" {
+		o.Verdict, o.Error, o.At, o.LeftOut = store.Skip, skip, time.Now().UTC(), []string{reason}
 		return o
 	}
 	if refusal != "" {
@@ -88,6 +91,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	if notes.unreadTime != "" {
 		progress.Warn("the call-back time %q is not understood: the follow-up is due as if the call named none", notes.unreadTime)
 	}
+	began := time.Now()
 	err = c.write(entry, progress)
 	now := time.Now().UTC()
 	o.At, o.Refs, o.Warnings = now, progress.Outcome(), progress.Warnings
@@ -103,7 +107,8 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		c.succeeded()
 		o.Verdict = store.Delivered
 		o.SetStatus = entry.SetStatus
-		o.TaskLeft = notes.taskLeft
+		o.TaskLeft = !notes.taskLeft.IsZero()
+		o.LeftOut = c.leftOf(job, &entry, &o)
 		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call) && !c.e.specOf(job.Backfill).NoTranscripts
 	case crm.Reject:
 		c.answered()
@@ -112,6 +117,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Skip:
 		c.answered()
 		o.Verdict = store.Skip
+		o.LeftOut = c.leftOf(job, &entry, &o)
 	case crm.Refuse:
 		c.answered()
 		o.Verdict = store.Dead // without a signature: it says nothing of the destination
@@ -125,7 +131,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
-		o.Due = c.throttled(crm.Wait(err), err, now)
+		o.Due = c.throttled(crm.Wait(err), err, began, now)
 		c.keepWait(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
@@ -133,7 +139,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Due = now.Add(min(max(crm.Wait(err), c.e.o.Backoff), postponeMax))
 	case crm.Retry:
 		o.Verdict = store.Retry
-		o.Due, o.CountFail = c.failed(job.JobRef, err, now)
+		o.Due, o.CountFail = c.failed(job.JobRef, err, began, now)
 		if o.CountFail && job.Fails+1 >= soloFails && !job.FirstFail.IsZero() && now.Sub(job.FirstFail) >= soloTime && c.passedSince(job.FirstFail) {
 			o.Verdict = store.Dead
 			o.Error = fmt.Sprintf("given up after %d failures over %s while other calls passed: %s", job.Fails+1, now.Sub(job.FirstFail).Round(time.Minute), o.Error)
@@ -144,13 +150,13 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 
 // skipsJob returns why the destination does not want a job that it has had nothing of yet: the configuration may have changed while it
 // waited, or it is a dead letter that is tried again after just that.
-func (d *Destination) skipsJob(job *store.Job) string {
+func (d *Destination) skipsJob(job *store.Job) (why, reason string) {
 	if !job.First || job.Kind != store.CallJob || d.takesAll() {
-		return ""
+		return "", ""
 	}
 	body, err := decode(job.Body)
 	if err != nil {
-		return "" // told by entry
+		return "", "" // told by entry
 	}
 	return d.skips(body.Call)
 }
@@ -233,7 +239,11 @@ func (c *courier) isHalted() bool {
 
 // report tells the operator what is worth it, and the watcher what it has to do now.
 func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
-	for _, w := range o.Warnings {
+	warnings := o.Warnings
+	if o.TaskLeft && job.Backfill == 0 {
+		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is left out")
+	}
+	for _, w := range warnings {
 		c.mu.Lock()
 		say, unsaid := c.warnings.next(time.Now())
 		c.mu.Unlock()
@@ -276,8 +286,8 @@ func (c *courier) say(loud bool, msg string, unsaid int, attrs ...any) {
 
 // entryNotes is what an entry does not show.
 type entryNotes struct {
-	taskLeft   bool   // its follow-up task is left out
-	unreadTime string // the call-back time as sent, where it is not understood; without phone numbers
+	taskLeft   time.Time // when its follow-up task was due, which is left out; zero: none is
+	unreadTime string    // the call-back time as sent, where it is not understood; without phone numbers
 }
 
 // entry makes of a job what the writer gets. refusal: why it must not be written at all.
@@ -317,9 +327,12 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, notes e
 		if entry.Task, err = d.Mapping.task(rule, c, d.Owner); err != nil {
 			return entry, notes, "", err
 		}
-		// A follow-up that is long overdue helps nobody: after a long outage, or in a backfill, there would be thousands.
-		if entry.Task != nil && !e.specOf(job.Backfill).WithTasks && entry.Task.Due.Before(time.Now().Add(-e.o.Lookback)) {
-			entry.Task, notes.taskLeft = nil, true
+		// A follow-up that is long overdue helps nobody: in a backfill there would be thousands.
+		if t := entry.Task; t != nil && !e.specOf(job.Backfill).WithTasks && t.Due.Before(time.Now().Add(-e.o.Lookback)) {
+			due := t.Due
+			if job.Backfill != 0 || !d.Mapping.overdue(t, c.EndedAt, job.Seen, e.o.Lookback) {
+				entry.Task, notes.taskLeft = nil, due
+			}
 		}
 	}
 	return entry, notes, "", nil
@@ -333,7 +346,8 @@ func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
 		StartedAt: v.StartedAt, EndedAt: v.Completed(), TranscriptURL: v.TranscriptURL,
 		Sentiment: v.Sentiment, QAScore: v.QAScore, Summary: v.Summary, CallbackAt: e.callbackTime(v.CallbackAt),
 	}
-	c.Contact.E164, c.Contact.National = phone(v.Phone, e.o.Region)
+	n := number.Parse(v.Phone, e.o.Region)
+	c.Contact.E164, c.Contact.National = n.E164, n.National
 	if c.Direction == "" {
 		c.Direction = "outbound"
 	}

@@ -393,16 +393,6 @@ func TestCallsThatTheConfigurationKeepsBack(t *testing.T) {
 	}
 }
 
-func TestOverdueTaskIsNotMade(t *testing.T) {
-	old := row{id: "call_old", phone: "+919000000001", disposition: "callback", started: time.Now().Add(-20 * time.Hour), seconds: 30}
-	rec := &recorder{}
-	r := newRig(t, newAPI(t, true, old), rec, nil)
-	r.once()
-	if got := rec.entries(); len(got) != 1 || got[0].Task != nil {
-		t.Errorf("%+v", got)
-	}
-}
-
 func TestStopLetsWritesInFlightFinish(t *testing.T) {
 	rows := past(40)
 	rec := &recorder{latency: 20 * time.Millisecond}

@@ -322,21 +322,41 @@ func TestFutureRowIsTakenAndMovesNoCursor(t *testing.T) {
 
 func TestFutureRowIsNotTheNewestForEver(t *testing.T) {
 	both(t, func(t *testing.T, after bool) {
-		const phone = "+919000000001"
-		ahead := row{id: "call_2099", phone: phone, disposition: "interested", started: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC), seconds: 5}
-		rec := &recorder{}
-		a := newAPI(t, after, ahead)
-		r := newRig(t, a, rec, nil)
-		r.once()
-		a.set(func() {
-			a.rows = append(a.rows, row{id: "call_now", phone: phone, disposition: "not_interested", started: time.Now().Add(2 * time.Second), seconds: 1})
-		})
-		r.once()
-		got := rec.entries()
-		if len(got) != 2 || got[1].Call.ID != "call_now" || !got[1].SetStatus || got[1].Late {
-			t.Errorf("entries %+v", got)
+		for _, starts := range []time.Time{time.Now().Add(time.Hour), time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC)} {
+			const phone = "+919000000001"
+			ahead := row{id: "call_2099", phone: phone, disposition: "interested", started: starts, seconds: 5}
+			rec := &recorder{}
+			a := newAPI(t, after, ahead)
+			r := newRig(t, a, rec, nil)
+			r.once()
+			a.set(func() {
+				a.rows = append(a.rows, row{id: "call_now", phone: phone, disposition: "not_interested", started: time.Now().Add(2 * time.Second), seconds: 1})
+			})
+			r.once()
+			got := rec.entries()
+			if len(got) != 2 || got[1].Call.ID != "call_now" || !got[1].SetStatus || got[1].Late {
+				t.Errorf("started %v: entries %+v", starts, got)
+			}
 		}
 	})
+}
+
+// Calls that are dated ahead all by the same keep their order.
+func TestPlacedAhead(t *testing.T) {
+	seen := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	for _, ahead := range []time.Duration{-time.Hour, 0, 5 * time.Second} {
+		if at := placed(seen.Add(ahead), seen); !at.Equal(seen.Add(ahead)) {
+			t.Errorf("ahead by %v: %v", ahead, at)
+		}
+	}
+	last := seen
+	for _, ahead := range []time.Duration{5*time.Hour + 30*time.Minute, 5*time.Hour + 30*time.Minute + time.Second, 23 * time.Hour, 9000 * time.Hour} {
+		at := placed(seen.Add(ahead), seen).Truncate(time.Microsecond) // as the store keeps it
+		if !at.After(last) || at.After(seen.Add(time.Second)) {
+			t.Errorf("ahead by %v: %v after %v", ahead, at, last)
+		}
+		last = at
+	}
 }
 
 func TestBrokenRowIsKeptAndThePageGoesOn(t *testing.T) {

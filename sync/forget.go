@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
@@ -39,10 +40,10 @@ func Forget(s store.Store, region string, r ForgetRequest) (store.Forgotten, err
 		todo = append(todo, store.Forgetting{IDs: ids, About: mentions(region, "", ids), At: now})
 	}
 	for _, p := range r.Phones {
-		if digits, _ := digitsOf(p); len(digits) < 3 {
+		key := phoneKey(p, region)
+		if len(number.Digits(key)) < 3 {
 			return out, ErrNoNumber
 		}
-		key := phoneKey(p, region)
 		todo = append(todo, store.Forgetting{
 			Lane: laneOf(s.Salt(), phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, About: mentions(region, key, nil), At: now,
 		})
@@ -88,11 +89,11 @@ var numberLike = regexp.MustCompile(`\+?\d[\d\s().-]{4,24}\d`)
 // mentions returns a function that tells whether a text is about a person, given the key of their number, or one of the calls. A stored
 // call is about the one whom it says was called; in any other text it is enough that the number or the id stands there.
 func mentions(region, key string, ids []string) func([]byte) bool {
-	tail, _ := digitsOf(key)
+	tail := number.Digits(key)
 	tail = tail[max(0, len(tail)-10):]
 	return func(text []byte) bool {
 		if c, err := decode(text); err == nil && c.Call.ID != "" {
-			return key != "" && c.Call.Phone != "" && phoneKey(c.Call.Phone, region) == key || slices.Contains(ids, c.Call.ID)
+			return key != "" && phoneKey(c.Call.Phone, region) == key || slices.Contains(ids, c.Call.ID)
 		}
 		if slices.ContainsFunc(ids, func(id string) bool { return standsIn(text, id) }) {
 			return true
@@ -100,8 +101,8 @@ func mentions(region, key string, ids []string) func([]byte) bool {
 		if len(tail) < 6 {
 			return false
 		}
-		for _, n := range numberLike.FindAll(text, -1) {
-			if digits, _ := digitsOf(string(n)); strings.HasSuffix(digits, tail) {
+		for _, n := range numberLike.FindAllString(number.Plain(string(text)), -1) {
+			if strings.HasSuffix(number.Digits(n), tail) {
 				return true
 			}
 		}

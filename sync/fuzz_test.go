@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
@@ -87,12 +88,12 @@ func FuzzPhone(f *testing.F) {
 		f.Add(s, "IN")
 	}
 	f.Fuzz(func(t *testing.T, raw, region string) {
-		e164, national := phone(raw, region)
-		if (e164 == "") != (national == "") {
-			t.Errorf("%q: %q, %q", raw, e164, national)
+		n := number.Parse(raw, region)
+		if (n.E164 == "") != (n.National == "") {
+			t.Errorf("%q: %q, %q", raw, n.E164, n.National)
 		}
-		if e164 != "" && phoneKey(e164, region) != e164 {
-			t.Errorf("%q: the key of %q is %q", raw, e164, phoneKey(e164, region))
+		if n.E164 != "" && phoneKey(n.E164, region) != n.E164 {
+			t.Errorf("%q: the key of %q is %q", raw, n.E164, phoneKey(n.E164, region))
 		}
 	})
 }

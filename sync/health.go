@@ -38,19 +38,29 @@ func (c *courier) answered() {
 	clear(c.struck)
 }
 
-// failed notes a passing fault and returns when the job is tried again and whether the fault counts against the job alone.
-func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Time, alone bool) {
+// open tells whether the breaker is open: the destination fails for more than one contact, and is only probed. The caller holds mu.
+func (c *courier) open() bool { return c.streak >= breakerAfter && len(c.struck) > 1 }
+
+// failed notes a passing fault of an attempt that began then, and returns when the job is tried again and whether the fault counts against
+// the job alone. The breaker counts rounds: all writes in flight fail together when a destination goes down, so only a failure that
+// began after the breaker last opened tells that the destination is still down, and doubles the wait.
+func (c *courier) failed(r store.JobRef, err error, began, now time.Time) (due time.Time, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	was := c.open()
 	c.streak++
 	c.struck[r.Lane] = struct{}{}
 	c.why = err.Error()
-	open := c.streak >= breakerAfter && len(c.struck) > 1
-	if open {
-		c.openUntil = now.Add(c.e.backoff(c.streak - breakerAfter + 1))
-		if c.streak == breakerAfter || len(c.struck) == 2 && c.streak > breakerAfter && r.Attempts == 0 {
-			c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
-		}
+	open := c.open()
+	switch {
+	case open && !was:
+		c.rounds, c.opened = 1, now
+		c.openUntil = now.Add(c.e.backoff(c.rounds))
+		c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
+	case open && began.After(c.opened):
+		c.rounds++
+		c.opened = now
+		c.openUntil = now.Add(c.e.backoff(c.rounds))
 	}
 	if len(c.struck) > 2*breakerAfter { // enough to know that it is not one contact
 		clear(c.struck)
@@ -60,12 +70,14 @@ func (c *courier) failed(r store.JobRef, err error, now time.Time) (due time.Tim
 	return now.Add(c.e.backoff(r.Attempts + 1)), !open
 }
 
-// throttled lets the destination alone.
-func (c *courier) throttled(wait time.Duration, err error, now time.Time) time.Time {
+// throttled leaves the destination alone after an attempt that began then. As with failures, only an attempt that was sent after
+// the destination had last said so lengthens the wait.
+func (c *courier) throttled(wait time.Duration, err error, began, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !now.Before(c.until) {
-		c.limited++ // the others of the same moment were sent before the destination had said so
+	if c.limited == 0 || began.After(c.limitedAt) {
+		c.limited++
+		c.limitedAt = now
 	}
 	if wait <= 0 {
 		wait = c.e.backoff(c.limited)
@@ -95,7 +107,7 @@ func (c *courier) waitingFor() (reason, lastError string) {
 	switch {
 	case now.Before(c.until):
 		return waitReason(c.until, c.why), c.why
-	case c.streak >= breakerAfter && len(c.struck) > 1:
+	case c.open():
 		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why, c.why
 	case len(c.waiting)+len(c.laggard) > 0 && c.streak > 0:
 		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why, c.why
@@ -113,7 +125,7 @@ func (c *courier) quiet(horizon time.Time) bool {
 	if c.halted != "" || c.until.After(horizon) || c.limited >= limitedMax && time.Now().Before(c.until) {
 		return true
 	}
-	if c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon) {
+	if c.open() && c.openUntil.After(horizon) {
 		return true
 	}
 	if len(c.buffer) > 0 || !c.done || c.stale {
@@ -129,7 +141,7 @@ func (c *courier) rested(horizon time.Time) bool {
 	switch {
 	case c.urging > 0:
 		return false
-	case c.halted != "" || c.until.After(horizon) || c.streak >= breakerAfter && len(c.struck) > 1 && c.openUntil.After(horizon):
+	case c.halted != "" || c.until.After(horizon) || c.open() && c.openUntil.After(horizon):
 		return true
 	case c.urgent, len(c.buffer) > 0 && isLive(c.buffer[0]), len(c.buffer) == 0 && (!c.done || c.stale):
 		return false

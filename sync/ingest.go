@@ -67,9 +67,7 @@ func (e *Engine) fields(c vinfer.Call) []store.Field {
 		return strconv.FormatInt(t.UnixNano(), 10)
 	}
 	add(tagDisposition, Disposition(c.Disposition))
-	if c.Phone != "" {
-		add(tagPhone, phoneKey(c.Phone, e.o.Region)) // another spelling of a number is no change
-	}
+	add(tagPhone, phoneKey(c.Phone, e.o.Region)) // another spelling of a number is no change
 	add(tagName, c.Name)
 	add(tagCampaign, c.CampaignID)
 	add(tagStatus, c.Status)
@@ -132,37 +130,46 @@ func mergeCalls(o, n vinfer.Call) vinfer.Call {
 	return n
 }
 
-// maxAhead is how far ahead of the server's clock a completion is believed: times without their zone are hours off, all by the
-// same, and still tell the order.
-const maxAhead = 24 * time.Hour
+// placed returns where a call stands in its contact's order, seen at a time by the server's clock. One dated ahead of that clock would be
+// the contact's newest call until the clock gets there: none after it could set the status. It stands right after the time it was seen;
+// those that are dated ahead by different times, as by a server that leaves out the zone, keep their order within a second.
+func placed(completed, seen time.Time) time.Time {
+	const second, day = float64(time.Second), float64(24 * time.Hour)
+	const tolerance = 5 * time.Second // between two clocks of one server
+	ahead := completed.Sub(seen)
+	switch {
+	case completed.IsZero():
+		return seen
+	case ahead <= tolerance:
+		return completed
+	}
+	return seen.Add(time.Duration(0.9 * second * min(float64(ahead)/day, 1)))
+}
 
 // row makes of a finished call what the store ingests. only names the one destination of a backfill --to; empty: all.
 func (e *Engine) row(c vinfer.Call, seen time.Time, only string) store.Row {
-	r := store.Row{ID: c.ID, When: c.Completed(), Lane: e.lane(c.Phone, c.ID), Fields: e.fields(c), Body: encode(content{Call: c})}
-	if r.When.IsZero() || r.When.After(seen.Add(maxAhead)) {
-		// Dated years ahead it would be the contact's newest call for as long: none after it could set the status.
-		r.When = seen
-	}
+	r := store.Row{ID: c.ID, When: placed(c.Completed(), seen), Lane: e.lane(c.Phone, c.ID), Fields: e.fields(c), Body: encode(content{Call: c})}
 	for _, co := range e.order {
 		d := co.d
 		if only != "" && d.Name != only {
 			continue
 		}
-		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: d.skips(c)})
+		skip, reason := d.skips(c)
+		r.Targets = append(r.Targets, store.Target{Dest: d.Name, Skip: skip, Reason: reason})
 	}
 	return r
 }
 
-// skips returns why the destination does not want a call; empty: it does.
-func (d *Destination) skips(c vinfer.Call) string {
+// skips returns why the destination does not want a call, for people and as it is counted; empty: it does.
+func (d *Destination) skips(c vinfer.Call) (why, reason string) {
 	disposition := Disposition(c.Disposition)
 	if why := d.Filter.refuses(disposition, c.CampaignID, c.Language, c.DurationSeconds); why != "" {
-		return why
+		return why, store.LeftFiltered
 	}
 	if _, known := d.Mapping.rule(disposition, c.Disposition); !known && d.Mapping.Unknown == UnknownSkip {
-		return fmt.Sprintf("mapping: disposition %q is not in it, and mapping.unknown is skip", c.Disposition)
+		return fmt.Sprintf("mapping: disposition %q is not in it, and mapping.unknown is skip", c.Disposition), store.LeftUnknown
 	}
-	return ""
+	return "", ""
 }
 
 // takesAll tells whether the destination wants every call, whatever it is.

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/text/language"
+
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
@@ -16,6 +18,7 @@ import (
 type Mapping struct {
 	Dispositions map[string]Rule // by normalised disposition
 	Unknown      string          // what becomes of dispositions that are not mapped: pass (default), skip or dead
+	Overdue      string          // what becomes of a live call's follow-up that is overdue when it is to be made: now (default) or skip
 	titles       map[string]*template.Template
 }
 
@@ -48,6 +51,12 @@ type Filter struct {
 	MinDuration  time.Duration
 }
 
+// Choices of Mapping.Overdue.
+const (
+	OverdueNow  = "now"
+	OverdueSkip = "skip"
+)
+
 // Choices of Mapping.Unknown.
 const (
 	UnknownPass = "pass"
@@ -58,6 +67,11 @@ const (
 var synonyms = map[string]string{
 	"callback": "callback_requested", "call_back": "callback_requested", "call_back_requested": "callback_requested",
 	"dnd": "dnc", "do_not_call": "dnc", "do_not_disturb": "dnc",
+}
+
+// Documented are the dispositions that VInfer documents, as Disposition spells them.
+var Documented = []string{
+	"interested", "not_interested", "callback_requested", "not_reachable", "dnc", "escalated", "dispute", "payment_promised", "already_paid",
 }
 
 // Disposition returns the one spelling of a disposition: lower case, underscores, synonyms resolved.
@@ -105,6 +119,9 @@ func (m *Mapping) compile() error {
 	if m.Unknown == "" {
 		m.Unknown = UnknownPass
 	}
+	if m.Overdue == "" {
+		m.Overdue = OverdueNow
+	}
 	return nil
 }
 
@@ -142,6 +159,18 @@ func (m *Mapping) task(r Rule, c crm.Call, owner string) (*crm.Task, error) {
 	return t, nil
 }
 
+// overdue settles what becomes of a follow-up that is overdue by more than grace: it is due when the call was found, or false: it is left
+// out. Of calls that ended long ago nobody needs one. The time does not depend on the attempt: a body once sent under a key stays as it is.
+func (m *Mapping) overdue(t *crm.Task, ended, found time.Time, grace time.Duration) bool {
+	if m.Overdue == OverdueSkip || time.Since(ended) > recentCalls {
+		return false
+	}
+	if t.Due.Before(found.Add(-grace)) {
+		t.Due = found
+	}
+	return true
+}
+
 // refuses returns why the filter leaves a call out, or nothing.
 func (f Filter) refuses(disposition, campaign, language string, seconds *float64) string {
 	has := func(list []string, v string, same func(a, b string) bool) bool {
@@ -160,7 +189,25 @@ func (f Filter) refuses(disposition, campaign, language string, seconds *float64
 	return ""
 }
 
+// speaks tells whether a call's language is the one that is wanted, both as BCP 47 has them or with underscores: "hi" takes "hi-IN" and
+// "hi-Deva-IN", "hi_IN" does not take "hi".
 func speaks(want, have string) bool {
-	want, have = strings.ToLower(want), strings.ToLower(have)
-	return have == want || strings.HasPrefix(have, want+"-")
+	w, err := language.Parse(want)
+	if err != nil {
+		return strings.EqualFold(want, have)
+	}
+	h, err := language.Parse(have)
+	if err != nil {
+		return false
+	}
+	// What a tag does not say is a word for unknown here, not what is likely.
+	wantBase, wantScript, wantRegion := w.Raw()
+	base, script, region := h.Raw()
+	return wantBase == base && (wantScript == language.Script{} || wantScript == script) && (wantRegion == language.Region{} || wantRegion == region)
+}
+
+// KnownLanguage tells whether a language tag is one that a filter can compare.
+func KnownLanguage(tag string) bool {
+	_, err := language.Parse(tag)
+	return err == nil
 }

@@ -37,16 +37,18 @@ type Plan struct {
 
 // PlanDest is what one destination would get.
 type PlanDest struct {
-	Name    string     `json:"name"`
-	Kind    string     `json:"kind"`
-	State   string     `json:"state"`  // as in Status
-	Reason  string     `json:"reason"` // why it is halted or waiting
-	Send    int        `json:"send"`
-	Skip    int        `json:"skip"`
-	Dead    int        `json:"dead"`
-	Wait    int        `json:"wait"`
-	Calls   []PlanCall `json:"calls"`
-	Omitted int        `json:"omitted"` // calls that are counted and not listed
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	State  string `json:"state"`  // as in Status
+	Reason string `json:"reason"` // why it is halted or waiting
+	Send   int    `json:"send"`
+	Skip   int    `json:"skip"`
+	Dead   int    `json:"dead"`
+	Wait   int    `json:"wait"`
+	// TasksLeft counts the follow-up tasks that are overdue and would not be made.
+	TasksLeft int        `json:"tasks_left"`
+	Calls     []PlanCall `json:"calls"`
+	Omitted   int        `json:"omitted"` // calls that are counted and not listed
 }
 
 // PlanCall is what would become of one call at a destination.
@@ -62,6 +64,7 @@ type PlanCall struct {
 	Status      string       `json:"status"`     // lead status
 	SetsStatus  bool         `json:"set_status"` // false: a newer call has set it, or the step is off
 	Task        *PlanTask    `json:"task"`
+	TaskLeft    string       `json:"task_left"` // when a follow-up was due that is left out, as it is overdue; empty: none is
 	Late        bool         `json:"late"`
 	Contact     *PlanContact `json:"contact"` // nil: the destination has no contacts, or nothing is sent
 }
@@ -263,7 +266,7 @@ func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
 	if why, _ := c.waitingFor(); out.State == "ok" && why != "" {
 		out.State, out.Reason = "waiting", why
 	}
-	find := contactFinder{d: c.d, known: map[string]*PlanContact{}}
+	find := contactFinder{d: c.d, region: p.e.o.Region, known: map[string]*PlanContact{}}
 	for i := range p.jobs[c.d.Name] {
 		call := p.call(ctx, c, &p.jobs[c.d.Name][i], &find)
 		switch {
@@ -274,6 +277,9 @@ func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
 		}
 		switch call.Action {
 		case "send":
+			if call.TaskLeft != "" {
+				out.TasksLeft++
+			}
 			out.Send++
 		case "skip":
 			out.Skip++
@@ -308,7 +314,7 @@ func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *c
 	case !j.First:
 		out.Origin = "changed"
 	}
-	entry, _, refusal, err := p.e.entry(c.d, &j.Job)
+	entry, notes, refusal, err := p.e.entry(c.d, &j.Job)
 	if err != nil {
 		out.Action, out.Reason = "dead", err.Error()
 		return out
@@ -318,7 +324,8 @@ func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *c
 	if entry.Task != nil {
 		out.Task = &PlanTask{Title: mask.Phones(entry.Task.Title), Due: rfc3339(entry.Task.Due)}
 	}
-	switch skip := c.d.skipsJob(&j.Job); {
+	out.TaskLeft = rfc3339(notes.taskLeft)
+	switch skip, _ := c.d.skipsJob(&j.Job); {
 	case skip != "":
 		out.Action, out.Reason = "skip", skip
 		return out
@@ -344,9 +351,10 @@ func (p *planner) goesLater(j *store.Queued) bool { return j.Waits == store.Wait
 
 // contactFinder looks contacts up, each once.
 type contactFinder struct {
-	d     *Destination
-	known map[string]*PlanContact
-	asked int
+	d      *Destination
+	region string
+	known  map[string]*PlanContact
+	asked  int
 }
 
 func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
@@ -354,12 +362,9 @@ func (f *contactFinder) find(ctx context.Context, c crm.Contact) *PlanContact {
 	if !ok {
 		return nil
 	}
-	if c.Phone == "" {
+	key := phoneKey(c.Phone, f.region)
+	if key == "" {
 		return &PlanContact{Action: "none"}
-	}
-	key := c.Phone
-	if c.E164 != "" {
-		key = c.E164
 	}
 	if got := f.known[key]; got != nil {
 		return got

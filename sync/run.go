@@ -157,8 +157,9 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	}
 	s.Pending, s.Dead = st.Pending, st.Dead
 	s.NewDead += max(0, unreadable(st)-unreadable(before))
+	s.LeftOut = leftSince(before, st)
 	s.TookMS = time.Since(began).Milliseconds()
-	e.log.Info("run", "fetched", s.Fetched, "new", s.New, "delivered", s.Delivered, "pending", s.Pending, "dead", s.Dead, "took", time.Since(began).Round(time.Millisecond))
+	e.log.Info("run", "fetched", s.Fetched, "new", s.New, "delivered", s.Delivered, "pending", s.Pending, "dead", s.Dead, "left_out", total(s.LeftOut), "took", time.Since(began).Round(time.Millisecond))
 	return s, err
 }
 
@@ -233,7 +234,7 @@ func (e *Engine) quiet() bool {
 // within two minutes. ready is called when the first poll has begun.
 func (e *Engine) Run(ctx context.Context, ready func()) error {
 	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
-	var was runState
+	was := runState{left: e.leftOut()}
 	run := func() { was = e.scheduled(ctx, was) }
 	polls, err := schedule.AddFunc(e.o.Schedule, run)
 	if err != nil {
@@ -278,6 +279,7 @@ type runState struct {
 	failed    int
 	since     time.Time
 	delivered int64
+	left      int64 // what was left out so far, since the store was made
 }
 
 // scheduled is one run of the daemon.
@@ -291,6 +293,7 @@ func (e *Engine) scheduled(ctx context.Context, was runState) runState {
 	}
 	now := runState{}
 	now.delivered, _ = e.counts()
+	now.left = e.leftOut()
 	switch {
 	case err != nil:
 		now.failing, now.failed, now.since = signatureOf(err.Error()), was.failed+1, was.since
@@ -304,8 +307,8 @@ func (e *Engine) scheduled(ctx context.Context, was runState) runState {
 		e.log.Info("poll works again", "failed_runs", was.failed, "for", time.Since(was.since).Round(time.Second))
 		fallthrough
 	default:
-		if got.New > 0 || got.Changed > 0 || now.delivered > was.delivered {
-			e.log.Info("run", "fetched", got.fetched, "new", got.New, "changed", got.Changed, "delivered", now.delivered-was.delivered, "took", took.Round(time.Millisecond))
+		if got.New > 0 || got.Changed > 0 || now.delivered > was.delivered || now.left > was.left {
+			e.log.Info("run", "fetched", got.fetched, "new", got.New, "changed", got.Changed, "delivered", now.delivered-was.delivered, "left_out", max(now.left-was.left, 0), "took", took.Round(time.Millisecond))
 		}
 	}
 	return now

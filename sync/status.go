@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -17,6 +18,8 @@ type Summary struct {
 	Pending   int   `json:"pending"` // in the outbox now
 	Dead      int   `json:"dead"`    // dead letters now
 	TookMS    int64 `json:"took_ms"`
+	// LeftOut counts what the run left out, by reason (store.LeftReasons).
+	LeftOut map[string]int64 `json:"left_out"`
 	// NewDead counts dead letters made by this run.
 	NewDead int `json:"-"`
 }
@@ -45,6 +48,7 @@ type Status struct {
 	ClockSkew    float64          `json:"clock_skew_seconds"`
 	Alerts       []Alert          `json:"alerts"`       // what needs an operator, as the daemon sees it
 	ConfigError  string           `json:"config_error"` // why the daemon did not take up the configuration as it is now
+	LeftOut      map[string]int64 `json:"left_out"`     // what destinations did not get since the store was made, by reason
 }
 
 // Alert is something that needs an operator.
@@ -93,6 +97,8 @@ type DestStatus struct {
 	LastError string `json:"last_error"`
 	Reason    string `json:"reason"` // why it is halted or waiting
 	Paused    bool   `json:"paused"` // halted, and by an operator
+	// LeftOut counts what it did not get since the store was made, by reason.
+	LeftOut map[string]int64 `json:"left_out"`
 }
 
 // BackfillStatus is one backfill: running, interrupted (its range is not read to its end: the same command goes on), delivering, done or
@@ -156,6 +162,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 		},
 		LastSuccess:  rfc3339(st.LastSuccess),
 		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{}, Lateness: []LateStatus{},
+		LeftOut: leftOutOf(st),
 	}
 	if !st.Watermark.IsZero() {
 		s.LagSeconds = max(0, int64(time.Since(st.Watermark).Seconds()))
@@ -168,7 +175,8 @@ func StatusOf(st store.Stats, name, version string) Status {
 		s.Lateness = append(s.Lateness, LateStatus{By: by, Found: l.Found, MostSeconds: int64(l.Most.Seconds()), Last: rfc3339(l.Last)})
 	}
 	for _, d := range st.Dests {
-		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: stateOK, Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError}
+		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: stateOK, Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError, LeftOut: map[string]int64{}}
+		maps.Copy(ds.LeftOut, d.LeftOut.Counts)
 		switch {
 		case d.Orphaned:
 			ds.State, ds.Reason = "orphaned", "no longer in the configuration"

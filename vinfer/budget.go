@@ -8,11 +8,15 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // patience is how long live requests wait out a Retry-After. A longer one fails them: a poll that hangs tells nobody why.
 const patience = 2 * time.Minute
+
+// sameWindow is how far apart two statements of one reset may be.
+const sameWindow = 2 * time.Second
 
 // leastWait is the shortest wait after a 429.
 const leastWait = time.Second
@@ -29,13 +33,16 @@ type window struct {
 // never is the wait of a request that only an event can admit: an answer, not the clock.
 const never = time.Duration(-1)
 
+// kept returns how many requests of the limit a reserve leaves to others.
+func (w window) kept(reserve float64) int { return int(math.Ceil(float64(w.limit)*reserve - 1e-9)) }
+
 // admit is the rule of the budget: whether a request may go now, and if not after what time to look again. flying
-// requests were sent and not answered, the last one at last; reserve is the share of the limit to leave to others.
+// requests were sent and not answered, the last one of its class at last; kept requests are left to others.
 //
-// Full speed while more than half the limit is left; below that, what is left above the reserve is spread evenly to the
-// reset; nothing when the reserve is reached. Without knowledge (at the start, and when a window has ended) one request
+// Full speed while more than half the limit is left; below that, what is left above kept is spread evenly to the
+// reset; nothing when that is reached. Without knowledge (at the start, and when a window has ended) one request
 // goes and the others wait for what it learns. A server that sends no rate headers is not throttled.
-func (w window) admit(now time.Time, reserve float64, flying int, last time.Time) (bool, time.Duration) {
+func (w window) admit(now time.Time, kept, flying int, last time.Time) (bool, time.Duration) {
 	switch {
 	case !w.seen, w.known && !now.Before(w.reset):
 		return flying == 0, never
@@ -43,7 +50,6 @@ func (w window) admit(now time.Time, reserve float64, flying int, last time.Time
 		return true, 0
 	}
 	left := w.remaining - flying
-	kept := int(math.Ceil(float64(w.limit)*reserve - 1e-9))
 	spare := left - kept
 	toReset := w.reset.Sub(now)
 	switch {
@@ -75,7 +81,7 @@ func (w *window) learn(r rates, now time.Time, seq, newest uint64) bool {
 	}
 	// Answers overtake each other. Within one window the lower count is the later one, unless it rose by more than
 	// that explains (a limit that refills as time goes on); across windows the newer request knows better.
-	same := w.known && !r.reset.IsZero() && r.reset.Sub(w.reset).Abs() < 2*time.Second && now.Before(w.reset)
+	same := w.known && !r.reset.IsZero() && r.reset.Sub(w.reset).Abs() < sameWindow && now.Before(w.reset)
 	switch {
 	case same && (seq < newest || r.remaining-w.remaining <= max(r.limit/16, 1)):
 		r.remaining = min(r.remaining, w.remaining)
@@ -99,6 +105,7 @@ func (w *window) spend() {
 // budget admits requests one by one, the most urgent first.
 type budget struct {
 	reserve float64
+	meter   atomic.Pointer[meter]
 
 	mu      sync.Mutex
 	w       window
@@ -106,7 +113,9 @@ type budget struct {
 	limited int       // rounds of answers 429 in a row
 	refusal uint64    // number of the last request that was admitted before the last round began
 	flying  int
-	last    time.Time // when the last request was admitted
+	last    [classes]time.Time // when the last request of each class was admitted
+	others  others
+	hunger  hunger
 	seq     uint64    // number of the last admitted request
 	newest  uint64    // number of the newest request whose answer was learned from
 	queue   []*waiter // the next one first
@@ -122,7 +131,9 @@ func newBudget(reserve float64) *budget {
 	if math.IsNaN(reserve) {
 		reserve = 0
 	}
-	return &budget{reserve: min(max(reserve, 0), 0.95)}
+	b := &budget{reserve: min(max(reserve, 0), 0.95), others: others{rate: -1}}
+	b.meter.Store(newMeter())
+	return b
 }
 
 func (b *budget) state() BudgetState {
@@ -131,7 +142,7 @@ func (b *budget) state() BudgetState {
 	if !b.w.known {
 		return BudgetState{}
 	}
-	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reserve: int(math.Ceil(float64(b.w.limit)*b.reserve - 1e-9)), Reset: b.w.reset.UTC()}
+	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reserve: b.w.kept(b.reserve), Reset: b.w.reset.UTC()}
 }
 
 // acquire waits for its turn and then for room. The ticket must go back through answered or release.
@@ -186,6 +197,7 @@ func (b *budget) release(_ *ticket, now time.Time) {
 	defer b.mu.Unlock()
 	b.flying--
 	b.w.spend()
+	b.others.count()
 	b.pump(now)
 }
 
@@ -195,8 +207,13 @@ func (b *budget) answered(t *ticket, status int, h http.Header, now time.Time, s
 	defer b.mu.Unlock()
 	b.flying--
 	r := readRates(h, now, skew)
+	before := b.w
+	b.others.count()
 	if b.w.learn(r, now, t.seq, b.newest) {
 		b.newest = max(b.newest, t.seq)
+		if began := b.others.began; b.others.learn(before, b.w, now, b.flying) {
+			b.hunger.turn(now.Sub(began))
+		}
 	}
 	b.w.seen = true
 	if status == http.StatusTooManyRequests {
@@ -231,6 +248,7 @@ func (b *budget) refused(t *ticket, r rates, after string, now time.Time, skew t
 
 // pump admits as many waiting requests as the rule allows and sets the timer for the next. The caller holds the lock.
 func (b *budget) pump(now time.Time) {
+	defer func() { b.hunger.look(b.queue, now) }()
 	if b.timer != nil {
 		b.timer.Stop()
 		b.timer = nil
@@ -239,33 +257,24 @@ func (b *budget) pump(now time.Time) {
 		b.fail(News, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
 	}
 	for len(b.queue) > 0 {
-		ok, wait := b.admit(now)
-		if !ok {
+		i, wait := b.next(now)
+		if i < 0 {
 			if wait >= 0 {
 				b.timer = time.AfterFunc(max(wait, time.Millisecond), b.wake)
 			}
 			return
 		}
 		b.flying++
-		b.last = now
+		w := b.queue[i]
+		b.last[classOf(w.priority)] = now
 		b.seq++
-		w := b.queue[0]
-		b.queue = slices.Delete(b.queue, 0, 1)
+		b.queue = slices.Delete(b.queue, i, i+1)
 		w.ticket = &ticket{b.seq}
 		close(w.ready)
 	}
 }
 
-func (b *budget) admit(now time.Time) (bool, time.Duration) {
-	if wait := b.blocked.Sub(now); wait > 0 {
-		return false, wait
-	}
-	if b.limited > 0 && !b.w.known {
-		return b.flying == 0, never // what one learns spares the others a refusal
-	}
-	return b.w.admit(now, b.reserve, b.flying, b.last)
-}
-
+// wake looks again when a wait is over.
 func (b *budget) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -51,7 +51,7 @@ func TestAdmit(t *testing.T) {
 		{"a limit of one", w(1, 1, 30*s), 0.1, 0, m, false, 30 * s},
 		{"a fraction that is not exact", w(100, 8, 10*s), 0.07, 0, 10 * s, true, 0},
 	} {
-		ok, wait := tt.w.admit(now, tt.reserve, tt.flying, now.Add(-tt.last))
+		ok, wait := tt.w.admit(now, tt.w.kept(tt.reserve), tt.flying, now.Add(-tt.last))
 		if ok != tt.ok || !ok && wait != tt.wait {
 			t.Errorf("%s: %v, %v", tt.name, ok, wait)
 		}

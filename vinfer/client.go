@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -39,11 +40,10 @@ type Client struct {
 	http      *retryablehttp.Client
 	budget    *budget
 	passwords []string // of the proxy, in the forms that it may repeat
-	skew      atomic.Int64
+	clock     clock
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
 	unpaged   unpaged
 	retryWait time.Duration
-	requests  atomic.Pointer[meter]
 }
 
 // New returns a client for the configuration, or an error that names the field at fault (without its secrets).
@@ -64,7 +64,6 @@ func New(c Config) (*Client, error) {
 		base: base, passwords: proxySecrets(tr, base), key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
 		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
 	}
-	cl.requests.Store(newMeter())
 	if cl.log == nil {
 		cl.log = slog.New(slog.DiscardHandler)
 	}
@@ -113,11 +112,11 @@ func (c *Client) Budget() BudgetState { return c.budget.state() }
 
 // Requests returns how many requests of each kind were sent, the most urgent kind first. Clients that this one took over
 // from are included.
-func (c *Client) Requests() []KindRequests { return c.requests.Load().state(time.Now()) }
+func (c *Client) Requests() []KindRequests { return c.budget.meter.Load().state(time.Now()) }
 
-// Skew returns the server's clock minus the local one as of the last answer with a Date header, to about a second; 0
-// before that.
-func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
+// Skew returns the server's clock minus the local one, to about a second, as most of the last three answers with a Date
+// header have it; 0 before the first.
+func (c *Client) Skew() time.Duration { return c.clock.skew() }
 
 // Close ends requests that wait for the budget, with an error, and closes idle connections.
 func (c *Client) Close() {
@@ -345,9 +344,9 @@ func (c *Client) fail(u *url.URL, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 		var authority x509.UnknownAuthorityError
-		var refusal *proxyRefusal
+		var refusal *outbound.ProxyRefusal
 		switch {
-		case errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired:
+		case errors.As(err, &refusal) && refusal.Status == http.StatusProxyAuthRequired:
 			err = fmt.Errorf("%w: put the right user and password into vinfer.proxy", err)
 		case ue.Timeout():
 			err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)

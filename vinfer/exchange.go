@@ -96,18 +96,19 @@ func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+k)
 	began := time.Now()
-	t.c.requests.Load().sent(x.priority, began)
+	t.c.budget.meter.Load().sent(x.priority, began)
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		x.release(t.c.budget)
 		t.c.log.Debug("VInfer request failed", "url", safeURL(r.URL), "took", time.Since(began), "error", err)
 		return nil, err
 	}
-	now := time.Now()
+	now, skew := time.Now(), t.c.Skew()
 	if d, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		t.c.skew.Store(int64(d.Sub(now)))
+		t.c.clock.learn(d.Sub(now))
+		skew = d.Sub(now) // its times are by the clock that its Date shows
 	}
-	t.c.budget.answered(x.ticket, resp.StatusCode, resp.Header, now, t.c.Skew())
+	t.c.budget.answered(x.ticket, resp.StatusCode, resp.Header, now, skew)
 	x.ticket = nil
 	t.c.log.Debug("VInfer answered", "url", safeURL(r.URL), "status", resp.StatusCode, "took", now.Sub(began),
 		"remaining", resp.Header.Get("X-RateLimit-Remaining"))

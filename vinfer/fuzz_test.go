@@ -12,11 +12,16 @@ import (
 )
 
 func FuzzPage(f *testing.F) {
-	for _, s := range []string{referencePage, "[" + guideRow + "]", `{"data":{"calls":[{"id":1}]},"total":1}`, `[{"id":"a","timestamp":1705314922}]`, "[7,null,{\"id\":\"\xff\"}]"} {
-		f.Add([]byte(s))
+	for _, s := range []string{
+		referencePage, "[" + guideRow + "]", `{"data":{"calls":[{"id":1}]},"total":1}`, `[{"id":"a","timestamp":1705314922}]`, "[7,null,{\"id\":\"\xff\"}]",
+		`[{"id":"a","qa_score":NaN},{"id":"b",}]`, "\xff\xfe[\x00]\x00",
+	} {
+		for _, contentType := range []string{"", "application/json; charset=iso-8859-1", "a/b;charset=utf-16", "a/b;charset=shift_jis"} {
+			f.Add([]byte(s), contentType)
+		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decodePage(bytes.NewReader(b), "")
+	f.Fuzz(func(t *testing.T, b []byte, contentType string) {
+		p, err := decodePage(bytes.NewReader(b), contentType)
 		if err != nil {
 			if !errors.Is(err, ErrUnreadable) {
 				t.Fatal(err)
@@ -122,6 +127,24 @@ func FuzzTranscript(f *testing.F) {
 			}
 		} else if !errors.Is(err, ErrNotReady) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnreadable) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A document that was cut anywhere is one again when it is mended.
+func FuzzMend(f *testing.F) {
+	f.Add([]byte(referencePage), uint(17))
+	f.Add([]byte(`{"a":"\\u00e9\\\\","b":[1,"é",{}]}`), uint(9))
+	f.Fuzz(func(t *testing.T, b []byte, cut uint) {
+		doc := bytes.TrimSpace(b)
+		if !json.Valid(doc) || !utf8.Valid(doc) || doc[0] != '{' && doc[0] != '[' {
+			return
+		}
+		if cut = cut % uint(len(doc)); cut == 0 {
+			return
+		}
+		if got := mend(doc[:cut]); !json.Valid(got) || !utf8.Valid(got) {
+			t.Fatalf("%s became %s", doc[:cut], got)
 		}
 	})
 }

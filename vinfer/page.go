@@ -337,4 +337,3 @@ func counts(top, holder object) (total, limit int) {
 	}
 	return total, limit
 }
-

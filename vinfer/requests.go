@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// span is how many seconds of requests a meter remembers.
-const span = 60
+// span is how many seconds of requests a meter remembers: ten minutes.
+const span = 600
 
 // meter counts the requests that were sent, by kind. A client that takes over from another goes on with its meter.
 type meter struct {
@@ -50,10 +50,37 @@ func (m *meter) state(now time.Time) []KindRequests {
 	m.turn(now)
 	all := make([]KindRequests, kinds)
 	for k := range all {
-		all[k] = KindRequests{Kind: Priority(k).String(), Total: m.total[k]}
-		for _, n := range m.seconds[k] {
-			all[k].LastMinute += int(n)
-		}
+		p := Priority(k)
+		all[k] = KindRequests{Kind: p.String(), Total: m.total[k], LastMinute: m.sum(0, 60, p, p)}
 	}
 	return all
+}
+
+// sum adds up the kinds from first to last over some seconds, counted back from the last one. The caller holds the lock.
+func (m *meter) sum(from, seconds int64, first, last Priority) (n int) {
+	for k := first; k <= last; k++ {
+		for s := m.last - from; s > m.last-from-seconds && s >= 0; s-- {
+			n += int(m.seconds[k][s%span])
+		}
+	}
+	return n
+}
+
+// recent returns how many requests of the kinds from first to last were sent within the last d.
+func (m *meter) recent(now time.Time, d time.Duration, first, last Priority) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn(now)
+	return m.sum(0, min(max(int64(d/time.Second), 0), span), first, last)
+}
+
+// peak returns how many of them were sent in the busiest of the last minutes, ten at most.
+func (m *meter) peak(now time.Time, minutes int, first, last Priority) (most int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn(now)
+	for from := range int64(minutes) {
+		most = max(most, m.sum(60*from, 60, first, last))
+	}
+	return most
 }

@@ -24,7 +24,7 @@ func TestSucceed(t *testing.T) {
 	old := client("https://api.example/v1")
 	reset := time.Now().Add(time.Minute)
 	old.budget.w = window{seen: true, known: true, limit: 1000, remaining: 0, reset: reset}
-	old.skew.Store(int64(3 * time.Second))
+	old.clock.learn(3 * time.Second)
 
 	other := client("https://another.example/v1")
 	other.Succeed(old)
@@ -33,11 +33,13 @@ func TestSucceed(t *testing.T) {
 	}
 	same := client("https://api.example/v1/")
 	same.Succeed(old)
+	same.budget.queue = []*waiter{{priority: News}} // not to be admitted
+	defer func() { same.budget.queue = nil }()
 	if b := same.Budget(); b != old.Budget() || b.Remaining != 0 || same.Skew() != 3*time.Second {
 		t.Errorf("%+v %v", b, same.Skew())
 	}
-	if ok, wait := same.budget.admit(time.Now()); ok || wait < 50*time.Second {
-		t.Errorf("a request may go: %v, %v", ok, wait)
+	if place, wait := same.budget.next(time.Now()); place >= 0 || wait < 50*time.Second {
+		t.Errorf("a request may go: %v, %v", place, wait)
 	}
 }
 

@@ -136,6 +136,18 @@ crm:
 	}
 }
 
+func TestCheckTellsOfAServerWithoutPages(t *testing.T) {
+	t.Parallel()
+	for _, noPaging := range []bool{true, false} {
+		w := newWorld(t, simulator.Options{Key: "right", Calls: 3, LimitPerMinute: -1, Strict: true, NoPaging: noPaging})
+		w.write("config.yaml", "vinfer: {base_url: '${API}', api_key: right}\nadmin: {socket: admin.sock, listen: ''}\nstore: {bbolt: {path: state.db}}\n")
+		r := w.must(exitFine, "check")
+		if strings.Contains(r.stdout, "limit and offset are refused") != noPaging {
+			t.Errorf("no paging %v:\n%s", noPaging, r.stdout)
+		}
+	}
+}
+
 // TestRemedy looks at errors that cannot be made everywhere.
 func TestRemedy(t *testing.T) {
 	t.Parallel()

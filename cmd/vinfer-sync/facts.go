@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 // facts gathers what is known of the pipeline at this moment.
@@ -89,7 +91,7 @@ func (s *service) watchAlerts(ctx context.Context) {
 		if f, err := s.facts(); err != nil {
 			s.log.Debug("cannot look for alerts", "error", err)
 		} else {
-			s.alerts.Look(alert.Rules{Lag: cfg.Alerts.Lag, Next: nextOf(cfg.Schedule), Mend: mend}, f.Facts)
+			s.alerts.Look(alert.Rules{Lag: cfg.Alerts.Lag, LeftOut: cfg.Alerts.LeftOut, Next: nextOf(cfg.Schedule), Mend: mend}, f.Facts)
 		}
 		if err := s.tally.Save(time.Now(), false); err != nil {
 			s.log.Debug("cannot keep the dashboard's counts", "error", err)
@@ -125,6 +127,8 @@ func mend(kind, dest string) string {
 			return "see them: vinfer-sync dead list"
 		}
 		return "see them: vinfer-sync dead list --dest " + dest + "; once mended: vinfer-sync dead retry --dest " + dest
+	case alert.LeftOut:
+		return "if that is not meant, see filter, mapping and on_missing of " + dest + ": vinfer-sync check, vinfer-sync plan --since -2h"
 	case alert.Runs:
 		return "see what is wrong: vinfer-sync check"
 	case alert.Clock:
@@ -162,7 +166,8 @@ func (s *service) notReady() error {
 			faults = append(faults, fmt.Sprintf("destination %s is halted: %s", d.Name, d.Reason))
 		}
 	}
-	if text := alert.Text(st.Alerts); text != "" {
+	standing := slices.DeleteFunc(st.Alerts, func(a engine.Alert) bool { return a.Alert == alert.LeftOut }) // as configured, perhaps on purpose
+	if text := alert.Text(standing); text != "" {
 		faults = append(faults, text)
 	}
 	if len(faults) == 0 {

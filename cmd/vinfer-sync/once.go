@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vinfer-sync/vinfer-sync/admin"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -44,6 +45,9 @@ func printSummary(c *cobra.Command, s engine.Summary, asJSON bool) error {
 		s.Fetched, s.New, s.Delivered, s.Pending, s.Dead, s.TookMS)
 	if err != nil {
 		return err
+	}
+	if left := admin.LeftText(s.LeftOut); left != "" && err == nil {
+		_, err = fmt.Fprintln(c.OutOrStdout(), "left out:", left)
 	}
 	if s.Pending > 0 {
 		_, err = fmt.Fprintln(c.OutOrStdout(), "What is pending waits for a retry or an operator: vinfer-sync status")

@@ -48,6 +48,7 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
 func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
+	outliveReaders()
 	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
-	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Dispositions: map[string]engine.Rule{}}
+	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Overdue: c.Mapping.Overdue, Dispositions: map[string]engine.Rule{}}
 	for name, r := range c.Mapping.Dispositions {
 		rule := engine.Rule{Status: r.Status}
 		if r.Task != nil {

@@ -71,6 +71,9 @@ func printPlan(out io.Writer, p engine.Plan) error {
 	for i := range p.Destinations {
 		d := &p.Destinations[i]
 		fmt.Fprintf(out, "\n%s (%s, %s): %d to send, %d left out, %d refused, %d wait\n", d.Name, d.Kind, d.State, d.Send, d.Skip, d.Dead, d.Wait)
+		if d.TasksLeft > 0 {
+			fmt.Fprintf(out, "%d follow-up tasks are overdue and would not be made (mapping.overdue; a backfill's with --with-tasks)\n", d.TasksLeft)
+		}
 		if d.Reason != "" {
 			fmt.Fprintf(out, "%s\n", d.Reason)
 		}
@@ -99,6 +102,9 @@ func planLine(w io.Writer, c *engine.PlanCall) {
 	}
 	if c.Task != nil {
 		task = fmt.Sprintf("%s, due %s", c.Task.Title, c.Task.Due)
+	}
+	if c.TaskLeft != "" {
+		task = "left out, was due " + c.TaskLeft
 	}
 	if x := c.Contact; x != nil {
 		contact = x.Action

@@ -27,6 +27,7 @@ func runCommand(a *app) *cobra.Command {
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
+			outliveReaders()
 			cfg, err := a.load()
 			if err != nil {
 				return err
@@ -50,6 +51,11 @@ func runCommand(a *app) *cobra.Command {
 		},
 	}
 }
+
+// outliveReaders keeps the process alive when the reader of its log goes away, as journald does when it is stopped: by default the next line
+// would end it, and systemd takes an end by SIGPIPE for a clean one. The signal is caught and not ignored: programs that are started would
+// inherit that.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // notify tells systemd something, if it listens.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/alert"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
@@ -80,6 +81,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 		row("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
 	}
 	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
+	if left := admin.LeftText(s.LeftOut); left != "" {
+		row("left out", "%s, since the store was made", left)
+	}
 	row("awaited", "%d transcripts, %d calls in progress", s.Transcripts, s.Unfinished)
 	for _, a := range s.Alerts {
 		row("needs you", "%s, since %s; %s", a.Message, stamp(a.Since), a.Remedy)
@@ -106,6 +110,9 @@ func printStatus(out io.Writer, s engine.Status) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if len(s.Destinations) > 1 {
+		printLeft(out, s.Destinations)
+	}
 	for _, d := range s.Destinations {
 		told := func(what string) bool { // above, by a daemon
 			return slices.ContainsFunc(s.Alerts, func(a engine.Alert) bool { return a.Alert == what && a.Destination == d.Name })
@@ -123,6 +130,15 @@ func printStatus(out io.Writer, s engine.Status) error {
 		}
 	}
 	return nil
+}
+
+// printLeft shows what each destination did not get.
+func printLeft(out io.Writer, all []engine.DestStatus) {
+	for _, d := range all {
+		if left := admin.LeftText(d.LeftOut); left != "" {
+			fmt.Fprintf(out, "left out at %s: %s\n", d.Name, left)
+		}
+	}
 }
 
 // printLate shows what is known of the completeness.

@@ -23,6 +23,7 @@ func (s *suite) runContacts(t *testing.T) {
 	t.Run("a contact is found in every spelling", s.everySpelling)
 	t.Run("the same digits of another country are another number", s.otherCountry)
 	t.Run("an own number is never matched", s.ownNumber)
+	t.Run("a word instead of a number is nobody's", s.wordForNumber)
 	t.Run("many matches by each policy", s.manyPolicies)
 	t.Run("no match by each policy", s.missingPolicies)
 	t.Run("a protected status is kept", s.protectedStatus)

@@ -23,6 +23,7 @@ func RunTables(t *testing.T, fresh func(t *testing.T) Database) {
 	for name, test := range map[string]func(*testing.T, *rules){
 		"a number as sent":                 numberAsSent,
 		"other spellings of a number":      otherSpellings,
+		"a word instead of a number":       wordsForNumbers,
 		"a number becomes known":           numberBecomesKnown,
 		"the status is the newest":         statusIsNewest,
 		"the status of a call dated ahead": statusDatedAhead,

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 )
 
 const (
@@ -74,13 +75,8 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 		IdleConnTimeout:       30 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// A connection that died unnoticed would otherwise hold every request for its whole timeout.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
-			return &proxyRefusal{res.StatusCode}
-		},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		OnProxyConnectResponse: outbound.Connected,
 	}
 	c.http = &http.Client{
 		Transport:     bound{c},
@@ -244,7 +240,7 @@ func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, target string) e
 	}
 	_ = res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return &proxyRefusal{res.StatusCode}
+		return &outbound.ProxyRefusal{Status: res.StatusCode}
 	}
 	return nil
 }
@@ -321,12 +317,6 @@ func hostPort(u *url.URL) string {
 
 var errTimeout = errors.New("no answer in time")
 
-type proxyRefusal struct{ status int }
-
-func (e *proxyRefusal) Error() string {
-	return fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status))
-}
-
 // failure makes of a transport's error one that can be shown. It wraps the cause, not the url.Error, whose text has the
 // whole URL in it. parent is the caller's context: its end must be recognisable, even where it has a cause of its own.
 func (c *Client) failure(parent, ctx context.Context, err error, secrets []string) error {
@@ -334,8 +324,8 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 	for errors.As(err, &ue) {
 		err = ue.Err
 	}
-	var refusal *proxyRefusal
-	if errors.As(err, &refusal) && refusal.status == http.StatusProxyAuthRequired {
+	var refusal *outbound.ProxyRefusal
+	if errors.As(err, &refusal) && refusal.Status == http.StatusProxyAuthRequired {
 		return crm.Halted(fmt.Errorf("%s: %w: put the right user and password into proxy", c.base.Host, err))
 	}
 	text := plainly(err)

@@ -7,18 +7,17 @@ package httpx
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -26,7 +25,7 @@ import (
 const DefaultTimeout = 30 * time.Second
 
 // Direct is the value of Config.Proxy that uses no proxy, whatever the environment says.
-const Direct = "direct"
+const Direct = outbound.Direct
 
 // Config holds the settings that all HTTP destinations have. It is embedded in the configuration of each kind.
 type Config struct {
@@ -135,46 +134,13 @@ func (c Config) CheckFiles() error {
 }
 
 func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
-	switch c.Proxy.Reveal() {
-	case "":
-		return environmentProxy, nil
-	case Direct:
-		return nil, nil
-	}
-	u, err := url.Parse(c.Proxy.Reveal())
-	if err != nil || u.Host == "" {
-		return nil, errors.New("proxy: write it in full, as http://host:port, or \"direct\"")
-	}
-	switch u.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return http.ProxyURL(u), nil
-	}
-	return nil, errors.New("proxy: only http, https and socks5 are supported")
-}
-
-// environmentProxy hides a faulty setting's value: net/http would print it, password and all.
-func environmentProxy(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
-	if err != nil {
-		return nil, errors.New("the proxy that is set in the environment (HTTPS_PROXY, HTTP_PROXY) is not a URL")
-	}
-	return u, nil
+	return outbound.Proxy(c.Proxy.Reveal())
 }
 
 func (c Config) tls() (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		// Without system roots (a bare container) the file's are the only ones.
-		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
-			t.RootCAs = x509.NewCertPool()
-		}
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: no PEM certificate in %s", c.CAFile)
-		}
+	t, err := outbound.TLS(c.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	if c.ClientCert != "" {
 		load := func() (*tls.Certificate, error) {

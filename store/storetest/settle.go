@@ -169,6 +169,64 @@ var settleTests = []test{
 		equal(e, "dead", d.Dead, 0)
 		equal(e, "pending", d.Pending, 10)
 	}},
+	{"rejections of one sort of job halt although those of another sort pass", func(e *env) {
+		e.live(0, 20, e.contacts(16)...)
+		for i, ref := range e.heads(crm) {
+			if i%2 == 0 {
+				e.attempt(ref, store.Delivered, func(o *store.Outcome) { o.Sort = "calls" })
+				continue
+			}
+			s := e.attempt(ref, store.Dead, func(o *store.Outcome) { reject("no notes")(o); o.Sort = "notes" })
+			equal(e, fmt.Sprintf("halted by the rejection at %d", i), s.Halted != "", i == 15)
+		}
+		equal(e, "dead", e.dest(crm).Dead, 0)
+		equal(e, "pending", e.dest(crm).Pending, 8)
+	}},
+	{"rejections of several sorts for the same reason count together", func(e *env) {
+		e.live(0, 20, e.contacts(8)...)
+		for i, ref := range e.heads(crm) {
+			s := e.attempt(ref, store.Dead, func(o *store.Outcome) { reject("no such field")(o); o.Sort = fmt.Sprint(i % 3) })
+			equal(e, fmt.Sprintf("halted by the rejection at %d", i), s.Halted != "", i == 7)
+		}
+		equal(e, "dead", e.dest(crm).Dead, 0)
+	}},
+	{"a delivery of the same sort ends a series", func(e *env) {
+		e.live(0, 20, e.contacts(16)...)
+		for i, ref := range e.heads(crm) {
+			if i == 7 {
+				e.attempt(ref, store.Delivered, func(o *store.Outcome) { o.Sort = "notes" })
+				continue
+			}
+			s := e.attempt(ref, store.Dead, func(o *store.Outcome) { reject("no notes")(o); o.Sort = "notes" })
+			equal(e, fmt.Sprintf("halted by the rejection at %d", i), s.Halted != "", i == 15)
+		}
+		equal(e, "dead", e.dest(crm).Dead, 7)
+	}},
+	{"what is left out is counted by reason", func(e *env) {
+		rows := e.contacts(5)
+		rows[0].Targets[0] = store.Target{Dest: crm, Skip: "filter: campaign", Reason: store.LeftFiltered}
+		rows[1].Targets[0] = store.Target{Dest: crm, Skip: "mapping", Reason: store.LeftUnknown}
+		e.live(0, 20, rows...)
+		e.live(0, 20, rows...) // what is read again is not counted again
+		left := func(n int, counts map[string]int64) {
+			e.Helper()
+			l := e.dest(crm).LeftOut
+			equal(e, "in a row", l.InARow, n)
+			equal(e, "since", l.Since.IsZero(), n == 0)
+			equal(e, "counts", fmt.Sprint(l.Counts), fmt.Sprint(counts))
+		}
+		left(2, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1})
+		h := e.heads(crm)
+		e.attempt(h[0], store.Skip, func(o *store.Outcome) { o.Error, o.LeftOut = "on_many", []string{store.LeftSkipped} })
+		left(3, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1})
+		e.attempt(h[1], store.Delivered, func(o *store.Outcome) {
+			o.Transcript, o.LeftOut = true, []string{store.LeftOverdue, store.LeftNoNumber}
+		})
+		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1})
+		e.must(e.s().DropWatch(store.TranscriptWatch, h[1].ID, "given up", at(20)))
+		e.again()
+		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1, store.LeftTranscript: 1})
+	}},
 	{"a rejection that is not to be counted halts nothing", func(e *env) {
 		e.live(0, 20, e.contacts(10)...)
 		for _, ref := range e.heads(crm) {

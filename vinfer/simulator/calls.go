@@ -24,6 +24,7 @@ type Call struct {
 
 	DispositionAt time.Time // null before
 	VisibleFrom   time.Time // if set it alone decides whether the call is listed: late rows, and rows of the future
+	GoneFrom      time.Time // neither listed nor found from then on
 	Hidden        bool      // neither listed nor found
 
 	NoTranscript bool
@@ -114,7 +115,7 @@ func (s *Server) place(i int32, c *Call) {
 	}
 	s.special[i] = c
 	s.dirty = true
-	s.odd = s.odd || c.Hidden || !c.VisibleFrom.IsZero() || c.Status == "in_progress"
+	s.odd = s.odd || c.Hidden || !c.GoneFrom.IsZero() || !c.VisibleFrom.IsZero() || c.Status == "in_progress"
 }
 
 // find returns the row of a call.
@@ -148,7 +149,7 @@ func (s *Server) advance(now time.Time) {
 		s.sort()
 	}
 	for s.o.Rate > 0 {
-		start := s.t0.Add(s.step(len(s.laterGen) + 1))
+		start := s.t0.Add(s.step(len(s.laterGen) - s.grown + 1))
 		if start.After(now) {
 			break
 		}
@@ -164,9 +165,22 @@ func (s *Server) step(n int) time.Duration {
 // begin lets the next generated call begin. The rows are in order before and after.
 func (s *Server) begin(start time.Time) {
 	g, i := int32(s.o.Calls+len(s.laterGen)), int32(len(s.rows))
-	s.rows = append(s.rows, row{start: start.UnixNano(), end: start.Add(s.length(g)).UnixNano(), gen: g})
+	s.rows = append(s.rows, s.rowOf(g, start, s.length(g)))
 	s.laterGen = append(s.laterGen, i)
 	s.byEnd, s.byStart = insert(s.byEnd, i, s.compareEnds), insert(s.byStart, i, s.compareStarts)
+}
+
+// grow lets n calls begin now, or end where the listing shows ends only.
+func (s *Server) grow(n int, now time.Time) {
+	s.advance(now)
+	for range n {
+		start := now.Truncate(time.Second)
+		if s.o.Dialect == Guide {
+			start = start.Add(-s.length(int32(s.o.Calls + len(s.laterGen))))
+		}
+		s.begin(start)
+		s.grown++
+	}
 }
 
 func insert(sorted []int32, i int32, compare func(a, b int32) int) []int32 {
@@ -202,14 +216,21 @@ func (c *Call) status(now time.Time) string {
 	}
 }
 
+// gone tells whether there is no such call, at least not any more.
+func (c *Call) gone(now time.Time) bool {
+	return c.Hidden || !c.GoneFrom.IsZero() && !c.GoneFrom.After(now)
+}
+
 // listed tells whether the listing shows a scripted call.
-func (c *Call) listed(d Dialect, now time.Time) bool {
+func (c *Call) listed(o *Options, now time.Time) bool {
 	switch {
-	case c.Hidden:
+	case c.gone(now):
 		return false
 	case !c.VisibleFrom.IsZero():
 		return !c.VisibleFrom.After(now)
-	case d == Reference:
+	case o.EndedOnly:
+		return c.status(now) != "in_progress"
+	case o.Dialect == Reference:
 		return !c.Start.After(now)
 	default:
 		return c.Status != "in_progress" && !c.End.After(now)
@@ -219,12 +240,24 @@ func (c *Call) listed(d Dialect, now time.Time) bool {
 // listed tells whether the listing shows row i.
 func (s *Server) listed(i int32, now time.Time) bool {
 	if c := s.special[i]; c != nil {
-		return c.listed(s.o.Dialect, now)
+		return c.listed(&s.o, now)
 	}
-	if s.o.Dialect == Reference {
-		return s.rows[i].start <= now.UnixNano()
+	r := s.rows[i]
+	from := r.end
+	switch {
+	case r.end == unended:
+		if s.o.EndedOnly && s.unendingStatus(r.gen) == "in_progress" {
+			return false
+		}
+		from = r.start
+	case s.chance(r.gen, forVanish, s.o.Vanishing) && now.UnixNano() >= r.end+int64(s.o.VanishAfter):
+		return false
+	case s.chance(r.gen, forLate, s.o.LateRows):
+		from += int64(s.lateness(r.gen))
+	case s.o.Dialect == Reference && !s.o.EndedOnly:
+		from = r.start
 	}
-	return s.rows[i].end <= now.UnixNano()
+	return from <= now.UnixNano()
 }
 
 // Calls returns every call there is, in completion order, those included that are not listed yet: filter by the fields.

@@ -10,9 +10,12 @@ import (
 	"time"
 )
 
-// appendRow appends a call as the listing has it.
-func (s *Server) appendRow(b []byte, i int32, base string, now time.Time) []byte {
+// appendRow appends a call as the listing has it, or as it had it before the disposition was set.
+func (s *Server) appendRow(b []byte, i int32, base string, now time.Time, before bool) []byte {
 	c := s.call(i)
+	if before {
+		c.Disposition = ""
+	}
 	if c.Raw != "" {
 		return append(b, c.Raw...)
 	}
@@ -131,7 +134,7 @@ func (s *Server) details(id, base string, now time.Time) reply {
 		return failure(http.StatusNotFound, "not_found", "no such call")
 	}
 	c := s.call(i)
-	if c.Hidden || c.VisibleFrom.After(now) || c.Start.After(now) && c.VisibleFrom.IsZero() {
+	if c.gone(now) || c.VisibleFrom.After(now) || c.Start.After(now) && c.VisibleFrom.IsZero() {
 		return failure(http.StatusNotFound, "not_found", "no such call")
 	}
 	if c.Raw != "" {
@@ -181,7 +184,7 @@ func (s *Server) transcription(job string, whole bool, now time.Time) reply {
 		return failure(http.StatusNotFound, "not_found", "no such transcription")
 	}
 	c := s.call(i)
-	if c.Hidden || c.NoTranscript || c.status(now) == "in_progress" {
+	if c.gone(now) || c.NoTranscript || c.status(now) == "in_progress" {
 		return failure(http.StatusNotFound, "not_found", "no such transcription")
 	}
 	if s.transcriptAt(&c).After(now) {

@@ -39,6 +39,13 @@ const (
 	Repeats     Kind = "repeats"      // every fifth row of a page twice, in the place of others
 	NoTotal     Kind = "no-total"     // the total is missing
 	WrongTotal  Kind = "wrong-total"  // the total is off by Fault.N, 7 if it is 0
+	Miscount    Kind = "miscount"     // the total is off by Fault.N, 7 if it is 0, where the listing has rows
+	PageTotal   Kind = "page-total"   // the total counts the rows of the page only
+	NoTo        Kind = "no-to"        // the upper bound is ignored
+	Grow        Kind = "grow"         // at each request Fault.N calls begin, 1 if it is 0; in the guide's dialect they end
+	Twins       Kind = "twins"        // every fifth row of a page twice, in the place of others: as it is, and as it was without disposition
+	PastEnd     Kind = "past-end"     // an offset past the end is answered with status Fault.N, 400 if it is 0
+	NoContent   Kind = "no-content"   // a page without rows is answered 204 without a body
 	NoDate      Kind = "no-date"      // no Date header
 	Rates       Kind = "rates"        // odd rate headers: Fault.Value is none, past, ms, delta, negative, huge, text or zero
 )
@@ -47,7 +54,13 @@ const (
 var answers = []Kind{Status, HTML, Cut, Drop, HangUp, Empty, WrongType, ErrorBody, Slow, Redirect}
 
 // listings are the kinds that only a listing can show.
-var listings = []Kind{Doubled, Endless, IgnoreBound, Clamp, Ascending, Descending, Random, Disorder, Repeats, NoTotal, WrongTotal}
+var listings = []Kind{
+	Doubled, Endless, IgnoreBound, Clamp, Ascending, Descending, Random, Disorder, Repeats, NoTotal, WrongTotal,
+	Miscount, PageTotal, NoTo, Grow, Twins, PastEnd, NoContent,
+}
+
+// numbered are the kinds that take a number.
+var numbered = []Kind{Clamp, WrongTotal, Miscount, Grow, PastEnd}
 
 var others = []Kind{NoDate, Rates}
 
@@ -61,7 +74,7 @@ type Fault struct {
 	Status     int           // of Status; 0: 500
 	RetryAfter time.Duration // of Status; rounded up to seconds
 	Delay      time.Duration // of Slow
-	N          int           // of Clamp and WrongTotal
+	N          int           // of Clamp, WrongTotal, Miscount, Grow and PastEnd
 	Value      string        // of Redirect and Rates
 }
 
@@ -138,9 +151,9 @@ func (f *Fault) matches(path string) bool {
 //
 // NAME is a status (500, 429, …), or html, cut, drop, hangup, empty, type, error, slow, redirect: these are done COUNT
 // times (once without it), or by chance to SHARE percent of the requests. Or it is a manner, which lasts: doubled, endless,
-// ignore-bound, clamp, asc, desc, random, disorder, repeats, no-total, wrong-total, no-date, rates. VALUE is the seconds
-// of Retry-After for a status, how long for slow (2s), where to for redirect, how many for clamp and wrong-total, and
-// none, past, ms, delta, negative, huge, text or zero for rates. PATH restricts it to paths that begin so.
+// ignore-bound, clamp, asc, desc, random, disorder, repeats, no-total, wrong-total, miscount, page-total, no-to, grow, twins,
+// past-end, no-content, no-date, rates. VALUE is the seconds of Retry-After for a status, how long for slow (2s), where to for
+// redirect, how many for clamp, wrong-total, miscount and grow, the status for past-end, and none, past, ms, delta, negative, huge, text or zero for rates. PATH restricts it to paths that begin so.
 //
 // Example: 500:3,html:2,slow=5s,429=10@/calls,503%5,clamp=20,rates=ms
 func ParseFaults(list string) ([]Fault, error) {
@@ -183,30 +196,28 @@ func parseFault(s string) (f Fault, err error) {
 		}
 		f.Kind, f.Status = Status, code
 	} else if f.Kind == Status || !slices.Contains(slices.Concat(answers, listings, others), f.Kind) {
-		return f, fmt.Errorf("there is none of that name; there are the status codes and %s", names())
+		return f, fmt.Errorf("there is none of that name; there are the status codes and %s", Names())
 	}
 	return f, f.take(value, given)
 }
 
 // take reads the value of a fault in a list.
 func (f *Fault) take(value string, given bool) (err error) {
-	switch f.Kind {
-	case Status:
+	switch {
+	case given && slices.Contains(numbered, f.Kind):
+		f.N, err = strconv.Atoi(value)
+	case f.Kind == Status:
 		if given {
 			n, e := strconv.Atoi(value)
 			f.RetryAfter, err = time.Duration(n)*time.Second, e
 		}
-	case Slow:
+	case f.Kind == Slow:
 		if given {
 			f.Delay, err = time.ParseDuration(value)
 		}
-	case Clamp, WrongTotal:
-		if given {
-			f.N, err = strconv.Atoi(value)
-		}
-	case Redirect:
+	case f.Kind == Redirect:
 		f.Value = value
-	case Rates:
+	case f.Kind == Rates:
 		if f.Value = value; !slices.Contains(rateValues, value) {
 			return fmt.Errorf("rates takes one of %s", strings.Join(rateValues, ", "))
 		}
@@ -228,7 +239,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func names() string {
+// Names are the names that ParseFaults knows besides status codes, separated by commas.
+func Names() string {
 	var out []string
 	for _, k := range slices.Concat(answers[1:], listings, others) {
 		out = append(out, string(k))

@@ -88,6 +88,9 @@ func (s *Server) parse(v url.Values, m manners) (query, string) {
 	if f := m.kinds[Clamp]; f != nil {
 		q.limit = min(q.limit, cmp.Or(f.N, 10))
 	}
+	if m.has(NoTo) {
+		q.upper = 1<<63 - 1
+	}
 	if m.has(IgnoreBound) {
 		q.lower, q.upper = -1<<63, 1<<63-1
 	}
@@ -105,8 +108,17 @@ func (s *Server) list(r *http.Request, m manners, now time.Time) reply {
 	if bad != "" {
 		return reply{http.StatusBadRequest, []byte(`{"error":{"code":"invalid_parameter","message":` + strconv.Quote(bad) + `}}`)}
 	}
+	if f := m.kinds[Grow]; f != nil {
+		s.grow(cmp.Or(f.N, 1), now)
+	}
 	at := s.selection(q, now)
 	total := at.n
+	switch past := m.kinds[PastEnd]; {
+	case past != nil && q.offset > 0 && q.offset >= total:
+		return failure(cmp.Or(past.N, http.StatusBadRequest), "out_of_range", "the offset is past the end")
+	case m.has(NoContent) && q.offset >= total:
+		return reply{http.StatusNoContent, nil}
+	}
 	limit, offset := q.limit, q.offset
 	if s.o.NoPaging {
 		limit, offset = total, 0
@@ -125,16 +137,17 @@ func (s *Server) list(r *http.Request, m manners, now time.Time) reply {
 	}
 	body = append(body, '[')
 	base := s.base(r)
-	for n, k := 0, offset; n < limit && k < total; k++ {
-		times := 1
-		if m.has(Repeats) && (k-offset)%5 == 2 {
+	n := 0
+	for k := offset; n < limit && k < total; k++ {
+		fifth, times := (k-offset)%5 == 2, 1
+		if fifth && (m.has(Repeats) || m.has(Twins)) {
 			times = 2
 		}
 		for ; times > 0 && n < limit; times-- {
 			if n++; n > 1 {
 				body = append(body, ',')
 			}
-			body = s.appendRow(body, at.get(k), base, now)
+			body = s.appendRow(body, at.get(k), base, now, fifth && m.has(Twins) && times == 1+k%2)
 		}
 	}
 	body = append(body, ']')
@@ -142,8 +155,13 @@ func (s *Server) list(r *http.Request, m manners, now time.Time) reply {
 		return reply{http.StatusOK, body}
 	}
 	if !s.o.NoTotal && !m.has(NoTotal) && !m.has(Endless) {
-		if f := m.kinds[WrongTotal]; f != nil {
-			total = max(total+cmp.Or(f.N, 7), 0)
+		if m.has(PageTotal) {
+			total = n
+		}
+		for _, k := range []Kind{WrongTotal, Miscount} {
+			if f := m.kinds[k]; f != nil && (k == WrongTotal || total > 0) {
+				total = max(total+cmp.Or(f.N, 7), 0)
+			}
 		}
 		body = strconv.AppendInt(append(body, `,"total":`...), int64(total), 10)
 	}

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"cmp"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +30,44 @@ const (
 	forCallback
 	forOrder
 	forFault
+	forLate
+	forLateness
+	forVanish
+	forHours
+	forUnending
 )
+
+// chance draws for call g, which has the share's chance.
+func (s *Server) chance(g int32, purpose uint64, share float64) bool {
+	return share > 0 && s.draw(g, purpose) < share
+}
+
+// draw is a number from 0 up to 1.
+func (s *Server) draw(g int32, purpose uint64) float64 {
+	return float64(s.mix(g, purpose)>>11) / (1 << 53)
+}
+
+// lateness is how long after its end call g is listed, if it is one that is listed late.
+func (s *Server) lateness(g int32) time.Duration {
+	most := max(s.o.LateMost, s.o.LateBy)
+	return time.Duration(float64(s.o.LateBy) * math.Pow(float64(most)/float64(s.o.LateBy), s.draw(g, forLateness)))
+}
+
+var unendingStatuses = []string{"no_answer", "busy", "canceled", "voicemail", "in_progress"}
+
+// unendingStatus is what call g is for good, if it is one that never ends.
+func (s *Server) unendingStatus(g int32) string {
+	return cmp.Or(s.o.UnendingStatus, unendingStatuses[s.mix(g, forUnending)%uint64(len(unendingStatuses))])
+}
+
+// rowOf is the row of call g.
+func (s *Server) rowOf(g int32, start time.Time, length time.Duration) row {
+	r := row{start: start.UnixNano(), end: start.Add(length).UnixNano(), gen: g}
+	if s.o.Dialect == Reference && s.chance(g, forUnending, s.o.Unending) {
+		r.end = unended
+	}
+	return r
+}
 
 // generate makes the calls that are there from the start.
 func (s *Server) generate() {
@@ -53,7 +92,7 @@ func (s *Server) generate() {
 			length = 60*time.Second + time.Duration(s.mix(g, forLength)%120)*time.Second
 			start = s.t0.Add(-time.Duration(s.mix(g, forTime)%50) * time.Second)
 		}
-		s.rows[g] = row{start: start.UnixNano(), end: start.Add(length).UnixNano(), gen: g}
+		s.rows[g] = s.rowOf(g, start, length)
 		s.byEnd[g], s.byStart[g] = g, g
 	}
 	s.sort()
@@ -66,6 +105,9 @@ func (s *Server) ring(g int32) time.Duration {
 
 // length is call g's from dialling to its end.
 func (s *Server) length(g int32) time.Duration {
+	if s.chance(g, forHours, s.o.LongCalls) {
+		return time.Hour + time.Duration(s.mix(g, forLength)%7200)*time.Second
+	}
 	if s.disposition(g) == "not_reachable" && s.mix(g, forLength)%4 != 0 {
 		return s.ring(g)
 	}
@@ -111,7 +153,16 @@ func (s *Server) made(r row) Call {
 	p := int32(s.mix(g, forContact) % uint64(s.o.Contacts))
 	c.Phone, c.Name, c.Language = s.phone(p), s.name(p), languages[s.mix(p, forPerson)>>40%uint64(len(languages))]
 	if float64(s.mix(g, forDelay)%1000) < s.o.LateDispositions*1000 {
-		c.DispositionAt = c.End.Add(time.Minute + time.Duration(s.mix(g, forDelay)>>32%540)*time.Second)
+		c.DispositionAt = c.End.Add(cmp.Or(s.o.DispositionDelay, time.Minute+time.Duration(s.mix(g, forDelay)>>32%540)*time.Second))
+	}
+	switch {
+	case r.end == unended:
+		c.End, c.Status, c.Disposition, c.Duration = time.Time{}, s.unendingStatus(g), "", 0
+	case s.chance(g, forLate, s.o.LateRows):
+		c.VisibleFrom = c.End.Add(s.lateness(g))
+	}
+	if r.end != unended && s.chance(g, forVanish, s.o.Vanishing) {
+		c.GoneFrom = c.End.Add(s.o.VanishAfter)
 	}
 	if c.Duration <= 0 {
 		c.Duration, c.NoTranscript = 0, true

@@ -133,7 +133,9 @@ func spoil(w http.ResponseWriter, r *http.Request, f *Fault, out reply) {
 }
 
 func send(w http.ResponseWriter, out reply) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(out.body)))
+	if out.status != http.StatusNoContent {
+		w.Header().Set("Content-Length", strconv.Itoa(len(out.body)))
+	}
 	w.WriteHeader(out.status)
 	_, _ = w.Write(out.body)
 }

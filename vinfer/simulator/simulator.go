@@ -6,6 +6,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/http"
 	"sync"
 	"time"
@@ -62,7 +63,16 @@ type Options struct {
 
 	TranscriptDelay   time.Duration // from a call's end until its transcript is there
 	Pending           int           // status of the answer until then: 202 (also for 0), 200, 404, 409 or 425
-	LateDispositions  float64       // share of calls whose disposition is null for the first minutes after the end
+	LateDispositions  float64       // share of calls whose disposition is null for a while after the end
+	DispositionDelay  time.Duration // how long; 0: one to ten minutes
+	LateRows          float64       // share of calls that are listed some time after their end only
+	LateBy, LateMost  time.Duration // from how long to how long, the shorter the likelier; 0: 10 min, and all by LateBy
+	Vanishing         float64       // share of calls that are no longer there some time after their end
+	VanishAfter       time.Duration // how long; 0: 10 min
+	LongCalls         float64       // share of calls that last one to three hours
+	Unending          float64       // share of the reference's calls that never get an end
+	UnendingStatus    string        // what they are for good; empty: no_answer, busy, canceled, voicemail or in_progress
+	EndedOnly         bool          // the reference's listings show no calls in progress
 	AfterInclusive    bool          // `after` includes calls completed at that very second
 	GuideTo           bool          // the guide's dialect honours `to` (on completion)
 	Strict            bool          // a parameter the dialect does not have is answered 400
@@ -90,6 +100,7 @@ type Server struct {
 	special  map[int32]*Call  // calls that were added or changed
 	ids      map[string]int32 // of added calls
 	laterGen []int32          // row of each generated call from the Options.Calls-th on
+	grown    int              // how many of these requests brought, and not the time
 	odd      bool             // some call's place in time does not tell whether it is shown
 	faults   []*Fault
 	requests []Request
@@ -115,6 +126,8 @@ func New(o Options) *Server {
 	if o.List == "" {
 		o.List = "data"
 	}
+	o.LateBy, o.VanishAfter = cmp.Or(o.LateBy, 10*time.Minute), cmp.Or(o.VanishAfter, 10*time.Minute)
+	o.EndedOnly = o.EndedOnly && o.Dialect == Reference
 	o.Calls = max(o.Calls, 0)
 	o.InProgress = min(max(o.InProgress, 0), o.Calls)
 	if o.Contacts <= 0 {
@@ -122,7 +135,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		o: o, t0: o.Now().UTC().Truncate(time.Second), key: o.Key,
-		special: map[int32]*Call{}, ids: map[string]int32{},
+		special: map[int32]*Call{}, ids: map[string]int32{}, odd: o.LateRows+o.Vanishing > 0 || o.EndedOnly,
 	}
 	s.generate()
 	return s

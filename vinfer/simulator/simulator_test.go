@@ -280,7 +280,8 @@ func TestGeneratedCallsChange(t *testing.T) {
 
 func TestEveryFaultHasANameAndAnEffect(t *testing.T) {
 	list := "500:3,html,cut:2,drop,hangup,empty,type,error,slow=1ms,redirect=http://other.invalid/x,429=10@/calls,503%5," +
-		"doubled,endless,ignore-bound,clamp=20,asc,desc,random,disorder,repeats,no-total,wrong-total=-3,no-date,rates=ms"
+		"doubled,endless,ignore-bound,clamp=20,asc,desc,random,disorder,repeats,no-total,wrong-total=-3,no-date,rates=ms," +
+		"miscount=2,page-total,no-to,grow=3,twins,past-end=404,no-content"
 	faults, err := simulator.ParseFaults(list)
 	if err != nil {
 		t.Fatal(err)
@@ -296,16 +297,17 @@ func TestEveryFaultHasANameAndAnEffect(t *testing.T) {
 	}
 	for _, f := range faults {
 		f.Share, f.Count = 0, 0
-		s := simulator.New(simulator.Options{Seed: 1, Calls: 40})
-		url := "/v1/calls?after=2020-01-01T00:00:00Z&limit=10&offset=10"
-		if f.Kind == simulator.Endless {
-			url = "/v1/calls?limit=10&offset=40"
-		}
-		if f.Kind == simulator.IgnoreBound {
-			url = "/v1/calls?after=2100-01-01T00:00:00Z&limit=10"
-		}
-		if f.Kind == simulator.Clamp {
-			url = "/v1/calls?limit=40"
+		s := simulator.New(simulator.Options{Seed: 1, Calls: 40, Dialect: simulator.Reference})
+		url, other := "/v1/calls?from=2020-01-01T00:00:00Z&limit=10&offset=10", map[simulator.Kind]string{
+			simulator.Endless:     "/v1/calls?limit=10&offset=40",
+			simulator.PastEnd:     "/v1/calls?limit=10&offset=40",
+			simulator.NoContent:   "/v1/calls?limit=10&offset=40",
+			simulator.IgnoreBound: "/v1/calls?from=2100-01-01T00:00:00Z&limit=10",
+			simulator.NoTo:        "/v1/calls?to=2020-01-01T00:00:00Z&limit=10",
+			simulator.Clamp:       "/v1/calls?limit=40",
+		}[f.Kind]
+		if other != "" {
+			url = other
 		}
 		good, bad := fetch(s, url), ""
 		s.Fault(f)
@@ -319,7 +321,7 @@ func TestEveryFaultHasANameAndAnEffect(t *testing.T) {
 			t.Errorf("%+v: the answer changed: %v", f, !same)
 		}
 	}
-	for _, wrong := range []string{"x", "status", "500:0", "500:x", "html=3", "rates=odd", "99", "500%0", "500%101", "clamp=x", "slow=x"} {
+	for _, wrong := range []string{"x", "status", "500:0", "500:x", "html=3", "rates=odd", "99", "500%0", "500%101", "clamp=x", "slow=x", "grow=x", "twins=2"} {
 		if _, err := simulator.ParseFaults(wrong); err == nil {
 			t.Errorf("%q was taken", wrong)
 		}

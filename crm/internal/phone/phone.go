@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/number"
 )
 
 // Number is the number of a call's contact. The zero Number is none.
@@ -28,14 +28,17 @@ func Of(c crm.Contact, region string) Number {
 	if region == "" {
 		region = "IN"
 	}
-	n := Number{raw: strings.TrimSpace(c.Phone), e164: c.E164, national: c.National, region: region}
+	if c.E164 == "" && number.Parse(c.Phone, region).Key() == "" {
+		return Number{}
+	}
+	n := Number{raw: number.Plain(c.Phone), e164: c.E164, national: c.National, region: region}
 	if n.raw == "" {
 		n.raw = n.e164
 	}
 	return n
 }
 
-// IsZero tells whether the contact has no number at all.
+// IsZero tells whether the contact has no number at all, or a word instead of one ("anonymous").
 func (n Number) IsZero() bool { return n.raw == "" }
 
 // E164 returns the number in international form; empty when it is no possible one.
@@ -53,7 +56,7 @@ func (n Number) String() string {
 // <country><number>, the number inside the country, with a leading 0, 00<country><number>, the last ten digits, as VInfer sent it.
 func (n Number) Spellings() []string {
 	if n.e164 == "" {
-		return unique(n.raw, digits(n.raw))
+		return unique(n.raw, number.Digits(n.raw))
 	}
 	full := n.e164[1:]
 	return unique(n.e164, full, n.national, "0"+n.national, "00"+full, n.Tail(10), n.raw)
@@ -105,7 +108,7 @@ func thirds(s string) string {
 
 // Tail returns the last k digits of the number, or all if it has fewer: what a CRM that searches inside of numbers is asked for.
 func (n Number) Tail(k int) string {
-	d := digits(n.String())
+	d := number.Digits(n.String())
 	if n.e164 != "" && len(n.national) < k {
 		d = n.national
 	}
@@ -117,6 +120,9 @@ func (n Number) Is(stored string) bool {
 	if n.IsZero() {
 		return false
 	}
+	if n.is(strings.TrimSpace(stored)) {
+		return true
+	}
 	for part := range strings.FieldsFuncSeq(stored, func(r rune) bool { return strings.ContainsRune("/,;|\n", r) }) {
 		if n.is(strings.TrimSpace(part)) {
 			return true
@@ -126,12 +132,13 @@ func (n Number) Is(stored string) bool {
 }
 
 func (n Number) is(stored string) bool {
-	d := digits(stored)
+	stored = number.Plain(stored)
+	d := number.Digits(stored)
 	if d == "" {
 		return false
 	}
 	if n.e164 == "" {
-		return d == digits(n.raw)
+		return d == number.Digits(n.raw)
 	}
 	plus := strings.HasPrefix(stored, "+")
 	switch full := n.e164[1:]; {
@@ -142,11 +149,7 @@ func (n Number) is(stored string) bool {
 	case !plus && d == "0"+n.national: // so written even where numbers have no leading 0
 		return "+"+strconv.Itoa(phonenumbers.GetCountryCodeForRegion(n.region)) == n.country()
 	}
-	parsed, err := phonenumbers.Parse(stored, n.region)
-	if err != nil { // in another script's digits, most likely
-		parsed, err = phonenumbers.Parse(d, n.region)
-	}
-	return err == nil && phonenumbers.Format(parsed, phonenumbers.E164) == n.e164
+	return number.Parse(stored, n.region).E164 == n.e164
 }
 
 // country returns the number's country code with its plus.
@@ -154,25 +157,6 @@ func (n Number) country() string { return n.e164[:len(n.e164)-len(n.national)] }
 
 // OneOf tells whether the number is one of list, each in any spelling.
 func (n Number) OneOf(list []string) bool { return slices.ContainsFunc(list, n.Is) }
-
-// digits returns the digits of s, in whatever script they are written, as 0 to 9.
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= '0' && r <= '9':
-			return r
-		case r < 0x80 || !unicode.IsDigit(r):
-			return -1
-		}
-		// Each range of the table holds the ten digits of one or more scripts, zero first.
-		for _, t := range unicode.Nd.R16 {
-			if r >= rune(t.Lo) && r <= rune(t.Hi) {
-				return '0' + (r-rune(t.Lo))%10
-			}
-		}
-		return -1
-	}, s)
-}
 
 func unique(all ...string) []string {
 	var out []string

@@ -4,8 +4,11 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/internal/number/numbertest"
 )
 
 var (
@@ -113,5 +116,35 @@ func TestOneOf(t *testing.T) {
 	}
 	if s := phone.Of(odd, "").Spellings(); len(s) != 2 || phone.Of(odd, "").String() != "1800-X" {
 		t.Errorf("%q", s)
+	}
+}
+
+// Whatever spelling of a number a CRM holds, it is found to be the number, and never another one.
+func TestEverySpellingIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := numbertest.Draw(t, "a"), numbertest.Draw(t, "b")
+		n := phone.Of(crm.Contact{Phone: a.E164, E164: a.E164, National: a.National}, a.Region)
+		for _, s := range append(a.International(), a.Local()...) {
+			if !n.Is(s) {
+				t.Errorf("%q is not recognised as %s", s, a.E164)
+			}
+		}
+		if a.E164 == b.E164 {
+			return
+		}
+		for _, s := range b.International() {
+			if n.Is(s) {
+				t.Errorf("%q is taken for %s", s, a.E164)
+			}
+		}
+	})
+}
+
+func TestWordsAreNobody(t *testing.T) {
+	for _, s := range numbertest.Words {
+		n := phone.Of(crm.Contact{Phone: s}, "IN")
+		if !n.IsZero() || n.Is(s) || phone.Of(indian, "IN").Is(s) {
+			t.Errorf("%q is a number", s)
+		}
 	}
 }

@@ -77,9 +77,10 @@ func number(f *float64) any {
 	return *f
 }
 
-// Disown takes a number of our own out: nobody else is reached by it. What is left is a contact without a number, of this call alone.
+// Disown takes out a number of our own, which reaches nobody else, and a word instead of a number ("anonymous"), which strangers share.
+// What is left is a contact without a number, of this call alone.
 func Disown(c *crm.Contact, s crm.Settings) {
-	if phone.Of(*c, s.Region).OneOf(s.OwnNumbers) {
+	if n := phone.Of(*c, s.Region); n.IsZero() || n.OneOf(s.OwnNumbers) {
 		c.Phone, c.E164, c.National = "", "", ""
 	}
 }
