@@ -14,7 +14,7 @@ GO         ?= go
 # What runs tests; the gate puts a program in its place that also notes how long each took.
 GOTEST     ?= $(GO) test
 # Most tests wait rather than work: for a disk, for a program, for a time that a server names. So more run at a time than there are processors.
-TESTFLAGS  ?= -p 4 -parallel 16 -timeout 20m
+TESTFLAGS  ?= -p 4 -parallel 8 -timeout 20m
 # Those of real programs. What a program does is the same whether the test around it has the race detector or not.
 PROGRAMS   := ^TestProgram(Killed|Lag)?$$
 # Those in which a daemon does several things at a time.
