@@ -11,12 +11,20 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 BIN        := bin/vinfer-sync
 UNITS      := vinfer-sync.service vinfer-sync@.service vinfer-sync-backfill@.service
 GO         ?= go
+# What runs tests; the gate puts a program in its place that also notes how long each took.
+GOTEST     ?= $(GO) test
+# Most tests wait rather than work: for a disk, for a program, for a time that a server names. So more run at a time than there are processors.
+TESTFLAGS  ?= -p 4 -parallel 8 -timeout 20m
+# Those of real programs. What a program does is the same whether the test around it has the race detector or not.
+PROGRAMS   := ^TestProgram(Killed|Lag)?$$
+# Those in which a daemon does several things at a time.
+DAEMONS    := ^Test(Alerts|AStopInTheMiddle|ABackfillIsCancelled|BackfillGoesOn|BadConfiguration|CommandsBeside|KeysAreRotated|OnceBeside|Reload)
 
 # Without cgo the binary is static and runs on any Linux; without a build id and paths it is the same wherever it is built.
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help security build man demo test test-external test-browser race lint fmt fuzz bench soak packages test-packages test-systemd check-units check-man check-rules install uninstall clean
+.PHONY: help security build man demo test test-programs test-external test-browser race lint fmt fuzz bench soak packages release test-release test-systemd check-units check-man check-rules install uninstall clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +40,8 @@ man: ## write the manual page, dist/man/vinfer-sync.1
 demo: build ## show it at work: made-up calls into a database, no account needed
 	./$(BIN) demo --once
 
-test: ## run the tests
-	CGO_ENABLED=0 $(GO) test -timeout 20m ./...
+test: ## run the tests (two minutes)
+	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) ./...
 
 test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, python3 and strace
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec
@@ -42,8 +50,13 @@ test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, 
 test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOTS=DIR keeps pictures
 	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin
 
-race: ## run the tests under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+race: ## run the tests of packages under the race detector, and those of the daemon (needs gcc)
+	CGO_ENABLED=1 $(GOTEST) -race -timeout 40m -skip '$(PROGRAMS)' $$($(GO) list ./... | grep -v '/cmd/')
+	CGO_ENABLED=1 $(GOTEST) -race -timeout 40m -run '$(DAEMONS)' ./cmd/vinfer-sync
+
+test-programs: ## run the tests of programs: commands, daemons, kills, each destination's way from check to sync
+	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) ./cmd/...
+	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -run '$(PROGRAMS)' ./alert ./crm/...
 
 lint: ## look for faults of style and sense (needs golangci-lint v2)
 	golangci-lint run
@@ -66,11 +79,14 @@ bench: ## run the benchmarks; BENCH_CALLS=1000000 for a past of a million calls 
 soak: ## let everything go wrong for SOAK (1m): nothing may be lost, doubled or leak
 	CGO_ENABLED=0 $(GO) test -count=1 -tags soak -timeout 0 -parallel 4 -v ./soak -soak $(SOAK)
 
-packages: ## build the deb and rpm packages into dist, with SHA256SUMS (git; the first time it builds nfpm)
+packages: ## build the deb, rpm and apk packages into dist, with SHA256SUMS (git; the first time it builds nfpm)
 	packaging/build dist
 
+release: ## build all of a release into dist: packages, tarballs, container image, bill of materials, SHA256SUMS (git and buildah); MINISIGN_KEY=FILE signs it
+	FORMATS='deb rpm apk tar image sbom' packaging/build dist
+
 # What these two unpack goes even where they are stopped: a whole system lies there.
-test-packages: packages ## install, upgrade and remove the packages in Debian roots (needs root, mmdebstrap and rpm)
+test-release: release ## install, upgrade, remove and run all of a release, from its files alone (needs root, mmdebstrap, rpm, podman, runc, qemu-user-static and minisign)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && trap 'exit 1' INT TERM && TMPDIR="$$dir" CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m -tags packages ./packaging
 
 test-systemd: ## boot a Debian system and run the service on it, installation to purge (needs root, mmdebstrap and systemd-nspawn)

@@ -47,7 +47,7 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	for _, page := range append(append(pages, more...), "README.md", "SECURITY.md", "CHANGELOG.md") {
+	for _, page := range append(append(pages, more...), "README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md") {
 		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(text(t, page), ""), -1) {
 			path, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(path, ":") {

@@ -62,6 +62,7 @@ var arrows = []struct {
 	{"cmd/", []string{"admin", "alert", "config", "crm", "internal/", "store", "sync", "vinfer"}},
 	{"bench", []string{"admin", "config", "crm", "internal/", "store", "sync", "vinfer"}}, // measures the whole
 	{"soak", []string{"vinfer/simulator"}},                                                // runs the program as it is
+	{"packaging/", nil},                                                                   // they know of the program what go list says
 	{"alert", []string{"internal/", "=store", "=sync"}},
 	{"admin", []string{"alert", "internal/", "store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},

@@ -12,37 +12,50 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// names are Go's, dpkg's and rpm's of an architecture.
+// names are Go's of an architecture, those of the package formats, and that of the other files of a release.
 type names struct {
-	goarch, deb, rpm string
-	machine          elf.Machine
+	goarch, deb, rpm, apk, release string
+	machine                        elf.Machine
 }
 
 var architectures = []names{
-	{"amd64", "amd64", "x86_64", elf.EM_X86_64},
-	{"arm64", "arm64", "aarch64", elf.EM_AARCH64},
+	{"amd64", "amd64", "x86_64", "x86_64", "amd64", elf.EM_X86_64},
+	{"arm64", "arm64", "aarch64", "aarch64", "arm64", elf.EM_AARCH64},
+	{"arm", "armhf", "armv7hl", "armv7", "armv7", elf.EM_ARM},
 }
 
-// dist returns the package of this machine's architecture that make packages has built, and its version.
+// here returns the names of this machine's architecture.
+func here(t *testing.T) names {
+	t.Helper()
+	i := slices.IndexFunc(architectures, func(a names) bool { return a.goarch == runtime.GOARCH })
+	if i < 0 {
+		t.Fatalf("nothing is built for %s", runtime.GOARCH)
+	}
+	return architectures[i]
+}
+
+// dist returns the package of this machine's architecture that make release has built, and its version.
 func dist(t *testing.T, format string) (file, version string) {
 	t.Helper()
-	for _, a := range architectures {
-		if a.goarch != runtime.GOARCH {
-			continue
-		}
-		if format == "rpm" {
-			file = only(t, "../dist/vinfer-sync-*."+a.rpm+".rpm")
-			return file, strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "rpm", "-qp", "--qf", "%{VERSION}", file)))
-		}
-		file = only(t, "../dist/vinfer-sync_*_"+a.deb+".deb")
-		return file, strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", file, "Version")))
+	if format == "rpm" {
+		file = only(t, "../dist/vinfer-sync-*."+here(t).rpm+".rpm")
+		return file, strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "rpm", "-qp", "--qf", "%{VERSION}", file)))
 	}
-	t.Fatalf("there are no packages for %s", runtime.GOARCH)
-	return "", ""
+	file = only(t, "../dist/vinfer-sync_*_"+here(t).deb+".deb")
+	return file, strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", file, "Version")))
+}
+
+// unpacked returns a directory with what a tar archive or an apk package holds.
+func unpacked(t *testing.T, file string) string {
+	t.Helper()
+	dir := t.TempDir()
+	output(t, exec.CommandContext(t.Context(), "tar", "--warning=no-unknown-keyword", "-xf", file, "-C", dir))
+	return dir
 }
 
 func TestContents(t *testing.T) {
@@ -67,6 +80,8 @@ func TestContents(t *testing.T) {
 		output(t, exec.CommandContext(t.Context(), "rpm", "--root", fromRPM, "-i", "--nodeps", "--noscripts", "--ignorearch", rpm))
 		checkProgram(t, filepath.Join(fromDeb, "usr/bin/vinfer-sync"), a.machine)
 		compare(t, filepath.Join(fromDeb, "usr/bin/vinfer-sync"), filepath.Join(fromRPM, "usr/bin/vinfer-sync"))
+		compare(t, filepath.Join(fromDeb, "usr/bin/vinfer-sync"), filepath.Join(unpacked(t, only(t, "../dist/vinfer-sync_*_"+a.apk+".apk")), "usr/bin/vinfer-sync"))
+		compare(t, filepath.Join(fromDeb, "usr/bin/vinfer-sync"), only(t, unpacked(t, tarball(t, a))+"/vinfer-sync-*/vinfer-sync"))
 	}
 }
 
@@ -110,8 +125,8 @@ func TestSums(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(sums)), "\n")
-	if len(lines) != 2*len(architectures) {
-		t.Errorf("sums of %d packages:\n%s", len(lines), sums)
+	if len(lines) != 4*len(architectures)+2 { // deb, rpm, apk and tarball; image and bill of materials
+		t.Errorf("sums of %d files:\n%s", len(lines), sums)
 	}
 	for _, line := range lines {
 		sum, name, _ := strings.Cut(line, "  ")
@@ -125,7 +140,7 @@ func TestSums(t *testing.T) {
 	}
 }
 
-// The same commit makes the same packages in another directory, for a user with other habits, from files that only he can read.
+// The same commit makes the same release in another directory, for a user with other habits, from files that only he can read.
 func TestReproducible(t *testing.T) {
 	need(t, "rpm")
 	file, version := dist(t, "rpm")
@@ -145,16 +160,7 @@ func TestReproducible(t *testing.T) {
 	}
 	epoch := output(t, exec.CommandContext(t.Context(), "rpm", "-qp", "--qf", "%{BUILDTIME}", file))
 	c := exec.CommandContext(t.Context(), "sh", "-c", `umask 077; exec "$0" "$1"`, filepath.Join(source, "packaging/build"), again)
-	c.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ=Asia/Kolkata", "LC_ALL=C.UTF-8", "ARCHES=arm64 amd64")
+	c.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ=Asia/Kolkata", "LC_ALL=C.UTF-8", "ARCHES=armv7 arm64 amd64", "FORMATS=image sbom tar apk rpm deb")
 	output(t, c)
-	for _, pattern := range []string{"*.deb", "*.rpm"} {
-		files, err := filepath.Glob("../dist/" + pattern)
-		if err != nil || len(files) != len(architectures) {
-			t.Fatalf("%d of %s: %v", len(files), pattern, err)
-		}
-		for _, f := range files {
-			compare(t, f, filepath.Join(again, filepath.Base(f)))
-		}
-	}
 	compare(t, "../dist/SHA256SUMS", filepath.Join(again, "SHA256SUMS"))
 }

@@ -88,10 +88,13 @@ type root struct {
 	dir string
 }
 
-// newRoot unpacks a fresh system; it goes with the test.
-func newRoot(t *testing.T) *root {
+// newRoot unpacks a fresh system with systemd; it goes with the test.
+func newRoot(t *testing.T) *root { return newRootWith(t, include) }
+
+// newRootWith unpacks one that has the named packages besides the essential.
+func newRootWith(t *testing.T, include string) *root {
 	t.Helper()
-	archive := debian(t)
+	archive := debian(t, include)
 	// Not t.TempDir: systemd refuses paths with some of the characters of a test's name.
 	dir, err := os.MkdirTemp("", "vinfer-sync-root-")
 	if err != nil {
@@ -110,7 +113,7 @@ func newRoot(t *testing.T) *root {
 }
 
 // debian returns an archive of the system, made once a week: that takes a minute and needs the network.
-func debian(t *testing.T) string {
+func debian(t *testing.T, include string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -29,6 +29,7 @@ const asProgram = "VINFER_SYNC_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		retryWait = 20 * time.Millisecond
 		os.Exit(run(os.Args[1:]))
 	}
 	goleak.VerifyTestMain(dbtest.Main{M: m})

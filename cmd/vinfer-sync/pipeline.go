@@ -28,6 +28,9 @@ type pipeline struct {
 	local  *admin.Local
 }
 
+// retryWait is what VInfer is left in peace before a second try. 0: as long as package vinfer finds right. Tests are in a hurry.
+var retryWait time.Duration
+
 // newClient makes the API's client.
 func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 	return vinfer.New(vinfer.Config{
@@ -38,6 +41,7 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 		CAFile:    cfg.VInfer.CAFile,
 		Proxy:     cfg.VInfer.Proxy.Reveal(),
 		UserAgent: "vinfer-sync/" + version,
+		RetryWait: retryWait,
 		Logger:    log,
 	})
 }

@@ -20,13 +20,14 @@ type Program struct {
 	dir, path, api string
 }
 
-// NewProgram builds the program and starts the API, which serves so many finished calls of the last day, in the guide's dialect,
+// NewProgram gets the program and starts the API, which serves so many finished calls of the last day, in the guide's dialect,
 // their transcripts ready. Both end with the test.
 func NewProgram(t *testing.T, calls int) *Program {
 	t.Helper()
 	p := &Program{dir: t.TempDir()}
 	p.path = filepath.Join(p.dir, "vinfer-sync")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.path, "github.com/vinfer-sync/vinfer-sync/cmd/vinfer-sync").CombinedOutput(); err != nil {
+	// go run links a program once and keeps it: every test of every package gets a copy of the same file.
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp -t "+p.dir, "github.com/vinfer-sync/vinfer-sync/cmd/vinfer-sync").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	api := exec.Command(p.path, "simulate", "--listen", "127.0.0.1:0", "--rate", "0", "--transcript-delay", "0s", "--dialect", "guide", "--calls", fmt.Sprint(calls))

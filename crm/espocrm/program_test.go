@@ -10,6 +10,7 @@ import (
 
 // TestProgram goes the way of an operator with the real program: check, setup, a sync, and the same again.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	s := newSite()
 	delete(s.fields, "Call.cVinferCallId")
 	delete(s.fields, "Task.cVinferCallId")
@@ -62,6 +63,7 @@ func TestProgram(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	s := newSite()
 	server := crmtest.NewServer(t, s)
 	p := crmtest.NewProgram(t, 12)

@@ -40,6 +40,7 @@ func (p *portal) once(t *testing.T) {
 
 // TestProgram goes the way of an operator with the real program: check, setup, a sync, and the same again.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	p := newPortal()
 	server := crmtest.NewServer(t, p)
 	program := crmtest.NewProgram(t, 60)
@@ -80,8 +81,10 @@ func TestProgram(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	for name, unique := range map[string]bool{"unique": true, "not unique": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newPortal()
 			p.noUnique, p.lag = !unique, 20*time.Millisecond
 			p.setUp()
@@ -101,6 +104,7 @@ func TestProgramKilled(t *testing.T) {
 
 // TestProgramLag syncs a thousand calls to a portal whose search lags by seconds and that loses an answer every now and then.
 func TestProgramLag(t *testing.T) {
+	t.Parallel()
 	p := newPortal().setUp()
 	p.lag = 3 * time.Second
 	server := crmtest.NewServer(t, p)

@@ -16,9 +16,10 @@ func section(url, more string) string {
 		url, accessKey, secretKey, more)
 }
 
-// TestThousand goes the way of an operator with the real program: check, setup, and a sync of 1,000 calls while the search shows no
+// TestProgram goes the way of an operator with the real program: check, setup, and a sync of 1,000 calls while the search shows no
 // new leads and answers get lost; then the same range again.
-func TestThousand(t *testing.T) {
+func TestProgram(t *testing.T) {
+	t.Parallel()
 	a := newAccount()
 	a.types = nil
 	a.noHeaders = true
@@ -75,6 +76,7 @@ func TestThousand(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	a := newAccount()
 	a.hide = true
 	server := crmtest.NewServer(t, a)

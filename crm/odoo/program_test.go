@@ -17,6 +17,7 @@ func configuration(url, apiKey string) string {
 
 // TestProgram goes the way of an operator with the real program: check, setup, plan, a sync, and the same again.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{19, 17} {
 		f := newFake(major)
 		f.admin = true
@@ -58,6 +59,7 @@ func TestProgram(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	for _, major := range []int{19, 17} {
 		f := newFake(major)
 		server := crmtest.NewServer(t, f)

@@ -28,6 +28,7 @@ func (g *org) doubled() (twice []string, calls, contacts, tasks, notes int) {
 // TestProgram goes the way of an operator with the real program: check, setup, and a sync of many calls while the index shows nothing
 // new and answers get lost.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	g := newOrg()
 	delete(g.fields["Task"], "VInfer_Key__c")
 	delete(g.fields["Task"], "VInfer_Started_At__c")
@@ -85,6 +86,7 @@ func TestProgram(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	g := newOrg()
 	server := crmtest.NewServer(t, g)
 	p := crmtest.NewProgram(t, 12)

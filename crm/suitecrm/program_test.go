@@ -17,6 +17,7 @@ func configuration(url, clientSecret string) string {
 
 // TestProgram goes the way of an operator with the real program: check, setup, plan, a sync, and the same again.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	server := crmtest.NewServer(t, f)
 	program := crmtest.NewProgram(t, 120)
@@ -48,6 +49,7 @@ func TestProgram(t *testing.T) {
 
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	server := crmtest.NewServer(t, f)
 	program := crmtest.NewProgram(t, 12)

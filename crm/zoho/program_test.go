@@ -20,6 +20,7 @@ func section(url string) string {
 // TestProgram goes the way of an operator with the real program: check, setup, and a sync of 1,000 calls while the search shows no new
 // leads and answers get lost; then the same range again.
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	for _, module := range []string{"Leads", "Contacts", "Calls", "Tasks"} {
 		f.fields[module] = keep(f.fields[module], func(d row) bool { return !strings.HasPrefix(fmt.Sprint(d["api_name"]), "VInfer") })
@@ -83,6 +84,7 @@ func TestProgram(t *testing.T) {
 // TestProgramKilled kills the real program after every number of requests, one of them done and its answer lost, in an organisation
 // that takes no unique fields.
 func TestProgramKilled(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	organisations["plain"](f)
 	f.lagging = true
