@@ -56,7 +56,7 @@ func NewMetrics(pipeline, version string, facts func() (Facts, error)) *Metrics 
 		reloads: prometheus.NewCounterVec(counter("config_reloads_total", "Configurations and rotated secrets read again, by result (ok, failed)."), []string{"result"}),
 	}
 	prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": pipeline}, m.registry).MustRegister(
-		m.runs, m.runTime, m.seen, m.news, m.deliveries, m.took, m.behind, m.reloads, newState(version, facts), newLeftOut(facts))
+		m.runs, m.runTime, m.seen, m.news, m.deliveries, m.took, m.behind, m.reloads, newState(version, facts), newLeftOut(facts), newRequests(facts))
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"ok", "failed"} {
 		m.runs.WithLabelValues(result)

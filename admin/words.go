@@ -118,6 +118,9 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 		if at, err := time.Parse(time.RFC3339, b.Reset); err == nil && at.After(f.Now) {
 			budget.Note += ", new in " + span(at.Sub(f.Now))
 		}
+		if text := RequestsText(f.Status.Requests); text != "" {
+			budget.Note += "; last minute " + text
+		}
 		if share < 10 {
 			budget.Class = mild
 		}
@@ -125,6 +128,9 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 	pending := tile{Class: fine, Label: "Waiting", Value: number(int64(f.Status.Pending)), Note: "deliveries in the outbox"}
 	if n := f.Status.Transcripts; n > 0 {
 		pending.Note += fmt.Sprintf("; transcripts awaited: %d", n)
+		if m := f.Status.TranscriptMinutes; m > 0 {
+			pending.Note += ", about " + span(time.Duration(m)*time.Minute)
+		}
 	}
 	dead := tile{Class: fine, Label: "Dead letters", Value: number(int64(f.Status.Dead)), Note: "calls that were refused"}
 	if f.Status.Dead > 0 {

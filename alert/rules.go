@@ -21,15 +21,18 @@ const (
 	Disk   = "disk"   // a disk is nearly full
 	// LeftOut: all calls of a destination are left out, by its filter, its mapping or the writer's settings.
 	LeftOut = "left_out"
+	// Gap: VInfer counts more calls in a range than it shows.
+	Gap = "gap"
 )
 
 // Kinds are all of them.
-var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut}
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap}
 
 const (
 	missedRuns = 5                // intervals without a successful run
 	maxSkew    = 30 * time.Second // as check has it
 	fewCalls   = 5                // that are left out in a row tell nothing
+	gapAfter   = 10 * time.Minute // the range of a passing fault has been read again by then
 )
 
 // Facts are what the rules look at. Times are UTC.
@@ -83,6 +86,13 @@ func (r Rules) look(f Facts) []found {
 	}
 	if skew := f.Skew.Abs(); skew > r.easier(Clock, "", maxSkew) {
 		add(Clock, "", 1, "this machine's clock is %s off VInfer's", words(skew))
+	}
+	for _, g := range engine.OpenRanges(f.Stats) {
+		if f.Now.Sub(g.To) > gapAfter {
+			add(Gap, "", 1, "VInfer counts more calls than it shows between %s and %s: those that it shows are delivered, and the range is read again",
+				g.From.UTC().Format(time.RFC3339), g.To.UTC().Format(time.RFC3339))
+			break
+		}
 	}
 	refused := f.Stats.Dead
 	for _, d := range f.Stats.Dests {

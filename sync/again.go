@@ -115,7 +115,7 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 	}
 	defer e.busy.begin("read the lookback again")()
 	if turn {
-		for _, gap := range openRanges(st) {
+		for _, gap := range OpenRanges(st) {
 			got, err := a.list(ctx, b, st, readRange{from: gap.From, to: gap.To, longest: e.plan.reachOf(bound), joins: true})
 			sum.add(got)
 			if err != nil && !errors.Is(err, errIncomplete) {
@@ -337,7 +337,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// openRanges are the intervals that polls have listed and that stayed open, oldest first.
-func openRanges(st store.Stats) []Range {
+// OpenRanges are the intervals that polls have listed and that stayed open, oldest first.
+func OpenRanges(st store.Stats) []Range {
 	return slices.DeleteFunc(gaps(st), func(r Range) bool { return !r.From.Before(r.To) })
 }

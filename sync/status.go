@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // Summary is what one run did.
@@ -48,12 +49,19 @@ type Status struct {
 	ClockSkew    float64          `json:"clock_skew_seconds"`
 	Alerts       []Alert          `json:"alerts"`       // what needs an operator, as the daemon sees it
 	ConfigError  string           `json:"config_error"` // why the daemon did not take up the configuration as it is now
-	LeftOut      map[string]int64 `json:"left_out"`     // what destinations did not get since the store was made, by reason
+	// Requests counts what was asked of VInfer since the process began, and in the last minute, by kind; empty: no daemon.
+	Requests []vinfer.KindRequests `json:"api_requests"`
+	// TranscriptMinutes is how long the awaited transcripts take at the pace of the last minute; 0: less than a minute, or not known.
+	TranscriptMinutes int `json:"transcripts_minutes"`
+	// ScheduleAdvice is a schedule that fits how long polls take; empty: the configured one does.
+	ScheduleAdvice string           `json:"schedule_advice"`
+	NeverEnded     int64            `json:"never_ended"` // calls that were delivered without an end, as VInfer showed none within max_call
+	LeftOut        map[string]int64 `json:"left_out"`    // what destinations did not get since the store was made, by reason
 }
 
 // Alert is something that needs an operator.
 type Alert struct {
-	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead or disk
+	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out or gap
 	Destination string    `json:"destination"` // empty: it concerns none in particular
 	Message     string    `json:"message"`
 	Remedy      string    `json:"remedy"`
@@ -134,6 +142,10 @@ func (e *Engine) Status() (Status, error) {
 	}
 	s.ClockSkew = e.o.API.Skew().Seconds()
 	s.Advice = AdviceOf(st.Lateness, e.o.Lookback)
+	s.Requests, s.ScheduleAdvice, s.NeverEnded = e.o.API.Requests(), e.plan.advice(), NeverEnded(e.o.Store)
+	if pace := s.Requests[vinfer.Transcripts].LastMinute; pace > 0 {
+		s.TranscriptMinutes = st.Transcripts / pace
+	}
 	for i := range s.Destinations {
 		if c := e.dests[s.Destinations[i].Name]; c != nil && (s.Destinations[i].State == stateOK || s.Destinations[i].State == stateWaiting) {
 			if why, last := c.waitingFor(); why != "" {
@@ -162,7 +174,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 		},
 		LastSuccess:  rfc3339(st.LastSuccess),
 		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{}, Lateness: []LateStatus{},
-		LeftOut: leftOutOf(st),
+		LeftOut: leftOutOf(st), Requests: []vinfer.KindRequests{},
 	}
 	if !st.Watermark.IsZero() {
 		s.LagSeconds = max(0, int64(time.Since(st.Watermark).Seconds()))

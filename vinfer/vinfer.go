@@ -165,9 +165,9 @@ func (p Priority) String() string {
 
 // KindRequests says how many requests of one kind were sent, each try counted.
 type KindRequests struct {
-	Kind       string
-	Total      uint64 // since the process began
-	LastMinute int
+	Kind       string `json:"kind"`
+	Total      uint64 `json:"total"` // since the process began
+	LastMinute int    `json:"last_minute"`
 }
 
 // Errors that callers tell apart with errors.Is. Every error of this package names the URL without its query's

@@ -133,6 +133,8 @@ func mend(kind, dest string) string {
 		return "see what is wrong: vinfer-sync check"
 	case alert.Clock:
 		return "set the clock, with chrony or systemd-timesyncd"
+	case alert.Gap:
+		return "see with vinfer-sync audit whether it goes on; else ask VInfer what its listing leaves out"
 	case alert.Disk:
 		return "make room on it; nothing is lost, but nothing can be stored when it is full"
 	default:

@@ -80,11 +80,24 @@ func printStatus(out io.Writer, s engine.Status) error {
 	if s.Budget.Limit > 0 {
 		row("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
 	}
+	if text := admin.RequestsText(s.Requests); text != "" {
+		row("last minute", "%s", text)
+	}
+	if s.ScheduleAdvice != "" {
+		row("schedule", "TOO SHORT: polls take longer than it leaves; %q fits", s.ScheduleAdvice)
+	}
 	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
 	if left := admin.LeftText(s.LeftOut); left != "" {
 		row("left out", "%s, since the store was made", left)
 	}
-	row("awaited", "%d transcripts, %d calls in progress", s.Transcripts, s.Unfinished)
+	eta := ""
+	if s.TranscriptMinutes > 0 {
+		eta = " (about " + span(time.Duration(s.TranscriptMinutes)*time.Minute) + ")"
+	}
+	row("awaited", "%d transcripts%s, %d calls in progress", s.Transcripts, eta, s.Unfinished)
+	if s.NeverEnded > 0 {
+		row("", "%d calls had no end within max_call and were delivered as they were", s.NeverEnded)
+	}
 	for _, a := range s.Alerts {
 		row("needs you", "%s, since %s; %s", a.Message, stamp(a.Since), a.Remedy)
 	}
