@@ -29,7 +29,7 @@ type reading struct {
 var (
 	warmUp   = setting("BENCH_WARM", 15*time.Minute)
 	measured = setting("BENCH_MEASURED", 5*time.Minute)
-	grace    = setting("BENCH_GRACE", 8*time.Minute)
+	grace    = setting("BENCH_GRACE", 15*time.Minute)
 )
 
 // kinds of requests that are shown, as the client counts them.

@@ -140,6 +140,7 @@ type slice struct {
 	rows      int                 // of the range, distinct ones
 	going     map[string]struct{} // calls that had not ended when they were first read
 	versions  versions
+	ended     map[string]struct{}      // where starts are filtered: calls that were in progress until now
 	lanes     map[store.Lane]time.Time // where starts are filtered: the contacts whose calls ended, and when the last one did
 	keeper    *keeper
 	got       readResult
@@ -227,7 +228,7 @@ func (s *slice) begin(p vinfer.Page) error {
 func (s *slice) take(ctx context.Context, p vinfer.Page, fresh []bool, last bool) error {
 	page := s.page(p, fresh)
 	if last && s.r.stream == store.LiveStream && s.r.take == nil {
-		ended, err := s.e.endedBefore(ctx, s.lanes, s.going, s.hi)
+		ended, err := s.e.endedBefore(ctx, s.lanes, s.hi, s.going, s.ended)
 		if err != nil {
 			return err
 		}
@@ -309,7 +310,10 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 		if boundOf(s.b) == vinfer.From && r.stream == store.LiveStream {
 			row.Uncovered = !e.plan.covered(c.StartedAt)
 			if s.lanes == nil {
-				s.lanes = map[store.Lane]time.Time{}
+				s.lanes, s.ended = map[store.Lane]time.Time{}, map[string]struct{}{}
+			}
+			if e.unfinished.knows(c.ID) {
+				s.ended[c.ID] = struct{}{}
 			}
 			if row.When.After(s.lanes[row.Lane]) && e.unfinished.ends(c.ID) {
 				s.lanes[row.Lane] = row.When

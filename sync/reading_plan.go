@@ -126,10 +126,10 @@ func steps(rate float64, quantile func(float64) time.Duration, interval time.Dur
 	}
 	// The tail is found more slowly, and of the body each poll lists only what is left to spend.
 	// To reach farther at every second poll finds more calls soon, for its price, than to reach as far at each.
-	all = [3]step{{0, interval}, q(0.90, 2*interval), q(0.95, time.Minute)}
+	all = [3]step{{0, interval}, q(0.90, 2*interval), q(0.95, max(time.Minute, 4*interval))}
 	for cost(all, rate, size, turn) > spend && all[1].every < time.Hour {
 		all[1].every += all[1].every / 4
-		all[2].every = max(all[2].every, all[1].every)
+		all[2].every = max(all[2].every, 2*all[1].every)
 	}
 	perSecond := (60/interval.Seconds() - 60/all[1].every.Seconds()) * rate / float64(size) // requests a minute for a second of depth
 	if left := spend - cost(all, rate, size, turn); left > 0 && perSecond > 0 {

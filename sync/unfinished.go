@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -86,6 +87,14 @@ func (u *unfinished) add(c vinfer.Call) {
 	u.lanes[lane][c.ID] = struct{}{}
 }
 
+// knows tells whether a call was in progress when a listing showed it last.
+func (u *unfinished) knows(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, there := u.calls[id]
+	return there
+}
+
 // note takes a call that a listing shows in progress and returns what the store keeps of it.
 func (u *unfinished) note(c vinfer.Call) store.Unfinished {
 	u.add(c)
@@ -126,12 +135,15 @@ func (u *unfinished) of(lane store.Lane, before time.Time) (calls []vinfer.Call)
 
 // endedBefore asks for the calls in progress of contacts of whom a listing shows calls that have ended, given with the time of the last
 // end, and returns those that have ended by now. A listing does not reach back to the start of every call in progress: without this, a
-// call that it does not show would arrive after a newer one of its contact. shown are the calls that the listing shows in progress.
-func (e *Engine) endedBefore(ctx context.Context, lanes map[store.Lane]time.Time, shown map[string]struct{}, upTo time.Time) ([]store.Row, error) {
+// call that it does not show would arrive after a newer one of its contact. shown are the calls that the listing shows.
+func (e *Engine) endedBefore(ctx context.Context, lanes map[store.Lane]time.Time, upTo time.Time, shown ...map[string]struct{}) ([]store.Row, error) {
+	isShown := func(id string) bool {
+		return slices.ContainsFunc(shown, func(ids map[string]struct{}) bool { _, is := ids[id]; return is })
+	}
 	var rows []store.Row
 	for lane, last := range lanes {
 		for _, c := range e.unfinished.of(lane, last) {
-			if _, is := shown[c.ID]; is || !e.unfinished.mayAsk(c.ID) {
+			if isShown(c.ID) || !e.unfinished.mayAsk(c.ID) {
 				continue
 			}
 			now, err := e.o.API.Call(ctx, c.ID, vinfer.Unfinished)
@@ -200,7 +212,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 		e.neverEnded(c)
 	}
 	row := e.row(c, now, "")
-	older, err := e.endedBefore(ctx, map[store.Lane]time.Time{row.Lane: row.When}, map[string]struct{}{c.ID: {}}, row.When)
+	older, err := e.endedBefore(ctx, map[store.Lane]time.Time{row.Lane: row.When}, row.When, map[string]struct{}{c.ID: {}})
 	if err != nil {
 		return nil //nolint:nilerr // the process ends; the watch stays as it is
 	}
