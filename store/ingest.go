@@ -131,7 +131,7 @@ func (in *intake) close() error {
 		s.next, s.nextUsed = in.state.nextWindow, false
 		in.metaDirty, in.open = true, nil
 	}
-	if in.p.Stream == LiveStream && in.p.Close != nil && in.state.join(*in.p.Close) {
+	if (in.p.Stream == LiveStream || in.p.Stream == AgainStream) && in.p.Close != nil && in.state.join(*in.p.Close) {
 		in.metaDirty = true
 	}
 	return nil

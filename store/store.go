@@ -97,7 +97,7 @@ type Page struct {
 	Unfinished []Unfinished
 	Broken     []Broken
 	// Close closes the stream's window in the same transaction: its rows are released, the held rows' window becomes the open
-	// one, and the interval (of the live stream) joins what was read. nil: the window stays open.
+	// one, and the interval (of the streams live and again) joins what was read. nil: the window stays open.
 	Close *Interval
 	// Release releases the rows of the stream's window although the interval was not read to its end: that stays open.
 	Release bool

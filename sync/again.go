@@ -45,9 +45,10 @@ type rereader struct {
 	kick chan struct{}
 	busy sync.Mutex // held while reading
 
-	loaded bool
-	state  againState
-	next   int64 // buckets from here on have been seen to since Reach; 0: none
+	loaded  bool
+	state   againState
+	retried time.Time // when open intervals were last read again
+	next    int64     // buckets from here on have been seen to since Reach; 0: none
 }
 
 // againState is kept for the next process.
@@ -110,18 +111,23 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 	}
 	turn, covered := e.plan.turnDue(e.serverNow())
 	reach := bound == vinfer.From && e.serverNow().Sub(later(a.state.Reach, e.plan.reachedAt())) >= e.plan.turnEvery()
-	if !turn && !reach {
+	open := OpenRanges(st)
+	if len(open) > 0 && e.serverNow().Sub(a.retried) < e.plan.turnEvery() {
+		open = nil
+	}
+	if !turn && !reach && len(open) == 0 {
 		return sum, nil
 	}
 	defer e.busy.begin("read the lookback again")()
-	if turn {
-		for _, gap := range OpenRanges(st) {
-			got, err := a.list(ctx, b, st, readRange{from: gap.From, to: gap.To, longest: e.plan.reachOf(bound), joins: true})
-			sum.add(got)
-			if err != nil && !errors.Is(err, errIncomplete) {
-				return sum, err
-			}
+	for _, gap := range open {
+		a.retried = e.serverNow()
+		got, err := a.list(ctx, b, st, readRange{from: gap.From, to: gap.To, longest: e.plan.reachOf(bound), joins: true})
+		sum.add(got)
+		if err != nil && !errors.Is(err, errIncomplete) {
+			return sum, err
 		}
+	}
+	if turn {
 		got, err := a.turn(ctx, b, st, covered)
 		sum.add(got)
 		if err != nil {

@@ -192,7 +192,7 @@ func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
 	}
 	e.unfinished.forget(p.Rows)
 	e.firstSeen(p, got)
-	if p.Close != nil {
+	if p.Close != nil || p.Release {
 		for _, c := range e.order {
 			if p.Backfill != 0 {
 				c.refresh()

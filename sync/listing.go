@@ -61,6 +61,7 @@ type listing struct {
 	total  int    // as the server last said; -1: it does not say
 	stated int    // as the server said with the first page of the pass; -1: it did not say
 	pages  int
+	barren bool     // the readings that came to nothing new, not their number, ended it
 	coming []coming // pages that were asked for ahead, in their order
 }
 
@@ -71,7 +72,8 @@ type coming struct {
 	cancel context.CancelFunc
 }
 
-// pagesAhead is how many pages of a listing for news are asked for side by side: a poll is to be short. Others have one page ahead.
+// pagesAhead is how many pages of a listing for news are asked for side by side, if its upper end is fixed: a poll is to be short. Where calls
+// come up meanwhile, pages that are answered in another order than they were asked for would leave rows out. Other listings have one page ahead.
 const pagesAhead = 4
 
 // read reads the listing to its end, again if it was incomplete. The returned count is that of distinct ids.
@@ -98,6 +100,7 @@ func (l *listing) read(ctx context.Context) (int, error) {
 			return l.all.n, l.page(vinfer.Page{}, nil, true)
 		}
 		if l.hasty || fruitless == tries-1 || again == maxReadings {
+			l.barren = fruitless == tries-1
 			return l.all.n, fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; those are delivered, and the range is read again",
 				errIncomplete, l.stated, again+1, l.all.n)
 		}
@@ -145,6 +148,9 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 		l.order = l.order*1099511628211 + sig.sum
 		next := l.q.Offset + min(distinct, l.q.Limit)
 		if fresh == 0 {
+			if l.total < 0 && p.Rows < widest {
+				return false, nil // a short page ends a listing; calls that came up meanwhile moved its rows there
+			}
 			over, err := l.over(ctx, p, head, sig, seen.n)
 			if over || err != nil {
 				return false, err
@@ -289,7 +295,7 @@ type fetched struct {
 // prefetch asks for the page at q while the one before is stored, and for those behind it that the server's total says there are.
 func (l *listing) prefetch(ctx context.Context, q vinfer.Query) {
 	most := 1
-	if l.prio == vinfer.News {
+	if l.prio == vinfer.News && !l.q.To.IsZero() {
 		most = pagesAhead
 	}
 	if len(l.coming) > 0 {

@@ -399,7 +399,7 @@ func (p *plan) listed(l *listing, err error) {
 	defer p.mu.Unlock()
 	switch {
 	case errors.Is(err, errIncomplete):
-		p.learned.Exact, p.short = 0, true
+		p.learned.Exact, p.short = 0, p.short || l.barren
 	case err != nil || l.stated <= 0:
 	case l.all.n == l.stated:
 		p.learned.Exact = min(p.learned.Exact+1, exactListings)
@@ -468,14 +468,18 @@ func (p *plan) askAt(c vinfer.Call, asked int) time.Time {
 	}
 	began := c.StartedAt.Add(-p.e.o.API.Skew()) // by the local clock, as all that is due
 	if asked == 0 {
-		return began.Add(max(p.turnDepth(vinfer.From), p.listing.To.Sub(p.listing.From)) + p.interval())
+		reach := max(p.turnDepth(vinfer.From), p.listing.To.Sub(p.listing.From)) + p.interval()
+		if most := p.e.o.MaxCall; most > 0 {
+			reach = min(reach, most+time.Second) // then it is delivered as it is
+		}
+		return began.Add(reach)
 	}
 	age, pause := now.Sub(began), time.Minute
 	if l := &p.learned.Lengths; !l.known() || age > 2*l.quantile(0.99) {
 		pause = min(max(age/8, pause), 10*time.Minute)
 	}
-	if max := p.e.o.MaxCall; max > 0 && age < max && age+pause > max {
-		pause = max - age + time.Second // then it is delivered as it is
+	if most := p.e.o.MaxCall; most > 0 && age < most && age+pause > most {
+		pause = most - age + time.Second // then it is delivered as it is
 	}
 	return now.Add(pause)
 }

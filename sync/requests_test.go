@@ -20,8 +20,12 @@ func TestRequestsOfPolls(t *testing.T) {
 		rate    float64 // calls a minute
 		most    uint64  // requests a minute
 	}{
-		{simulator.Guide, 6, 16}, {simulator.Guide, 60, 20}, {simulator.Guide, 300, 45},
-		{simulator.Reference, 6, 32}, {simulator.Reference, 60, 75}, {simulator.Reference, 300, 220},
+		{simulator.Guide, 6, 16},
+		{simulator.Guide, 60, 20},
+		{simulator.Guide, 300, 45},
+		{simulator.Reference, 6, 32},
+		{simulator.Reference, 60, 75},
+		{simulator.Reference, 300, 220},
 	} {
 		t.Run(fmt.Sprint(v.dialect, " ", v.rate), func(t *testing.T) {
 			t.Parallel()

@@ -34,8 +34,8 @@ func (p *plan) advice() string {
 
 // FittingSchedule returns a schedule that leaves polls which take so long half as much again.
 func FittingSchedule(took time.Duration) string {
-	for _, d := range []time.Duration{2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800} {
-		if d *= time.Second; took+took/2 <= d {
+	for _, seconds := range []int{2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800} {
+		if d := time.Duration(seconds) * time.Second; took+took/2 <= d {
 			return "@every " + shortDuration(d)
 		}
 	}

@@ -18,26 +18,27 @@ const maxVersions = 20_000
 // versions are those of one listing.
 type versions struct {
 	shown map[string]version // by call id
-	old   map[string]bool    // calls of which an old version was left out
+	old   map[string]uint64  // the old version of a call that was left out
 }
 
 type version struct {
-	content uint64
-	fields  int
+	key    uint64 // of the call and its content
+	fields int
 }
 
 // oldVersions remembers the versions that listings showed besides a newer one.
 type oldVersions struct {
 	mu  sync.Mutex
-	old map[string]uint64 // call id → content
+	old map[uint64]struct{} // versions' keys
 }
 
 func versionOf(r *store.Row) version {
 	h := fnv.New64a()
+	_, _ = h.Write([]byte(r.ID)) // a hash takes all
 	var b [5]byte
 	for _, f := range r.Fields {
 		b[0], b[1], b[2], b[3], b[4] = f.Tag, byte(f.Hash), byte(f.Hash>>8), byte(f.Hash>>16), byte(f.Hash>>24)
-		_, _ = h.Write(b[:]) // a hash takes all
+		_, _ = h.Write(b[:])
 	}
 	return version{h.Sum64(), len(r.Fields)}
 }
@@ -46,14 +47,17 @@ func versionOf(r *store.Row) version {
 // the listing has not shown the call before. A row of the page that it takes the place of goes.
 func (s *versions) drops(known *oldVersions, r *store.Row, page *store.Page, first bool) bool {
 	v := versionOf(r)
-	if known.is(r.ID, v.content) {
+	if known.is(v.key) {
 		if s.old == nil {
-			s.old = map[string]bool{}
+			s.old = map[string]uint64{}
 		}
-		s.old[r.ID] = true
+		s.old[r.ID] = v.key
 		return true
 	}
 	was, compared := s.shown[r.ID]
+	if _, left := s.old[r.ID]; left && !compared {
+		first = true // of the versions that count
+	}
 	switch {
 	case first && len(s.shown) < maxVersions:
 		if s.shown == nil {
@@ -63,13 +67,13 @@ func (s *versions) drops(known *oldVersions, r *store.Row, page *store.Page, fir
 		return false
 	case first || !compared:
 		return false
-	case was.content == v.content:
+	case was.key == v.key:
 		return true
 	case v.fields < was.fields:
-		known.add(r.ID, v.content)
+		known.add(v.key)
 		return true
 	}
-	known.add(r.ID, was.content)
+	known.add(was.key)
 	s.shown[r.ID] = v
 	page.Rows = slices.DeleteFunc(page.Rows, func(o store.Row) bool { return o.ID == r.ID })
 	return false
@@ -79,25 +83,25 @@ func (s *versions) drops(known *oldVersions, r *store.Row, page *store.Page, fir
 func (k *oldVersions) seen(s *versions) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for id := range s.old {
+	for id, key := range s.old {
 		if _, both := s.shown[id]; !both {
-			delete(k.old, id)
+			delete(k.old, key)
 		}
 	}
 }
 
-func (k *oldVersions) is(id string, content uint64) bool {
+func (k *oldVersions) is(key uint64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	old, there := k.old[id]
-	return there && old == content
+	_, old := k.old[key]
+	return old
 }
 
-func (k *oldVersions) add(id string, content uint64) {
+func (k *oldVersions) add(key uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.old == nil || len(k.old) >= maxVersions {
-		k.old = map[string]uint64{}
+		k.old = map[uint64]struct{}{}
 	}
-	k.old[id] = content
+	k.old[key] = struct{}{}
 }
