@@ -184,6 +184,7 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 			all[d.Name] = known{d.Kind, d.Pending, d.Dead}
 		}
 		t.row("store", "state file", err, path+", which the running service holds")
+		t.schedule(cfg, time.Duration(s.LastRun.TookMS)*time.Millisecond)
 		return all
 	}
 	if err != nil {
@@ -210,6 +211,7 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		t.row("store", "state file", nil, or(made, path+" is made at the first start"))
 		return all
 	}
+	var took time.Duration // of the last poll
 	st, err := store.OpenRehearsal(path, store.Options{})
 	if errors.Is(err, store.ErrLocked) {
 		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
@@ -219,6 +221,7 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		var s store.Stats
 		s, err = st.Stats()
 		err = errors.Join(err, st.Close())
+		took = s.LastRun.Took
 		for _, d := range s.Dests {
 			all[d.Name] = known{d.Kind, d.Pending, d.Dead}
 		}
@@ -228,7 +231,20 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		detail = or(remedy(err, site{}), "see docs/OPERATIONS.md, Repair")
 	}
 	t.row("store", "state file", err, detail)
+	t.schedule(cfg, took)
 	return all
+}
+
+// schedule warns where the last poll took longer than the schedule leaves. That is no failure: polls follow each other without a pause.
+func (t *checkTable) schedule(cfg *config.Config, took time.Duration) {
+	next := nextOf(cfg.Schedule)
+	if next == nil {
+		return
+	}
+	at := next(time.Now())
+	if every := next(at).Sub(at); took > every {
+		t.row("vinfer", "schedule", nil, fmt.Sprintf("WARNING: the last poll took %s, longer than %q leaves; %q fits", took.Round(100*time.Millisecond), cfg.Schedule, engine.FittingSchedule(took)))
+	}
 }
 
 func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *config.Destination, was known) {

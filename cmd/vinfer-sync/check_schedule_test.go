@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/config"
+)
+
+func TestCheckWarnsOfAScheduleThatIsTooShort(t *testing.T) {
+	for _, x := range []struct {
+		schedule string
+		took     time.Duration
+		want     string
+	}{
+		{"@every 5s", 4 * time.Second, ""},
+		{"@every 5s", 6 * time.Second, `"@every 10s" fits`},
+		{"*/1 * * * *", 3 * time.Minute, `"@every 5m" fits`},
+	} {
+		var out bytes.Buffer
+		table := &checkTable{w: tabwriter.NewWriter(&out, 0, 4, 2, ' ', 0)}
+		table.schedule(&config.Config{Schedule: x.schedule}, x.took)
+		if err := table.end(nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); (x.want == "") != (got == "") || !strings.Contains(got, x.want) {
+			t.Errorf("%s, polls of %v: %q", x.schedule, x.took, got)
+		}
+	}
+}
