@@ -65,7 +65,7 @@ fmt: ## format the code (needs golangci-lint v2)
 	golangci-lint fmt
 
 # One target at a time: go test takes no more. Input that is only interesting is not minimised for long; a failure still is.
-fuzz: ## fuzz every fuzz target for FUZZTIME (20s)
+fuzz: ## fuzz every fuzz target for FUZZTIME (20s), or so often (50000x)
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
 		sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file" | while read -r target; do \
 			echo "$$(dirname "$$file") $$target"; \
