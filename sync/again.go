@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,9 @@ func bucketOf(t time.Time) int64 { return t.Unix() / int64(bucketWidth/time.Seco
 func bucketTime(b int64) time.Time { return time.Unix(b*int64(bucketWidth/time.Second), 0).UTC() }
 
 func (s startCounts) add(began time.Time) { s[bucketOf(began)]++ }
+
+// spoil says that a call of a bucket was listed and not taken: the bucket does not count as listed.
+func (s startCounts) spoil(began time.Time) { s[bucketOf(began)] = math.MinInt32 }
 
 // rereader reads again what polls have covered.
 type rereader struct {
@@ -98,7 +102,7 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 	defer a.busy.Unlock()
 	e := a.e
 	b := e.probed.Load()
-	if b == nil || e.o.Lookback <= 0 || !e.plan.ready() {
+	if b == nil || !e.plan.ready() {
 		return sum, nil
 	}
 	st, err := e.o.Store.Stats()
@@ -112,6 +116,15 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 	turn, covered := e.plan.turnDue(e.serverNow())
 	reach := bound == vinfer.From && e.serverNow().Sub(later(a.state.Reach, e.plan.reachedAt())) >= e.plan.turnEvery()
 	open := OpenRanges(st)
+	if head := e.plan.headAt(st); head.After(st.Watermark) { // behind the last closed interval
+		last := Range{From: st.Watermark, To: head}
+		if n := len(st.Read); n > 0 {
+			last.From = later(last.From, st.Read[n-1].To)
+		}
+		if last.From.Before(last.To) {
+			open = append(open, last)
+		}
+	}
 	if len(open) > 0 && e.serverNow().Sub(a.retried) < e.plan.turnEvery() {
 		open = nil
 	}
@@ -165,7 +178,7 @@ func (a *rereader) turn(ctx context.Context, b *vinfer.Bounds, st store.Stats, c
 	if bound == vinfer.After && from.Before(st.First) {
 		from = st.First
 	}
-	r := readRange{from: from, to: st.Watermark, starts: startCounts{}}
+	r := readRange{from: from, to: e.plan.headAt(st), starts: startCounts{}}
 	if bound == vinfer.From {
 		r.listedTo = covered
 		if !covered.IsZero() && !from.Before(covered) {
@@ -185,7 +198,9 @@ func (a *rereader) turn(ctx context.Context, b *vinfer.Bounds, st store.Stats, c
 // record keeps how many calls began in the buckets from lo up to before hi, which were listed whole.
 func (a *rereader) record(counts startCounts, lo, hi int64) {
 	for k := lo; k < hi; k++ {
-		a.state.Listed[k] = counts[k]
+		if delete(a.state.Listed, k); counts[k] >= 0 {
+			a.state.Listed[k] = counts[k]
+		}
 	}
 }
 
@@ -277,7 +292,8 @@ func (a *rereader) compare(ctx context.Context, b *vinfer.Bounds, st store.Stats
 	case p.Total == known:
 		return sum, nil
 	case hi-lo == 1:
-		if sum, err = a.listBuckets(ctx, b, st, lo, hi); err == nil {
+		sum, err = a.listBuckets(ctx, b, st, lo, hi)
+		if _, listed := a.state.Listed[lo]; listed && err == nil {
 			a.state.Listed[lo] = p.Total // rows that cannot be understood are counted, too
 		}
 		return sum, err
@@ -299,7 +315,10 @@ func (a *rereader) listBuckets(ctx context.Context, b *vinfer.Bounds, st store.S
 		pace: a.e.plan.pace(reachShare),
 	}
 	got, err := a.list(ctx, b, st, r)
-	if err != nil {
+	switch {
+	case errors.Is(err, errIncomplete):
+		return got, nil // what it showed is delivered; the buckets do not count as listed
+	case err != nil:
 		return got, err
 	}
 	a.record(r.starts, lo, hi)

@@ -248,7 +248,7 @@ func gaps(st store.Stats) []Range {
 	out := []Range{}
 	at := st.First
 	for _, iv := range st.Read {
-		if iv.From.Sub(at) > time.Second {
+		if iv.From.After(at) {
 			out = append(out, Range{at, iv.From})
 		}
 		if iv.To.After(at) {

@@ -30,7 +30,7 @@ func (c *serverClock) believe(date, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	skew := date.Sub(now)
-	if skew <= c.skew+clockStep {
+	if skew <= max(c.skew, 0)+clockStep { // a time that agrees with this machine's is no leap, whatever was said before
 		c.known, c.skew, c.since = true, skew, time.Time{}
 		return date
 	}

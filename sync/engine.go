@@ -89,8 +89,8 @@ type Engine struct {
 
 	polling  sync.Mutex // one live poll at a time
 	probed   atomic.Pointer[vinfer.Bounds]
-	lone     atomic.Int64 // first pages of up to so many rows were whole listings, though their total was their own length
-	daemon   atomic.Bool  // Run works: readings keep their pace
+	lone     loneTotals
+	daemon   atomic.Bool // Run works: readings keep their pace
 	clock    serverClock
 	observer Observer                         // nil: nobody
 	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs

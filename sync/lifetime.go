@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 // ErrStopped is what RunOnce and Backfill return when the engine was stopped while they were at it. Nothing is lost: another engine
@@ -22,6 +24,12 @@ func (e *Engine) Start() error {
 	}
 	if err := e.unfinished.load(); err != nil {
 		return err
+	}
+	// What a reading found that was killed is late as it is.
+	for _, stream := range []string{store.AgainStream, store.SweepStream, store.AuditStream} {
+		if _, err := e.o.Store.Ingest(store.Page{Stream: stream, Release: true}); err != nil {
+			return err
+		}
 	}
 	for _, d := range st.Dests {
 		if c := e.dests[d.Name]; c != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
@@ -61,6 +62,7 @@ type listing struct {
 	total  int    // as the server last said; -1: it does not say
 	stated int    // as the server said with the first page of the pass; -1: it did not say
 	pages  int
+	own    bool     // the server's total may be the page's own length
 	barren bool     // the readings that came to nothing new, not their number, ended it
 	coming []coming // pages that were asked for ahead, in their order
 }
@@ -116,7 +118,7 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 	var head signature
 	widest, length := 0, 0 // of the pages; of the page before
 	faults, asked := 0, false
-	counts := l.doubtful // the server's total may be the page's own length
+	l.own = false
 	defer l.drop()
 	l.q.Offset, l.reach, l.order = 0, 0, 0
 	for {
@@ -126,9 +128,9 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 		}
 		if l.q.Offset == 0 {
 			l.stated = p.Total
-			counts = p.Total == p.Rows && p.Rows >= fewRows && (counts || p.Rows >= l.q.Limit || p.Rows > int(l.e.lone.Load()))
-		} else if counts {
-			counts = false
+			l.own = p.Total == p.Rows && p.Rows >= fewRows && (l.doubtful || p.Rows >= l.q.Limit || !l.e.lone.covers(p.Rows))
+		} else if l.own {
+			l.own = false
 			if l.ownLength(p, seen) {
 				p.Total, l.total = -1, -1
 			}
@@ -173,7 +175,7 @@ func (l *listing) pass(ctx context.Context, seen *idSet) (ended bool, err error)
 		}
 		l.reach = max(l.reach, l.q.Offset+p.Rows)
 		widest, length = max(widest, p.Rows), p.Rows
-		last := l.total >= 0 && next >= l.total && seen.n >= l.stated && !counts
+		last := l.total >= 0 && next >= l.total && seen.n >= l.stated && !l.own
 		l.q.Offset = next
 		if !last && l.pace == 0 {
 			l.prefetch(ctx, l.q)
@@ -193,11 +195,44 @@ func (l *listing) ownLength(p vinfer.Page, seen *idSet) bool {
 	for i := range p.Calls {
 		if !seen.has(hashID(p.Calls[i].ID)) {
 			l.anyTotal, l.stated = true, -1
+			l.e.lone.forget()
 			return true
 		}
 	}
-	l.e.lone.Store(int64(max(l.reach, int(l.e.lone.Load()))))
+	l.e.lone.learn(l.reach)
 	return false
+}
+
+// loneTotals remembers that first pages of so many rows were whole listings, though their total was their own length. It forgets that after a
+// while: what taught it may have been a passing fault.
+type loneTotals struct {
+	mu   sync.Mutex
+	rows int
+	at   time.Time
+}
+
+// loneFor is less than the lookback: calls that were missed for so long are still in it.
+const loneFor = 5 * time.Minute
+
+func (t *loneTotals) covers(rows int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return rows <= t.rows && time.Since(t.at) < loneFor
+}
+
+func (t *loneTotals) learn(rows int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.at) >= loneFor {
+		t.rows, t.at = 0, time.Now()
+	}
+	t.rows = max(t.rows, rows)
+}
+
+func (t *loneTotals) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rows = 0
 }
 
 // ask fetches one page and refuses what no listing of the range can be. A server that refuses an offset at or past the end says by that
@@ -210,7 +245,7 @@ func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) 
 	}
 	got := l.fetch(ctx, q)
 	for try := 1; q.Offset > 0 && refusesOffset(got.err); try++ {
-		if l.stated >= 0 && l.reach >= l.stated || try == tries {
+		if l.stated >= 0 && l.reach >= l.stated && !l.own || try == tries {
 			got = fetched{page: vinfer.Page{Total: l.stated, Date: time.Now().Add(l.e.o.API.Skew())}, at: time.Now()}
 			break
 		}

@@ -140,6 +140,7 @@ type slice struct {
 	rows      int                 // of the range, distinct ones
 	going     map[string]struct{} // calls that had not ended when they were first read
 	versions  versions
+	ends      []uint64                 // hashes of calls whose end no poll of late has shown
 	ended     map[string]struct{}      // where starts are filtered: calls that were in progress until now
 	lanes     map[store.Lane]time.Time // where starts are filtered: the contacts whose calls ended, and when the last one did
 	keeper    *keeper
@@ -178,8 +179,10 @@ func (s *slice) read(ctx context.Context) error {
 	}
 	n, err := l.read(ctx)
 	if s.keeper != nil {
-		if errors.Is(err, errIncomplete) {
-			// What was shown is delivered: nobody waits for a server that miscounts. The interval stays open.
+		late := s.r.stream == store.AgainStream || s.r.stream == store.SweepStream || s.r.stream == store.AuditStream
+		if errors.Is(err, errIncomplete) || err != nil && late {
+			// What was shown is delivered: nobody waits for a server that miscounts. The interval stays open. What was missed before is
+			// late as it is, and the next reading of its kind may be long in coming.
 			if kept := s.keeper.put(store.Page{Stream: s.r.stream, Backfill: s.r.backfill, Release: true}); kept != nil {
 				err = kept
 			}
@@ -191,6 +194,7 @@ func (s *slice) read(ctx context.Context) error {
 	}
 	if err == nil {
 		e.versions.seen(&s.versions)
+		e.unfinished.haveEnded(s.ends)
 	}
 	if s.r.take == nil {
 		e.plan.listed(l, err)
@@ -293,7 +297,7 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 			}
 			s.going[c.ID] = struct{}{}
 			if r.backfill == 0 {
-				out.Unfinished = append(out.Unfinished, e.unfinished.note(c))
+				out.Unfinished = append(out.Unfinished, e.unfinished.note(c, e.overdue(c, p.Date)))
 				continue
 			}
 			if !e.overdue(c, p.Date) {
@@ -302,6 +306,9 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 		}
 		row := e.row(c, p.Date, r.only)
 		if !r.to.IsZero() && row.When.After(r.to) || r.prio == vinfer.Backfills && row.When.Before(r.floor) {
+			if r.starts != nil {
+				r.starts.spoil(c.StartedAt) // it was listed, and not taken
+			}
 			continue
 		}
 		if s.versions.drops(&e.versions, &row, &out, fresh[i]) {
@@ -315,8 +322,11 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 			if e.unfinished.knows(c.ID) {
 				s.ended[c.ID] = struct{}{}
 			}
-			if row.When.After(s.lanes[row.Lane]) && e.unfinished.ends(c.ID) {
-				s.lanes[row.Lane] = row.When
+			if e.unfinished.ends(c.ID) {
+				s.ends = append(s.ends, hashID(c.ID))
+				if row.When.After(s.lanes[row.Lane]) {
+					s.lanes[row.Lane] = row.When
+				}
 			}
 		}
 		if s.open {

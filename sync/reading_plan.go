@@ -61,12 +61,9 @@ type plan struct {
 	learned  learned
 	last     [3]time.Time // when a listing reached back as far as each step says
 	polled   bool         // this process has polled
-	mark     time.Time    // the watermark as last seen
-	head     time.Time    // where polls go on ahead of an interval that stayed open; zero: at the watermark
 	reached  time.Time    // when a poll last listed the whole reach
 	listing  Range        // what the last poll listed, by the time that the server filters by
 	turn     time.Time    // when the last turn of the lookback began
-	short    bool         // the last listing with a total had fewer
 	took     time.Duration
 	slow     int // polls in a row that took longer than the schedule leaves
 	toldSlow time.Time
@@ -77,6 +74,11 @@ type learned struct {
 	Rate    float64 `json:"rate"` // calls a second
 	Lengths lengths `json:"lengths"`
 	Exact   int     `json:"exact"` // listings in a row whose total was the number of their calls
+	// Head is where polls go on ahead of an interval that stayed open, with the watermark as it was then; zero: at the watermark.
+	Head time.Time `json:"head,omitzero"`
+	Mark time.Time `json:"mark,omitzero"`
+	// Short: the server counts more calls than it shows, also when they are read again.
+	Short bool `json:"short,omitempty"`
 }
 
 func newPlan(e *Engine) *plan {
@@ -180,7 +182,19 @@ func (p *plan) pace(share float64) time.Duration {
 }
 
 // turnEvery is how often the lookback is read again.
-func (p *plan) turnEvery() time.Duration { return max(p.e.o.Lookback/3, time.Second) }
+func (p *plan) turnEvery() time.Duration {
+	if p.e.o.Lookback <= 0 {
+		return time.Minute // there is none, but there may be other things to read again
+	}
+	return max(p.e.o.Lookback/3, time.Second)
+}
+
+// headAt is how far polls have listed: the watermark, or farther where intervals stayed open.
+func (p *plan) headAt(st store.Stats) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return later(st.Watermark, p.learned.Head)
+}
 
 // turnDepth is how far back a turn of the lookback lists: by start, what ended within the lookback may have begun before it.
 func (p *plan) turnDepth(bound vinfer.Bound) time.Duration {
@@ -220,7 +234,7 @@ func (p *plan) turnDue(now time.Time) (due bool, covered time.Time) {
 		all, _ := p.steps(vinfer.From)
 		covered = at.Add(-all[deepest].depth)
 	}
-	return now.Sub(p.turn) >= p.turnEvery(), covered
+	return p.e.o.Lookback > 0 && now.Sub(p.turn) >= p.turnEvery(), covered
 }
 
 func (p *plan) turnBegun(now time.Time) {
@@ -254,13 +268,13 @@ func (p *plan) news(ctx context.Context, b *vinfer.Bounds, st store.Stats) (read
 	bound := boundOf(b)
 	r := readRange{stream: store.LiveStream, prio: vinfer.News, from: st.Watermark, floor: st.First, joins: true, reach: st.Watermark.Add(-e.o.Lookback)}
 	p.mu.Lock()
-	if st.Watermark.Before(p.mark) { // an operator has set it back
-		p.polled, p.head, p.listing = false, time.Time{}, Range{}
+	if st.Watermark.Before(p.learned.Mark) { // an operator has set it back
+		p.polled, p.learned.Head, p.listing = false, time.Time{}, Range{}
 	}
-	if p.mark = st.Watermark; p.head.After(p.mark) {
-		r.from = p.head
+	if p.learned.Mark = st.Watermark; p.learned.Head.After(p.learned.Mark) {
+		r.from = p.learned.Head
 	} else {
-		p.head = time.Time{}
+		p.learned.Head = time.Time{}
 	}
 	first, rate := !p.polled, p.learned.Rate
 	p.mu.Unlock()
@@ -360,8 +374,8 @@ func (p *plan) done(b *vinfer.Bounds, r readRange, got readResult, took time.Dur
 		return
 	}
 	p.polled = true
-	if got.open > 0 || !p.head.IsZero() {
-		p.head = later(p.head, got.at)
+	if got.open > 0 || !p.learned.Head.IsZero() {
+		p.learned.Head = later(p.learned.Head, got.at)
 	}
 	p.watchPace(took)
 	span := got.at.Sub(got.since)
@@ -372,9 +386,6 @@ func (p *plan) done(b *vinfer.Bounds, r readRange, got readResult, took time.Dur
 		}
 		p.learned.Rate = rate
 	}
-	if err != nil {
-		return
-	}
 	p.listing = Range{got.since, got.at}
 	bound := boundOf(b)
 	if bound == vinfer.From {
@@ -384,11 +395,14 @@ func (p *plan) done(b *vinfer.Bounds, r readRange, got readResult, took time.Dur
 				p.last[i] = got.at
 			}
 		}
+		if err != nil {
+			return
+		}
 		if span >= p.wholeReach() || !got.since.After(r.floor.Add(-p.e.o.MaxCall)) {
 			p.reached = got.at
 		}
 	}
-	if span >= p.turnDepth(bound) || bound == vinfer.After && !got.since.After(r.floor) {
+	if err == nil && span >= p.turnDepth(bound) || err == nil && bound == vinfer.After && !got.since.After(r.floor) {
 		p.turn = got.at
 	}
 }
@@ -399,11 +413,11 @@ func (p *plan) listed(l *listing, err error) {
 	defer p.mu.Unlock()
 	switch {
 	case errors.Is(err, errIncomplete):
-		p.learned.Exact, p.short = 0, p.short || l.barren
+		p.learned.Exact, p.learned.Short = 0, p.learned.Short || l.barren
 	case err != nil || l.stated <= 0:
 	case l.all.n == l.stated:
 		p.learned.Exact = min(p.learned.Exact+1, exactListings)
-		p.short = false
+		p.learned.Short = false
 	}
 }
 
@@ -411,7 +425,7 @@ func (p *plan) listed(l *listing, err error) {
 func (p *plan) miscounted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.short
+	return p.learned.Short
 }
 
 // counts tells whether a range can be counted instead of read: its bounds are honoured, and the totals of the last listings were exact.

@@ -39,6 +39,9 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	began, at := time.Now(), e.serverNow()
 	got, err := e.read(ctx, b, r)
 	e.plan.done(b, r, got, time.Since(began), err)
+	if errors.Is(err, errIncomplete) { // for a run under cron, which knows nothing else
+		err = errors.Join(err, e.plan.keep())
+	}
 	e.watcher.refresh() // calls in progress are asked for only now
 	e.rereader.polled()
 	if serr := e.sweeper.polled(st, got, at, err); err == nil {

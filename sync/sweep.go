@@ -88,7 +88,7 @@ func (s *sweeper) due(st store.Stats) (from, to time.Time, ok bool, err error) {
 	if err := s.load(st); err != nil {
 		return from, to, false, err
 	}
-	to = st.Watermark.Add(-s.e.o.Settle)
+	to = s.e.plan.headAt(st).Add(-s.e.o.Settle)
 	if s.ahead.From.After(s.swept) && s.ahead.From.Before(to) {
 		to = s.ahead.From
 	}
@@ -131,6 +131,9 @@ func (s *sweeper) sweep(ctx context.Context) (readResult, error) {
 		r.floor = st.First.Add(-e.o.MaxCall)
 	}
 	got, err := e.read(ctx, b, r)
+	if errors.Is(err, errIncomplete) { // what it showed is delivered, and the audit tells of the rest
+		err = errors.Join(err, s.advance(to))
+	}
 	if got.Late > 0 {
 		e.log.Warn("calls came up later than the polls look back; they were found and are delivered", "late", got.Late,
 			"from", rfc3339(from), "to", rfc3339(to), "advice", e.lookbackAdvice())

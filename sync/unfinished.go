@@ -47,15 +47,30 @@ func (u *unfinished) mayAsk(id string) bool {
 // endedKept is how long it is known at least that a poll has seen a call ended.
 const endedKept = 10 * time.Minute
 
-// ends tells whether no poll of the last minutes has seen that the call has ended.
+func (u *unfinished) mayAskAgain(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.asked, id)
+}
+
+// ends tells whether no poll of the last minutes has shown that the call has ended.
 func (u *unfinished) ends(id string) bool {
 	h := hashID(id)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.ended.has(h) && !u.before.has(h)
+}
+
+// haveEnded takes note of the calls, by their hashes, whose ends a poll has shown that was read to its end.
+func (u *unfinished) haveEnded(hashes []uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if now := time.Now(); now.Sub(u.since) > endedKept {
 		u.before, u.ended, u.since = u.ended, idSet{}, now
 	}
-	return u.ended.add(h) && !u.before.has(h)
+	for _, h := range hashes {
+		u.ended.add(h)
+	}
 }
 
 // load takes up what an earlier process was watching.
@@ -95,9 +110,12 @@ func (u *unfinished) knows(id string) bool {
 	return there
 }
 
-// note takes a call that a listing shows in progress and returns what the store keeps of it.
-func (u *unfinished) note(c vinfer.Call) store.Unfinished {
-	u.add(c)
+// note takes a call that a listing shows in progress and returns what the store keeps of it. One that is overdue is no matter any more for
+// the order of its contact's calls: it may go on for ever.
+func (u *unfinished) note(c vinfer.Call, overdue bool) store.Unfinished {
+	if !overdue {
+		u.add(c)
+	}
 	return store.Unfinished{ID: c.ID, Body: encode(content{Call: c}), Due: u.e.plan.askAt(c, 0)}
 }
 
@@ -151,6 +169,7 @@ func (e *Engine) endedBefore(ctx context.Context, lanes map[store.Lane]time.Time
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
 			case err != nil:
+				e.unfinished.mayAskAgain(c.ID)
 				e.log.Debug("cannot ask for a call in progress", keyCall, c.ID, keyError, err)
 			case !now.Unfinished():
 				row := e.row(mergeCalls(c, now), e.serverNow(), "")
