@@ -25,8 +25,8 @@ func TestServerClock(t *testing.T) {
 		{30 * time.Minute, 74 * time.Hour, 2 * time.Hour},
 		{30 * time.Minute, 74 * time.Hour, 74 * time.Hour}, // it stays
 		{time.Minute, -time.Hour, -time.Hour},              // going back costs nothing
-		{time.Minute, 0, 0},                   // and what agrees with this machine's is no leap
-		{time.Minute, -time.Hour, -time.Hour}, // but a mistake that passes
+		{time.Minute, 0, 0},                                // and what agrees with this machine's is no leap
+		{time.Minute, -time.Hour, -time.Hour},              // but a mistake that passes
 		{2 * time.Hour, 0, 0},
 	} {
 		now = now.Add(step.after)
