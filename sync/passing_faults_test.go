@@ -15,7 +15,7 @@ import (
 
 // A second page that is refused once does not show that totals count listings.
 func TestRefusalOfASecondPageTeachesNothing(t *testing.T) {
-	so := simulator.Options{Seed: 5, Dialect: simulator.Guide, Rate: 60, Calls: 60 * 45, Contacts: 10000, Steady: true}
+	so := simulator.Options{Seed: 5, Dialect: simulator.Guide, Rate: 30, Calls: 30 * 45, Contacts: 10000, Steady: true}
 	inLab(t, so, nil, func(l *lab) {
 		faults, err := simulator.ParseFaults("clamp=20,page-total")
 		if err != nil {
@@ -130,7 +130,7 @@ func TestCallsWithoutAnEndAreForgotten(t *testing.T) {
 
 // A server that lists only calls that have ended shows one that lasted for an hour far behind what turns read.
 func TestLongCallsOfAServerThatListsOnlyEnded(t *testing.T) {
-	so := simulator.Options{Seed: 5, Dialect: simulator.Reference, Rate: 60, Calls: 60 * 45, Contacts: 10000, Steady: true, EndedOnly: true}
+	so := simulator.Options{Seed: 5, Dialect: simulator.Reference, Rate: 20, Calls: 20 * 45, Contacts: 10000, Steady: true, EndedOnly: true}
 	inLab(t, so, nil, func(l *lab) {
 		var want []string
 		for i := range 36 {

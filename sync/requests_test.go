@@ -20,7 +20,7 @@ func TestRequestsOfPolls(t *testing.T) {
 		rate    float64 // calls a minute
 		most    uint64  // requests a minute
 	}{
-		{simulator.Guide, 6, 16},
+		{simulator.Guide, 6, 20},
 		{simulator.Guide, 60, 20},
 		{simulator.Guide, 300, 45},
 		{simulator.Reference, 6, 32},
@@ -34,7 +34,7 @@ func TestRequestsOfPolls(t *testing.T) {
 			inLab(t, so, func(o *Options) {
 				o.Schedule, o.Logger = "@every 5s", slog.New(slog.NewTextHandler(&log, nil))
 			}, func(l *lab) {
-				const warm, minutes = 7 * time.Minute, 3
+				const warm, minutes = 6 * time.Minute, 2
 				l.pass(warm)
 				before := l.e.o.API.Requests()
 				l.pass(minutes * time.Minute)
@@ -49,7 +49,7 @@ func TestRequestsOfPolls(t *testing.T) {
 				if text := log.String(); strings.Contains(text, "level=ERROR") || strings.Contains(text, "level=WARN") {
 					l.t.Error(text)
 				}
-				l.pass(7 * time.Minute) // the longest calls are found in a turn of the lookback
+				l.pass(6 * time.Minute) // the longest calls are found in a turn of the lookback
 				var want []string
 				for _, c := range l.sim.Calls() {
 					if c.End.After(l.began) && !c.End.After(l.began.Add(warm+minutes*time.Minute)) {

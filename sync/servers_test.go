@@ -43,8 +43,8 @@ func TestMannersOfListings(t *testing.T) {
 		for _, dialect := range []simulator.Dialect{simulator.Guide, simulator.Reference} {
 			t.Run(fmt.Sprint(dialect, " ", faults), func(t *testing.T) {
 				t.Parallel()
-				so := simulator.Options{Seed: 5, Dialect: dialect, Rate: 60, Calls: 400, Contacts: 2000, Span: 20 * time.Minute}
-				inLab(t, so, func(o *Options) { o.Schedule = "@every 20s" }, func(l *lab) {
+				so := simulator.Options{Seed: 5, Dialect: dialect, Rate: 20, Calls: 200, Contacts: 2000, Span: 20 * time.Minute}
+				inLab(t, so, func(o *Options) { o.Schedule = "@every 30s" }, func(l *lab) {
 					all, err := simulator.ParseFaults(faults)
 					if err != nil {
 						l.t.Fatal(err)
@@ -52,9 +52,9 @@ func TestMannersOfListings(t *testing.T) {
 					for _, f := range all {
 						l.sim.Fault(f)
 					}
-					l.pass(8 * time.Minute)
+					l.pass(4 * time.Minute)
 					until := time.Now()
-					l.pass(14 * time.Minute)
+					l.pass(8 * time.Minute)
 					if st := l.stats(); st.LastRun.Error != "" {
 						l.t.Errorf("the last poll failed: %s", st.LastRun.Error)
 					}
@@ -70,8 +70,8 @@ func TestRangeWithFewerCallsThanCounted(t *testing.T) {
 	for _, dialect := range []simulator.Dialect{simulator.Guide, simulator.Reference} {
 		t.Run(dialect.String(), func(t *testing.T) {
 			t.Parallel()
-			so := simulator.Options{Seed: 5, Dialect: dialect, Rate: 30, Calls: 100, Contacts: 1000, Span: 20 * time.Minute}
-			inLab(t, so, func(o *Options) { o.Schedule = "@every 20s" }, func(l *lab) {
+			so := simulator.Options{Seed: 5, Dialect: dialect, Rate: 10, Calls: 100, Contacts: 1000, Span: 20 * time.Minute}
+			inLab(t, so, func(o *Options) { o.Schedule = "@every 30s" }, func(l *lab) {
 				l.pass(5 * time.Minute)
 				read := l.stats().Watermark
 				l.sim.Fault(simulator.Fault{Kind: simulator.Miscount})
