@@ -49,10 +49,11 @@ type rereader struct {
 	kick chan struct{}
 	busy sync.Mutex // held while reading
 
-	loaded  bool
-	state   againState
-	retried time.Time // when open intervals were last read again
-	next    int64     // buckets from here on have been seen to since Reach; 0: none
+	loaded   bool
+	state    againState
+	retried  time.Time // when open intervals were last read again,
+	openFrom time.Time // and from where on they are the next time; zero: from the beginning
+	next     int64     // buckets from here on have been seen to since Reach; 0: none
 }
 
 // againState is kept for the next process.
@@ -132,16 +133,15 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 		return sum, nil
 	}
 	defer e.busy.begin("read the lookback again")()
-	for _, gap := range open {
-		a.retried = e.serverNow()
-		got, err := a.list(ctx, b, st, readRange{from: gap.From, to: gap.To, longest: e.plan.reachOf(bound), joins: true})
+	if turn {
+		got, err := a.turn(ctx, b, st, covered)
 		sum.add(got)
-		if err != nil && !errors.Is(err, errIncomplete) {
+		if err != nil {
 			return sum, err
 		}
 	}
-	if turn {
-		got, err := a.turn(ctx, b, st, covered)
+	if len(open) > 0 {
+		got, err := a.open(ctx, b, st, open)
 		sum.add(got)
 		if err != nil {
 			return sum, err
@@ -155,6 +155,36 @@ func (a *rereader) afterPoll(ctx context.Context) (sum readResult, err error) {
 		}
 	}
 	return sum, errors.Join(a.keep(), e.plan.keep())
+}
+
+// openAtOnce is how much of the ranges that stayed open is read again at a time: more would hold up the turns of the lookback.
+const openAtOnce = 30 * time.Minute
+
+// open reads again what stayed open, a part at a time, and closes what is complete by now.
+func (a *rereader) open(ctx context.Context, b *vinfer.Bounds, st store.Stats, open []Range) (sum readResult, err error) {
+	a.retried = a.e.serverNow()
+	left := openAtOnce
+	for _, r := range open {
+		from := later(r.From, a.openFrom)
+		to := r.To
+		if from.Add(left).Before(to) {
+			to = from.Add(left)
+		}
+		if !from.Before(to) {
+			continue
+		}
+		got, err := a.list(ctx, b, st, readRange{from: from, to: to, longest: a.e.plan.reachOf(boundOf(b)), joins: true})
+		sum.add(got)
+		if err != nil && !errors.Is(err, errIncomplete) {
+			return sum, err
+		}
+		a.openFrom = to
+		if left -= to.Sub(from); left <= 0 {
+			return sum, nil // the rest after the next turn
+		}
+	}
+	a.openFrom = time.Time{} // from the beginning the next time
+	return sum, nil
 }
 
 // list reads a range again.
