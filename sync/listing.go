@@ -102,7 +102,7 @@ func (l *listing) read(ctx context.Context) (int, error) {
 			return l.all.n, l.page(vinfer.Page{}, nil, true)
 		}
 		if l.hasty || fruitless == tries-1 || again == maxReadings {
-			l.barren = fruitless == tries-1
+			l.barren = fruitless == tries-1 && pass.n == l.all.n // one that mixes its rows shows others each time
 			return l.all.n, fmt.Errorf("%w: VInfer counts %d calls in it, but %d readings brought %d; those are delivered, and the range is read again",
 				errIncomplete, l.stated, again+1, l.all.n)
 		}
