@@ -165,6 +165,9 @@ func (r *receiver) take(h http.Header, body []byte) {
 	if e.Event != "call.completed" || d.taken > 1 {
 		return
 	}
+	if r.ended(e.CallID).After(time.Now().Add(5 * time.Second)) {
+		return // dated ahead by mistake: it stands where it was seen, and no call after it is late
+	}
 	last := r.newest[e.Contact.Phone]
 	if last != "" && r.ended(e.CallID).Before(r.ended(last)) {
 		if h.Get("X-VInfer-Sync-Late") == "" {
