@@ -315,10 +315,11 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	return nil
 }
 
-// target is a Job, and what of it its contact gets besides the activity.
+// target is a Job, and whether its contact gets the task and the note.
 type target struct {
 	Job
 	rest bool
+	of   string // what the names of their refs end with
 }
 
 // targets returns the contacts that are written to one after the other.
@@ -329,10 +330,13 @@ func (w *Writer) targets(found []people.Record, p *crm.Progress) (out []*target)
 	if w.options.Many == Together {
 		return []*target{{Job: Job{Contacts: found, Contact: found[0]}, rest: true}}
 	}
-	oldest := people.Oldest(found)
+	oldest := people.Oldest(found) // which was changed last differs with every write
 	for _, r := range found {
-		rest := w.options.Many == Each || r.ID == oldest.ID
-		out = append(out, &target{Job: Job{Contacts: []people.Record{r}, Contact: r, Suffix: people.Suffix(p, r.ID)}, rest: rest})
+		t := &target{Job: Job{Contacts: []people.Record{r}, Contact: r, Suffix: people.Suffix(p, r.ID)}, rest: r.ID == oldest.ID}
+		if w.options.Many == Each {
+			t.rest, t.of = true, t.Suffix
+		}
+		out = append(out, t)
 	}
 	return out
 }
@@ -399,7 +403,7 @@ func (t *target) make(ctx context.Context, activity *Record) (err error) {
 		if err != nil {
 			return err
 		}
-		r.ref = "task" + t.Suffix
+		r.ref = "task" + t.of
 		r.Fresh = r.Fresh || t.fresh
 		if _, err := t.once(ctx, r); err != nil {
 			return err
@@ -416,7 +420,7 @@ func (t *target) note(ctx context.Context, ref string, n Note) error {
 	if err != nil || r == nil {
 		return err
 	}
-	r.ref = ref + t.Suffix
+	r.ref = ref + t.of
 	r.Fresh, r.Fixed = r.Fresh || t.fresh, true
 	_, err = t.once(ctx, r)
 	return err
