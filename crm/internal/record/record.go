@@ -198,10 +198,9 @@ type Job struct {
 	Suffix   string          // of the refs, where records are made for each of several contacts
 	Activity string          // id of the activity, once it is made; empty: there is none
 
-	w      *Writer
-	looked bool   // the activity was looked for, and is not there
-	fresh  bool   // the activity was made by this attempt: what comes after it cannot be there yet
-	held   Fields // what the last Find has shown
+	w     *Writer
+	fresh bool   // the activity was made by this attempt: what comes after it cannot be there yet
+	held  Fields // what the last Find has shown
 }
 
 // Key returns what identifies the call at this contact: its id, with a suffix where records are made for each of several contacts.
@@ -299,16 +298,29 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		if err == nil && i == 0 {
 			err = t.recall(ctx, book, found, activity)
 		}
-		if err == nil && e.Event != crm.TranscriptReady { // whose call may be older than what stands there
-			err = t.touch(ctx, contacts, book)
-		}
 		if err != nil {
 			return err
 		}
-		if i == len(targets)-1 {
-			people.Wrote(&e, p)
+		steps := step.Steps{
+			Touch: func(ctx context.Context) error {
+				if err := t.touch(ctx, contacts, book); err != nil {
+					return err
+				}
+				if i == len(targets)-1 {
+					people.Wrote(&e, p)
+				}
+				return nil
+			},
+			Activity: func(ctx context.Context) (err error) {
+				if activity != nil {
+					t.Activity, err = t.once(ctx, activity)
+				}
+				return err
+			},
+			Task:     t.task,
+			Note:     t.notes,
 		}
-		if err := t.make(ctx, activity); err != nil {
+		if err := steps.Take(ctx, &e); err != nil {
 			return err
 		}
 	}
@@ -358,7 +370,7 @@ func (t *target) recall(ctx context.Context, book *people.Book, found []people.R
 	if activity == nil || activity.Fresh {
 		return nil
 	}
-	t.looked, err = book.Recall(ctx, found, t.Entry, t.Progress, func(ctx context.Context) (id, says string, there bool, err error) {
+	activity.Fresh, err = book.Recall(ctx, found, t.Entry, t.Progress, func(ctx context.Context) (id, says string, there bool, err error) {
 		f, err := activity.Table.Find(ctx, &t.Job, activity)
 		t.held = f.Held
 		return f.ID, activity.Body.plain(f.Body), f.ID != "", err
@@ -380,32 +392,30 @@ func (t *target) touch(ctx context.Context, contacts Contacts, book *people.Book
 	return nil
 }
 
-// make makes the records of the call, or brings them up to date.
-func (t *target) make(ctx context.Context, activity *Record) (err error) {
-	if activity != nil {
-		activity.Fresh = activity.Fresh || t.looked
-		if t.Activity, err = t.once(ctx, activity); err != nil {
-			return err
-		}
+// task makes the follow-up, or brings it up to date.
+func (t *target) task(ctx context.Context) error {
+	if !t.rest {
+		return nil
 	}
+	r, err := t.w.schema.Task(ctx, &t.Job)
+	if err != nil || r == nil {
+		return err
+	}
+	r.ref = "task" + t.of
+	r.Fresh = r.Fresh || t.fresh
+	_, err = t.once(ctx, r)
+	return err
+}
+
+// notes makes the notes: the transcript, and its link where no activity holds that.
+func (t *target) notes(ctx context.Context) error {
 	if !t.rest {
 		return nil
 	}
 	e := t.Entry
-	if activity == nil && t.w.options.Link && e.Call.TranscriptURL != "" {
+	if e.NoActivity && t.w.options.Link && e.Call.TranscriptURL != "" {
 		n := Note{Head: text.LinkHead(e.Call.ID), Text: func(limit int) string { return text.Cut(text.Link(&e.Call), limit) }, Link: true}
 		if err := t.note(ctx, "link", n); err != nil {
-			return err
-		}
-	}
-	if e.Task != nil {
-		r, err := t.w.schema.Task(ctx, &t.Job)
-		if err != nil {
-			return err
-		}
-		r.ref = "task" + t.of
-		r.Fresh = r.Fresh || t.fresh
-		if _, err := t.once(ctx, r); err != nil {
 			return err
 		}
 	}
