@@ -135,11 +135,3 @@ func (c Config) Host() string {
 	}
 	return u.String()
 }
-
-func orDefault[T comparable](v, byDefault T) T {
-	var zero T
-	if v == zero {
-		return byDefault
-	}
-	return v
-}

@@ -106,6 +106,9 @@ func (t *target) owner(ctx context.Context, o Owner) (string, error) {
 
 // update sends what differs from what the record holds.
 func (t *target) update(ctx context.Context, r *Record, id string) (err error) {
+	if len(r.Values) == 0 && r.Body.Field == "" {
+		return nil
+	}
 	held := t.held
 	if held == nil {
 		if held, err = r.Table.Read(ctx, &t.Job, id); err != nil {

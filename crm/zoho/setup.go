@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // Check looks whether the client works, may read the modules, what the pick lists take, and which custom fields there are.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
-	host := w.api.client.Base().Host
+	host := w.api.host()
 	if _, err := w.api.tokens.Token(ctx); err != nil {
 		if found := people.CheckLimit(err); found != nil {
 			return found
@@ -27,7 +28,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	if w.api.client.Base().Scheme == "http" || w.api.mint.client.Base().Scheme == "http" {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: "Zoho is reached without TLS: the secrets, names and numbers cross the network readably"})
 	}
-	for _, name := range []string{leads, contacts, "Calls", "Tasks"} {
+	for _, name := range []string{leads, contactModule, "Calls", "Tasks"} {
 		m, err := w.api.module(ctx, name)
 		if err == nil && m.silent {
 			err = fmt.Errorf("%s tells no fields of %s", host, name)
@@ -48,40 +49,25 @@ func (w *Writer) checkStatuses(ctx context.Context, wanted []string) crm.Finding
 		f.Err = err
 		return f
 	}
-	list := m.fields[w.status()]
 	if !m.has(w.status()) {
 		f.Err = fmt.Errorf("there is no field Leads.%s", w.status())
 		return f
 	}
-	for _, of := range []struct {
-		subject string
-		values  []string
-	}{{"the mapping sets", wanted}, {"protect names", w.s.Protect}} {
-		unknown := slices.DeleteFunc(slices.Clone(of.values), func(s string) bool {
-			return list.takes(s) || of.subject == "protect names" && slices.ContainsFunc(list.values(), func(v string) bool { return strings.EqualFold(strings.TrimSpace(s), v) })
-		})
-		if len(unknown) > 0 {
-			f.Err = errors.Join(f.Err, fmt.Errorf("%s %q, which %s does not have", of.subject, unknown, w.status()))
-		}
-	}
-	f.Detail = "valid: " + strings.Join(list.values(), ", ")
-	if len(list.values()) == 0 {
-		f.Detail = "Zoho tells no values of " + w.status()
-	}
-	return f
+	list := m.fields[w.status()]
+	return record.CheckStatuses("lead statuses", w.status(), list.values(), wanted, w.s.Protect, list.takes)
 }
 
 // checkQueries looks whether the database may be asked. Without it the writer asks the search, which lags.
 func (w *Writer) checkQueries(ctx context.Context) crm.Finding {
 	f := crm.Finding{Subject: "queries", Detail: "COQL works: new leads and calls are found at once"}
-	for _, name := range []string{leads, contacts, "Calls", "Tasks"} {
+	for _, name := range []string{leads, contactModule, "Calls", "Tasks"} {
 		m, err := w.api.module(ctx, name)
 		if err != nil {
 			f.Err, f.Detail = err, ""
 			return f
 		}
 		statement := "select id from " + name + " where id is not null limit 1"
-		if name == leads || name == contacts {
+		if name == leads || name == contactModule {
 			statement = w.byNumber(name, m, []string{quote("0")})
 		}
 		able, err := w.api.canQuery(ctx, name, statement)
@@ -152,7 +138,7 @@ func (w *Writer) lacking(ctx context.Context) (out []wanted, err error) {
 		}
 		all = append(all, wanted{ours: ours, module: "Calls", kind: kind, optional: w.s.Fields[ours] == ""})
 	}
-	all = append(all, wanted{ours: "do_not_call", module: leads, kind: "boolean"}, wanted{ours: "do_not_call", module: contacts, kind: "boolean"})
+	all = append(all, wanted{ours: "do_not_call", module: leads, kind: "boolean"}, wanted{ours: "do_not_call", module: contactModule, kind: "boolean"})
 	for _, f := range all {
 		m, err := w.api.module(ctx, f.module)
 		if err != nil {
@@ -230,11 +216,11 @@ func (w *Writer) postField(ctx context.Context, f wanted, spec map[string]any) e
 		Fields []verdict `json:"fields"`
 	}
 	shape := "POST field of " + f.module
-	err := w.api.do(ctx, request{
-		method: http.MethodPost, path: "/settings/fields", query: url.Values{"module": {f.module}}, body: map[string]any{"fields": []any{spec}}, shape: shape,
+	err := w.api.do(ctx, httpx.Request{
+		Method: http.MethodPost, Path: "/settings/fields", Query: url.Values{"module": {f.module}}, Body: map[string]any{"fields": []any{spec}}, Shape: shape,
 	}, &out)
 	if err == nil && len(out.Fields) > 0 && (out.Fields[0].Status == "error" || out.Fields[0].Code != success) {
-		err = judge(accepted, w.api.client.Base().Host, shape, out.Fields[0])
+		err = judge(accepted, w.api.host(), shape, out.Fields[0])
 	}
 	return err
 }

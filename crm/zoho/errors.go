@@ -1,6 +1,7 @@
 package zoho
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,30 +51,21 @@ func (v verdict) details() (d details) {
 	return d
 }
 
-// fault is an error that Zoho has a code for.
-type fault struct {
-	code, text string
-	d          details
-}
-
-func (f *fault) Error() string { return f.text }
-
 // codeOf returns Zoho's code of an error; empty: it has none.
-func codeOf(err error) string {
-	var f *fault
-	if errors.As(err, &f) {
-		return f.code
-	}
-	return ""
-}
+func codeOf(err error) string { return httpx.RefusedBy(err).Code }
+
+// detailsOf returns what goes with the code of an error.
+func detailsOf(err error) details { return verdict{Details: httpx.RefusedBy(err).Body}.details() }
 
 // about tells whether an error names a field as the one that is wrong.
 func about(err error, field string) bool {
-	var f *fault
-	if !errors.As(err, &f) {
-		return false
-	}
-	return f.d.Name == field || strings.HasSuffix(f.d.Path, "."+field) || strings.Contains(f.d.Path, "."+field+".") || step.InText(err, field)
+	d := detailsOf(err)
+	return codeOf(err) != "" && (d.Name == field || strings.HasSuffix(d.Path, "."+field) || strings.Contains(d.Path, "."+field+".") || step.InText(err, field))
+}
+
+// refusesToken tells whether an answer is about the access token, rather than about what it may be used for.
+func refusesToken(answer *httpx.Answer) bool {
+	return answer.Status == http.StatusUnauthorized && !strings.Contains(string(answer.Body), "OAUTH_SCOPE_MISMATCH")
 }
 
 // codes that are no matter of the one record.
@@ -96,35 +88,30 @@ var lockCodes = map[string]bool{
 func judge(answer *httpx.Answer, host, shape string, v verdict) error {
 	d := v.details()
 	said := fmt.Sprintf("%s answers %d: %s", host, answer.Status, answer.Words([]byte(v.Code+" "+v.Message)))
-	if name := firstOf(d.Path, d.Name); name != "" {
+	if name := cmp.Or(d.Path, d.Name); name != "" {
 		said += " (" + answer.Words([]byte(name)) + ")"
 	}
-	f := &fault{code: v.Code, text: said, d: d}
+	return &httpx.Refused{Err: verdictOf(answer, errors.New(said), shape, v.Code), Status: answer.Status, Code: v.Code, Body: v.Details}
+}
+
+// verdictOf marks an error by what Zoho's code asks for.
+func verdictOf(answer *httpx.Answer, err error, shape, code string) error {
 	wait, asked := answer.RetryAfter()
 	switch {
-	case waitCodes[v.Code], answer.Status == http.StatusTooManyRequests:
+	case waitCodes[code], answer.Status == http.StatusTooManyRequests:
 		if !asked {
 			wait = resetIn(answer.Header)
 		}
-		return crm.Throttled(f, wait)
-	case haltCodes[v.Code], answer.Status == http.StatusUnauthorized, answer.Status == http.StatusForbidden && !lockCodes[v.Code]:
-		return crm.Halted(f)
-	case retryCodes[v.Code], answer.Status >= 500:
+		return crm.Throttled(err, wait)
+	case haltCodes[code], answer.Status == http.StatusUnauthorized, answer.Status == http.StatusForbidden && !lockCodes[code]:
+		return crm.Halted(err)
+	case retryCodes[code], answer.Status >= 500:
 		if asked {
-			return crm.Throttled(f, wait)
+			return crm.Throttled(err, wait)
 		}
-		return f
+		return err
 	}
-	return crm.Rejected(f, shape)
-}
-
-func firstOf(all ...string) string {
-	for _, s := range all {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
+	return crm.Rejected(err, shape)
 }
 
 // resetIn returns how long it is until the window of requests ends; 0: not said.
@@ -157,17 +144,28 @@ var wrongID = regexp.MustCompile(`(?i)\bid given seems|invalid id|no such record
 
 // isGone tells whether an error says that the record which the request names by id is not there.
 func isGone(err error) bool {
-	var f *fault
-	if !errors.As(err, &f) || crm.VerdictOf(err) != crm.Reject {
+	if crm.VerdictOf(err) != crm.Reject {
 		return false
 	}
-	switch f.code {
+	switch codeOf(err) {
 	case "RECORD_NOT_FOUND", "RESOURCE_NOT_FOUND", "ENTITY_ID_INVALID", "RECORD_DELETED":
 		return true
 	case "INVALID_DATA":
-		return (f.d.Name == "" || f.d.Name == "id") && (f.d.Path == "" || f.d.Path == "$.data[0].id") && wrongID.MatchString(f.text)
+		d := detailsOf(err)
+		return (d.Name == "" || d.Name == "id") && (d.Path == "" || d.Path == "$.data[0].id") && wrongID.MatchString(err.Error())
 	}
 	return false
+}
+
+const duplicate = "DUPLICATE_DATA"
+
+// twin returns the id of the record that a refused one would double; empty: it is refused for another reason.
+func twin(err error) string {
+	if codeOf(err) != duplicate {
+		return ""
+	}
+	d := detailsOf(err)
+	return string(cmp.Or(d.Duplicate.ID, d.ID))
 }
 
 // read judges an answer and decodes it. out gets the whole body; rows are judged by do's caller only where it writes.

@@ -13,20 +13,22 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // Check looks whether the keys are taken and how, and whether the stages, the fields, the activity type, the task type and the owner
 // are there.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
-	host := w.api.base.Host
+	host := w.api.host()
 	options, there, err := w.leadField(ctx, w.s.Field(fieldStatus, Fields[fieldStatus]))
 	if found := people.CheckLimit(err); found != nil {
 		return found
 	}
 	if err != nil {
 		switch {
-		case refusal(err).status == 0 && crm.VerdictOf(err) == crm.Retry:
+		case httpx.StatusOf(err) == 0 && crm.VerdictOf(err) == crm.Retry:
 			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see region, url, proxy and the firewall"}}
 		case crm.VerdictOf(err) == crm.Halt:
 			return []crm.Finding{{Subject: "key", Err: err, Detail: "copy the keys of an active user, and the host, from My Profile > Settings > API and Webhooks"}}
@@ -35,7 +37,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	}
 	how := map[string]string{AuthHeaders: "in headers", AuthQuery: "in the query of every request, where proxies may log them"}[w.api.way()]
 	found := []crm.Finding{{Subject: "key", Detail: host + " accepts the keys " + how}}
-	if w.api.base.Scheme == "http" {
+	if w.api.client.Base().Scheme == "http" {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the keys, names and numbers cross the network readably"})
 	}
 	found = append(found, w.checkStages(options, there, statuses))
@@ -52,7 +54,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)
 	found = append(found, w.checkTaskType(ctx), w.checkSearch(ctx))
-	return append(found, w.checkOwner(ctx)...)
+	return append(found, w.owners.Check(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users")...)
 }
 
 // leadField returns the options of a lead field, and whether there is one.
@@ -98,8 +100,7 @@ func (w *Writer) explain(ctx context.Context, err error) error {
 	if e != nil || len(options) == 0 {
 		return err
 	}
-	r := refusal(err)
-	return &refused{fmt.Errorf("%w; %s takes %s", r.error, name, strings.Join(options, ", ")), r.status, r.exception, r.message}
+	return httpx.Explain(err, name+" takes "+strings.Join(options, ", "))
 }
 
 func (w *Writer) checkStages(valid []string, there bool, wanted []string) crm.Finding {
@@ -109,22 +110,7 @@ func (w *Writer) checkStages(valid []string, there bool, wanted []string) crm.Fi
 		f.Err, f.Detail = fmt.Errorf("there is no lead field %s", name), "see fields: {status: …}"
 		return f
 	}
-	if len(valid) == 0 {
-		f.Detail = name + " tells no options: a stage that is unknown there shows when it is first written"
-		return f
-	}
-	for subject, all := range map[string][]string{"the mapping sets": wanted, "protect names": w.s.Protect} {
-		unknown := slices.DeleteFunc(slices.Clone(all), func(s string) bool {
-			return slices.ContainsFunc(valid, func(v string) bool {
-				return v == s || subject == "protect names" && strings.EqualFold(strings.TrimSpace(s), v)
-			})
-		})
-		if len(unknown) > 0 {
-			f.Err = errors.Join(f.Err, fmt.Errorf("%s %q, which %s does not take", subject, unknown, name))
-		}
-	}
-	f.Detail = "valid: " + strings.Join(valid, ", ")
-	return f
+	return record.CheckStatuses("lead stages", name, valid, wanted, w.s.Protect, func(s string) bool { return slices.Contains(valid, s) })
 }
 
 func (w *Writer) checkType(ctx context.Context) []crm.Finding {
@@ -184,16 +170,12 @@ func (w *Writer) checkTaskType(ctx context.Context) crm.Finding {
 // checkSearch tries the search by a part of a number, which finds those that were typed with spaces.
 func (w *Writer) checkSearch(ctx context.Context) crm.Finding {
 	f := crm.Finding{Subject: "search", Detail: "by number, and by parts of one"}
-	if _, err := (&directory{w: w}).typed(ctx, phone.Of(crm.Contact{Phone: "+910000000000"}, w.s.Region)); err != nil {
+	if _, err := (&leads{w: w}).typed(ctx, phone.Of(crm.Contact{Phone: "+910000000000"}, w.s.Region)); err != nil {
 		f.Err = err
 	} else if w.narrow.Load() {
 		f.Detail = "by number only: leads whose number has spaces may not be found, and on_many knows only the lead with the latest activity"
 	}
 	return f
-}
-
-func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return w.owners.Check(ctx, w.s.Owner, "there is no user with this email address, or the keys' user may not read users")
 }
 
 // Provision makes the activity type, with its fields.
@@ -235,7 +217,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 	case err == nil && again == nil:
 		err = errors.New("LeadSquared accepted the activity type, but does not show it")
 	}
-	if v := crm.VerdictOf(err); v == crm.Halt && refusal(err).status != http.StatusUnauthorized || v == crm.Reject {
+	if v := crm.VerdictOf(err); v == crm.Halt && httpx.StatusOf(err) != http.StatusUnauthorized || v == crm.Reject {
 		change.Detail = fmt.Sprintf("by hand, as the API refuses it (%v): Settings > Leads > Custom Activities & Scores > Add, name %s, custom fields of type Text: %s", err, w.cfg.Activity, strings.Join(names, ", "))
 		return []crm.Change{change}, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 )
 
 const (
@@ -21,8 +23,8 @@ const (
 //
 // The vendor's page says that Offset is the number of the page; others use it as the number of activities to pass over, and some
 // accounts answer with fewer than were asked for. So the second page tells which it is, by whether it repeats the first one's.
-func (j *job) find(ctx context.Context, id string) (row, error) {
-	first, total, err := j.page(ctx, 0, pageSize)
+func (t activities) find(ctx context.Context, j *record.Job, id string) (row, error) {
+	first, total, err := t.page(ctx, j, 0, pageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +34,7 @@ func (j *job) find(ctx context.Context, id string) (row, error) {
 	for n := 1; ; n++ {
 		news := 0
 		for _, r := range pages {
-			if j.mine(r, id) {
+			if t.mine(j, r, id) {
 				return r, nil
 			}
 			if key := idOf(r); !seen[key] {
@@ -42,18 +44,18 @@ func (j *job) find(ctx context.Context, id string) (row, error) {
 		}
 		// Whether RecordCount counts the page or all is not said: a page that looks like a full one is no proof that there are no more.
 		last := n == 1 && len(seen) >= total && size%25 != 0 || len(pages) < size
-		if news == 0 || last || id == "" && j.past(pages) {
+		if news == 0 || last || id == "" && past(j, pages) {
 			return nil, nil
 		}
 		if n == maxPages {
-			return nil, fmt.Errorf("lead %s has more activities than can be looked through for call %s", j.lead.ID, j.e.Call.ID)
+			return nil, fmt.Errorf("lead %s has more activities than can be looked through for call %s", j.Contact.ID, j.Entry.Call.ID)
 		}
-		if pages, _, err = j.page(ctx, n*stride, size); err != nil {
+		if pages, _, err = t.page(ctx, j, n*stride, size); err != nil {
 			return nil, err
 		}
 		if n == 1 && size > 1 && slices.ContainsFunc(pages, func(r row) bool { return seen[idOf(r)] }) {
 			stride = size // Offset counts activities
-			if pages, _, err = j.page(ctx, stride, size); err != nil {
+			if pages, _, err = t.page(ctx, j, stride, size); err != nil {
 				return nil, err
 			}
 		}
@@ -61,8 +63,8 @@ func (j *job) find(ctx context.Context, id string) (row, error) {
 }
 
 // past tells whether a page, if it goes from newer to older ones, has come to where the call's activity would stand.
-func (j *job) past(page []row) bool {
-	began := j.began()
+func past(j *record.Job, page []row) bool {
+	began, _, _ := record.Span(&j.Entry.Call)
 	if began.IsZero() || len(page) == 0 {
 		return false
 	}
@@ -78,10 +80,10 @@ func (j *job) past(page []row) bool {
 }
 
 // page returns some of the lead's activities of our type, and how many there are in all.
-func (j *job) page(ctx context.Context, offset, size int) ([]row, int, error) {
+func (t activities) page(ctx context.Context, j *record.Job, offset, size int) ([]row, int, error) {
 	var answer any
-	err := j.w.api.call(ctx, http.MethodPost, "ProspectActivity.svc/Retrieve", url.Values{"leadId": {j.lead.ID}}, map[string]any{
-		"Parameter": map[string]any{"ActivityEvent": j.at.code},
+	err := t.w.api.call(ctx, http.MethodPost, "ProspectActivity.svc/Retrieve", url.Values{"leadId": {j.Contact.ID}}, map[string]any{
+		"Parameter": map[string]any{"ActivityEvent": t.layout.code},
 		"Paging":    map[string]any{"Offset": strconv.Itoa(offset), "RowCount": strconv.Itoa(size)},
 	}, &answer)
 	if err != nil {

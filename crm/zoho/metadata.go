@@ -1,6 +1,7 @@
 package zoho
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // refresh is how long what administrators rarely change is taken for true.
@@ -32,7 +34,7 @@ type field struct {
 // values returns what a pick list offers, as records hold it.
 func (f field) values() (out []string) {
 	for _, v := range f.Values {
-		if name := firstOf(v.Actual, v.Shown); name != "" && name != "-None-" && v.Type != "unused" {
+		if name := cmp.Or(v.Actual, v.Shown); name != "" && name != "-None-" && v.Type != "unused" {
 			out = append(out, name)
 		}
 	}
@@ -105,7 +107,7 @@ func (a *api) module(ctx context.Context, name string) (module, error) {
 	var out struct {
 		Fields []field `json:"fields"`
 	}
-	err := a.do(ctx, request{method: http.MethodGet, path: "/settings/fields", query: url.Values{"module": {name}}, shape: "GET fields of " + name}, &out)
+	err := a.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/settings/fields", Query: url.Values{"module": {name}}, Shape: "GET fields of " + name}, &out)
 	if err != nil && crm.VerdictOf(err) != crm.Reject {
 		return module{}, err
 	}
@@ -124,7 +126,7 @@ func (a *api) module(ctx context.Context, name string) (module, error) {
 func (a *api) outdated(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.coql[name] || name != leads && name != contacts {
+	if !a.coql[name] || name != leads && name != contactModule {
 		return false
 	}
 	delete(a.coql, name)
