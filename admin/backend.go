@@ -65,7 +65,7 @@ type Local struct {
 	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
 	// has begun goes on with that. nil: there will be none.
 	Successor func(context.Context) (*Local, error)
-	// Notes adds to a status what the daemon knows besides its engine. nil: nothing.
+	// Notes adds to a status what neither the engine nor the store knows. nil: nothing.
 	Notes func(*engine.Status)
 }
 
@@ -73,12 +73,16 @@ var _ Backend = (*Local)(nil)
 
 // Status implements Backend.
 func (l *Local) Status(context.Context) (engine.Status, error) {
+	s, err := l.status()
+	if err == nil && l.Notes != nil {
+		l.Notes(&s)
+	}
+	return s, err
+}
+
+func (l *Local) status() (engine.Status, error) {
 	if l.Engine != nil {
-		s, err := l.Engine.Status()
-		if err == nil && l.Notes != nil {
-			l.Notes(&s)
-		}
-		return s, err
+		return l.Engine.Status()
 	}
 	st, err := l.Store.Stats()
 	if err != nil {

@@ -84,8 +84,7 @@ func (d *dashboard) render(ctx context.Context) ([]byte, error) {
 // view is what the page's template shows. All of it is text: the template escapes.
 type view struct {
 	Pipeline, Version, Now, Zone string
-	Class                        string // ok, warn or bad
-	Verdict, Sentence            string
+	Verdict                      Verdict
 	Alerts                       []notice
 	Tiles                        []tile
 	Hours                        hoursChart

@@ -143,18 +143,18 @@ func TestDashboard(t *testing.T) {
 				"All is well", "Every call that VInfer has shown is delivered. Transcripts awaited: 2.", "It has every call.", "900 of 1000 requests", "in 3",
 				"callback requested", "none yet", "call_0000", "&#43;xxxxxxxxxx00", "<svg class=\"hours\"", "&lt;script&gt;alert(1)&lt;/script&gt;",
 			},
-			[]string{"Needs you", "<script>alert", "98123"},
+			[]string{"halted", "<script>alert", "98123"},
 		},
 		{
 			"halted", source(haltedFacts, false),
 			[]string{
-				"Needs you", "class=\"verdict bad\"", "vinfer-sync resume sales", "token &lt;b&gt;expired&lt;/b&gt;", "the configuration&#39;s file has faults",
+				"<h1>sales is halted since ", ", and 2 more</h1>", "class=\"verdict bad\"", "vinfer-sync resume sales", "token &lt;b&gt;expired&lt;/b&gt;", "The configuration on the disk has faults",
 				"next try 15 Jan 15:30", "crm.example answers 503", "vinfer-sync resume night-shift", "vinfer-sync dead list --dest collections",
 				"a row without an id", "sales: waits", "collections: refused", "night-shift: left out", "40 %", "1000 of 4000",
 			},
 			[]string{"<b>expired", "<i>not", "98123", "All is well"},
 		},
-		{"empty", source(emptyFacts, true), []string{"Starts", "The first poll is under way", "No call has been seen yet"}, []string{"Needs you", "Backfills", "Dead letters by reason", "NaN"}},
+		{"empty", source(emptyFacts, true), []string{"Starting", "The first poll is under way", "No call has been seen yet"}, []string{"halted", "Backfills", "Dead letters by reason", "NaN"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp, text := get(t, &dashboard{source: tt.page, log: quiet}, "/")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,17 @@ type backend = admin.Backend
 type app struct {
 	configPath string
 	logLevel   string
+	utc        bool
 	cfg        *config.Config
+	zone       *time.Location // of the configuration that was read last; nil: none was
+}
+
+// clock shows times in the configuration's zone, or in UTC if that is asked for or no configuration can be read.
+func (a *app) clock() clock {
+	if a.utc || a.zone == nil {
+		return clock{time.UTC}
+	}
+	return clock{a.zone}
 }
 
 // load reads the configuration, once.
@@ -53,6 +64,7 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 			return nil, usageError("--log-level %q: write debug, info, warn or error", a.logLevel)
 		}
 	}
+	a.zone = cfg.Location()
 	return cfg, nil
 }
 
@@ -100,7 +112,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	if err != nil {
 		return err
 	}
-	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region})
+	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region, Notes: unattended(cfg, st)})
 	return errors.Join(err, st.Close())
 }
 
