@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -51,6 +53,7 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
+	takeServiceEnv(path)
 	cfg, err := load(path)
 	if err != nil {
 		var bad config.Errors
@@ -66,6 +69,41 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	}
 	a.zone = cfg.Location()
 	return cfg, nil
+}
+
+// takeServiceEnv sets what systemd or OpenRC would set from the env file beside a configuration below /etc/vinfer-sync, so that root need
+// not do that before a command. What is set stays; a file that cannot be read is not this user's.
+func takeServiceEnv(path string) {
+	whole, err := filepath.Abs(path)
+	if err != nil || filepath.Dir(whole) != filepath.Dir(serviceEnv) || os.Getenv("INVOCATION_ID") != "" {
+		return
+	}
+	text, err := os.ReadFile(serviceEnv)
+	if err != nil {
+		return
+	}
+	for name, value := range envLines(string(text)) {
+		if _, set := os.LookupEnv(name); !set {
+			_ = os.Setenv(name, value) // it is a name: see envLines
+		}
+	}
+}
+
+// envLines reads NAME=value lines as systemd's EnvironmentFile does.
+func envLines(text string) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || name == "" || strings.ContainsAny(name, "#; \t\x00") || strings.Contains(value, "\x00") {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		if n := len(value); n >= 2 && value[0] == value[n-1] && (value[0] == '"' || value[0] == '\'') {
+			value = value[1 : n-1]
+		}
+		vars[name] = value
+	}
+	return vars
 }
 
 // reach reads the configuration and returns the daemon that runs with it; nil if none does. Whoever asks the daemon, or only the state

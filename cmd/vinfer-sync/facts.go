@@ -81,18 +81,10 @@ func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 
 // spaces returns the room on the disks that the pipeline writes to, each disk once.
 func spaces(cfg *config.Config) []alert.Space {
-	dirs := []string{filepath.Dir(cfg.Store.Bolt.Path)}
-	for _, d := range cfg.CRM {
-		switch {
-		case d.SQLite != nil:
-			dirs = append(dirs, filepath.Dir(d.SQLite.Path))
-		case d.JSONL != nil:
-			dirs = append(dirs, filepath.Dir(d.JSONL.Path))
-		}
-	}
 	var all []alert.Space
 	seen := map[uint64]bool{}
-	for _, dir := range dirs {
+	for _, path := range cfg.Writes() {
+		dir := filepath.Dir(path)
 		info, err := os.Stat(dir)
 		if err != nil {
 			continue // the destination says so itself

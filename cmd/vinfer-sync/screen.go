@@ -124,39 +124,43 @@ func (s *screen) wrap(text string, indent int) []string {
 	return lines
 }
 
-// narrowest is what a column is cut to at most, where its texts are that long.
-const narrowest = 8
+// A column is cut to narrowest where its texts are longer, so that the last one has room.
+const (
+	narrowest = 8
+	room      = 24
+)
 
-// table prints rows below a head. Where they are too wide, the widest columns are cut; first says which are never: those before it.
+// table prints rows below a head. Where they are too wide, columns from first on are cut, and the last one is wrapped.
 func (s *screen) table(head []string, rows [][]string, first int) error {
+	last := len(head) - 1
 	widths := make([]int, len(head))
 	for _, row := range append([][]string{head}, rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	total := 2 * (len(widths) - 1)
-	for _, w := range widths {
-		total += w
+	indent := 0
+	for _, w := range widths[:last] {
+		indent += w + 2
 	}
-	for ; s.width > 0 && total > s.width; total-- {
-		widest := first
-		for i := first; i < len(widths); i++ {
-			if widths[i] > widths[widest] {
-				widest = i
-			}
-		}
-		if widest >= len(widths) || widths[widest] <= narrowest {
+	for s.width > 0 && indent+min(widths[last], room) > s.width {
+		widest := slices.Index(widths[:last], slices.Max(append(widths[first:last:last], 0)))
+		if widest < first || widths[widest] <= narrowest {
 			break
 		}
 		widths[widest]--
+		indent--
 	}
 	var b strings.Builder
-	for _, row := range append([][]string{head}, rows...) {
-		line := ""
-		for i, cell := range row {
-			line += pad(cut(cell, widths[i]), widths[i]+2)
+	for i, row := range append([][]string{head}, rows...) {
+		if i == 0 && strings.Join(head, "") == "" {
+			continue
 		}
+		line := ""
+		for k, cell := range row[:last] {
+			line += pad(cut(cell, widths[k]), widths[k]+2)
+		}
+		line += strings.Join(s.wrap(row[last], indent), "\n"+strings.Repeat(" ", indent))
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	_, err := io.WriteString(s.out, b.String())
