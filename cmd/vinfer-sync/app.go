@@ -136,6 +136,13 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		if cfg, err = a.load(); err != nil {
 			return err
 		}
+	}
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
+	if full {
 		p, err := openPipeline(cfg, a.logger(cfg))
 		if err != nil {
 			return unreached(cfg, err)
@@ -177,6 +184,11 @@ func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) err
 	if err != nil {
 		return err
 	}
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
 	st, err := store.OpenRehearsal(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
 		return unreached(cfg, err)

@@ -76,14 +76,14 @@ func storeBackupCommand(a *app) *cobra.Command {
 			if err := mayReplace(args[0], cfg.Store.Bolt.Path); err != nil {
 				return err
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				s, err := writeBackup(args[0], func(w io.Writer) error { return b.Backup(ctx, w) })
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, checked: %d calls recognised, %d jobs, %d dead letters\n", args[0], megabytes(s.Size), s.Calls, s.Jobs, s.DeadLetters)
-				return err
+			s, err := writeBackup(args[0], func(w io.Writer) error {
+				return a.with(c.Context(), false, func(ctx context.Context, b backend) error { return b.Backup(ctx, w) })
 			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, checked: %d calls recognised, %d jobs, %d dead letters\n", args[0], megabytes(s.Size), s.Calls, s.Jobs, s.DeadLetters)
+			return err
 		},
 	}
 }
@@ -157,6 +157,11 @@ func storeCompactCommand(a *app) *cobra.Command {
 				client.Close()
 				return &exitError{exitLocked, fmt.Errorf("the daemon holds %s: stop it (systemctl stop vinfer-sync), compact, start it again", cfg.Store.Bolt.Path)}
 			}
+			back, err := asOwner(cfg.Store.Bolt.Path)
+			if err != nil {
+				return err
+			}
+			defer back()
 			st, err := a.openStore(cfg)
 			if err != nil {
 				return err
