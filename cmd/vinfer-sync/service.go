@@ -237,7 +237,7 @@ func (s *service) reload() *pipeline {
 	s.metrics.Reloaded(err)
 	if err != nil {
 		s.log.Error("the configuration has faults and is not taken up; the one in use stays", "error", err,
-			"remedy", "mend it (vinfer-sync check --offline), then reload")
+			"remedy", "fix it (vinfer-sync check --offline), then reload")
 		notify(daemon.SdNotifyReady)
 	}
 	s.mu.Lock()
