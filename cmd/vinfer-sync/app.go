@@ -147,17 +147,22 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		if err != nil {
 			return unreached(cfg, err)
 		}
+		p.local.Recent = admin.NewTally(p.store, cfg.Location)
+		p.engine.Observe(p.local.Recent)
 		if err := p.engine.Start(); err != nil {
 			return errors.Join(err, p.close())
 		}
 		err = f(ctx, p.local)
-		return errors.Join(err, p.close())
+		return errors.Join(err, p.local.Recent.Save(time.Now(), true), p.close())
 	}
 	st, err := a.openStore(cfg)
 	if err != nil {
 		return err
 	}
-	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region, Notes: unattended(cfg, st)})
+	err = f(ctx, &admin.Local{
+		Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region,
+		Recent: admin.NewTally(st, cfg.Location), Notes: unattended(cfg, st),
+	})
 	return errors.Join(err, st.Close())
 }
 

@@ -108,7 +108,7 @@ func (t *checkTable) end(w *screen, asJSON bool) error {
 	} else {
 		var rows [][]string
 		for _, f := range t.findings {
-			rows = append(rows, []string{f.State, f.Part, f.Subject, f.Detail})
+			rows = append(rows, []string{f.State, f.Part, f.Subject, w.local(f.Detail)})
 		}
 		err = w.table(make([]string, 4), rows, 2)
 	}

@@ -49,6 +49,26 @@ func (k clock) at(t time.Time) string {
 	return t.In(k.zone).Format("2006-01-02 15:04:05 MST")
 }
 
+// short shows a time for the column of a table, whose head names the zone.
+func (k clock) short(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.In(k.zone).Format("01-02 15:04")
+}
+
+// minute is short for a time of another year.
+func (k clock) minute(text string) string {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return text
+	}
+	return t.In(k.zone).Format("2006-01-02 15:04")
+}
+
+// head is the head of a column of times.
+func (k clock) head(name string) string { return name + " " + time.Now().In(k.zone).Format("MST") }
+
 var instant = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
 // local shows the times within a text, which are RFC 3339, in the zone.
@@ -110,11 +130,14 @@ func (s *screen) say(format string, args ...any) {
 
 // wrap breaks a text between words, into lines that fit beside an indent.
 func (s *screen) wrap(text string, indent int) []string {
+	if s.width <= 0 {
+		return strings.Split(text, "\n")
+	}
 	var lines []string
 	for _, line := range strings.Split(text, "\n") {
 		now := ""
 		for _, word := range strings.Fields(line) {
-			if now != "" && s.width > 0 && indent+utf8.RuneCountInString(now)+1+utf8.RuneCountInString(word) > s.width {
+			if now != "" && indent+utf8.RuneCountInString(now)+1+utf8.RuneCountInString(word) > s.width {
 				lines, now = append(lines, now), ""
 			}
 			now = strings.TrimPrefix(now+" "+word, " ")
@@ -124,13 +147,14 @@ func (s *screen) wrap(text string, indent int) []string {
 	return lines
 }
 
-// A column is cut to narrowest where its texts are longer, so that the last one has room.
 const (
-	narrowest = 8
-	room      = 24
+	narrowest = 8  // a column is not cut below that
+	room      = 24 // the last column stays beside the others with that much room, else it goes below them
+	below     = 4  // how far it is indented there
 )
 
-// table prints rows below a head. Where they are too wide, columns from first on are cut, and the last one is wrapped.
+// table prints rows below a head; one of empty cells is not shown. Where the columns before the last one are too wide, those from first on
+// are cut. The last one is wrapped: beside the others, or below them where it has no room.
 func (s *screen) table(head []string, rows [][]string, first int) error {
 	last := len(head) - 1
 	widths := make([]int, len(head))
@@ -143,7 +167,7 @@ func (s *screen) table(head []string, rows [][]string, first int) error {
 	for _, w := range widths[:last] {
 		indent += w + 2
 	}
-	for s.width > 0 && indent+min(widths[last], room) > s.width {
+	for s.width > 0 && indent > s.width {
 		widest := slices.Index(widths[:last], slices.Max(append(widths[first:last:last], 0)))
 		if widest < first || widths[widest] <= narrowest {
 			break
@@ -151,16 +175,21 @@ func (s *screen) table(head []string, rows [][]string, first int) error {
 		widths[widest]--
 		indent--
 	}
+	beside := s.width <= 0 || indent+min(widths[last], room) <= s.width
 	var b strings.Builder
 	for i, row := range append([][]string{head}, rows...) {
-		if i == 0 && strings.Join(head, "") == "" {
-			continue
-		}
 		line := ""
 		for k, cell := range row[:last] {
 			line += pad(cut(cell, widths[k]), widths[k]+2)
 		}
-		line += strings.Join(s.wrap(row[last], indent), "\n"+strings.Repeat(" ", indent))
+		switch {
+		case i == 0 && strings.Join(head, "") == "":
+			continue
+		case beside || utf8.RuneCountInString(line)+utf8.RuneCountInString(row[last]) <= s.width:
+			line += strings.Join(s.wrap(row[last], indent), "\n"+strings.Repeat(" ", indent))
+		case i > 0:
+			line = strings.TrimRight(line, " ") + "\n" + strings.Repeat(" ", below) + strings.Join(s.wrap(row[last], below), "\n"+strings.Repeat(" ", below))
+		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	_, err := io.WriteString(s.out, b.String())

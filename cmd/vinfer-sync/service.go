@@ -65,6 +65,7 @@ func newService(p *pipeline, log *slog.Logger) *service {
 func (s *service) adopt(p *pipeline) {
 	p.engine.Observe(admin.Observers{s.metrics, s.tally})
 	s.metrics.Configured(names(p.cfg))
+	p.local.Recent = s.tally
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -114,7 +115,7 @@ func (s *service) listen() {
 			Listen: cfg.Admin.Listen, Alive: func() error { return s.current().engine.Stuck() }, Ready: s.notReady, Metrics: s.metrics, Log: s.log,
 			Page: admin.Source{
 				Facts: s.facts, Tally: s.tally, Zone: s.zone,
-				Calls: func(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error) {
+				Calls: func(ctx context.Context, q store.CallQuery) ([]admin.CallLine, error) {
 					return s.current().local.Calls(ctx, q)
 				},
 				Dead: func(ctx context.Context, q admin.DeadQuery) ([]store.DeadLetter, error) {
