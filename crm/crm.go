@@ -7,8 +7,8 @@
 // # Writers to CRMs whose contacts others change too
 //
 // They take Settings, and share what is below crm/internal: package phone (the spellings to search for, and the exact comparison), people
-// (which contact), step (each record once), text (what the CRM has no field for), and internal/httpx for the requests. Their
-// Write is a list of steps:
+// (which contact), step (each record once), text (what the CRM has no field for), record (the frame of a Write, which most kinds give only a Schema to),
+// and internal/httpx for the requests. Their Write is a list of steps:
 //
 //  1. people.Book.Resolve finds the contact, or makes it with its status, and saves it. Skipped and Refused come from there. The wish not to be
 //     called belongs to the number: Resolve notes it on all other records of the number too, and on one that is made after the wish.

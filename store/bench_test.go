@@ -100,13 +100,11 @@ func BenchmarkSettle8(b *testing.B) {
 	for w := range workers {
 		go func() {
 			mine := refs[w*b.N : (w+1)*b.N]
-			_, err := d.Claim(context.Background(), w, mine[0])
+			var err error
 			for i := 0; i < len(mine) && err == nil; i++ {
-				var next *JobRef
-				if i+1 < len(mine) {
-					next = &mine[i+1]
+				if _, err = d.Claim(context.Background(), mine[i:i+1]); err == nil {
+					_, err = d.Settle(context.Background(), Outcome{Job: mine[i], Verdict: Delivered, At: time.Unix(1_800_000_000, 0)})
 				}
-				_, err = d.Settle(context.Background(), w, Outcome{Job: mine[i], Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}, next)
 			}
 			done <- err
 		}()
@@ -161,7 +159,7 @@ func BenchmarkSize(b *testing.B) {
 			}
 			err = d.update(func(t *txn) error {
 				for _, j := range jobs {
-					if _, err := t.settle(0, &Outcome{Job: j, Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
+					if _, err := t.settle(&Outcome{Job: j, Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
 						return err
 					}
 				}

@@ -290,8 +290,8 @@ func (w *eraser) eraseLanes() error {
 func (w *eraser) eraseClaims() error {
 	var old [][]byte
 	c := w.bucket(bucketClaims).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if key, ok := parseJobKey(v); ok && w.ids[key.id] {
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if key, ok := parseJobKey(k); ok && w.ids[key.id] {
 			old = append(old, bytes.Clone(k))
 		}
 	}

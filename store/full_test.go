@@ -125,7 +125,7 @@ func overfill(path string) error {
 				break
 			}
 			for _, ref := range refs {
-				if _, err := d.Settle(context.Background(), 0, store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}, nil); err != nil {
+				if _, err := d.Settle(context.Background(), store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}); err != nil {
 					return fmt.Errorf("settling job %d on a full disk: %w", settled, err)
 				}
 				settled++

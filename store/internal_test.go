@@ -239,10 +239,10 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold, held := make(chan struct{}), make(chan struct{}, 100)
-	d.beforeJot = func() { held <- struct{}{}; <-hold }
+	d.beforeCommit = func() { held <- struct{}{}; <-hold }
 	results := make(chan error, 20)
-	settle := func(ref JobRef, slot int) {
-		_, err := d.Settle(context.Background(), slot, Outcome{Job: ref, Verdict: Delivered}, nil)
+	settle := func(ref JobRef) {
+		_, err := d.Settle(context.Background(), Outcome{Job: ref, Verdict: Delivered})
 		results <- err
 	}
 	queued := func(n int) {
@@ -258,17 +258,17 @@ func TestGroup(t *testing.T) {
 	}
 	n := 1
 	func() {
-		go settle(refs[0], 0)
+		go settle(refs[0])
 		<-held
 		for i := range 8 {
-			go settle(refs[1+i], 1+i)
+			go settle(refs[1+i])
 		}
-		go settle(JobRef{Dest: "nobody"}, 9)
+		go settle(JobRef{Dest: "nobody"})
 		queued(9)
 		ctx, cancel := context.WithCancel(context.Background())
 		waiting := make(chan error)
 		go func() {
-			_, err := d.Settle(ctx, 10, Outcome{Job: refs[20]}, nil)
+			_, err := d.Settle(ctx, Outcome{Job: refs[20]})
 			waiting <- err
 		}()
 		queued(10)
@@ -291,7 +291,7 @@ func TestGroup(t *testing.T) {
 		n += len(held)
 	}()
 	if n != 2 {
-		t.Errorf("%d writes of the journal for one op and a group", n)
+		t.Errorf("%d commits for one op and a group", n)
 	}
 	st, err := d.Stats()
 	if err != nil || st.Pending != 91 {

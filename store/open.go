@@ -35,12 +35,7 @@ type DB struct {
 	rehearsal  *rehearsal          // nil: changes are committed
 	swap       sync.RWMutex        // held for writing while another file takes the place of this one
 
-	gate    sync.Mutex // held by what changes the buckets otherwise than by working the journal in, and by what writes the journal
-	journal *journal   // whoever holds gate uses it
-	ahead   ahead
-	soon    soon
-
-	beforeCommit, beforeJot func() // for tests
+	beforeCommit func() // for tests
 }
 
 var _ Store = (*DB)(nil)
@@ -363,7 +358,7 @@ func (d *DB) prepare() error {
 	if err := d.update((*txn).makeBuckets); err != nil {
 		return err
 	}
-	return d.replay(string(install))
+	return d.update((*txn).reclaim)
 }
 
 // makeBuckets makes those that an older program did not know.
@@ -384,29 +379,6 @@ func (t *txn) makeBuckets() error {
 func (t *txn) layout() int {
 	v, _ := strconv.Atoi(string(t.bucket(bucketMeta).Get(keySchema)))
 	return v
-}
-
-// replay works in what a kill has left in the journal, and then looks which attempts may have been under way.
-func (d *DB) replay(install string) (err error) {
-	d.journal = &journal{path: journalPath(d.path), install: install}
-	if d.ahead.entries, err = d.journal.read(); err != nil {
-		return err
-	}
-	for _, e := range d.ahead.entries {
-		d.journal.num = e.num
-	}
-	if err := d.update(func(t *txn) error {
-		have, err := t.worked()
-		d.journal.num = max(d.journal.num, have)
-		if err != nil {
-			return err
-		}
-		return t.reclaim()
-	}); err != nil {
-		return err
-	}
-	d.ahead.passed(d.journal.num)
-	return d.journal.remove()
 }
 
 // migrate brings an older layout up to date, all or nothing.
@@ -444,19 +416,14 @@ func (d *DB) bringUp(tx *bbolt.Tx) error {
 // Salt implements Store.
 func (d *DB) Salt() []byte { return append([]byte(nil), d.salt...) }
 
-// Close waits for what is being committed, works the journal in and lets go of the file.
+// Close waits for what is being committed and lets go of the file.
 func (d *DB) Close() error {
 	if d.rehearsal != nil {
 		return d.rehearsal.close()
 	}
 	d.queue.close()
-	d.soon.end()
-	err := d.workIn()
-	if err == nil {
-		err = d.journal.remove()
-	}
 	if d.broken.Load() != nil {
-		return errors.Join(err, d.file.Close()) // bbolt may hold a lock for good after a fault
+		return d.file.Close() // bbolt may hold a lock for good after a fault
 	}
-	return errors.Join(err, d.bolt.Close())
+	return d.bolt.Close()
 }

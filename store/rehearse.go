@@ -136,11 +136,7 @@ func openRehearsal(path string, o Options, done func() error) (d *DB, err error)
 
 // rehearse begins the transaction, with all in it that opening does.
 func (d *DB) rehearse(done func() error) error {
-	install, err := d.identity()
-	if err != nil {
-		return err
-	}
-	left, err := (&journal{path: journalPath(d.path), install: string(install)}).read()
+	_, err := d.identity()
 	if err != nil {
 		return err
 	}
@@ -151,9 +147,6 @@ func (d *DB) rehearse(done func() error) error {
 	t := &txn{tx: tx}
 	if err = d.bringUp(tx); err == nil {
 		err = t.makeBuckets()
-	}
-	if err == nil {
-		_, err = t.catchUp(left)
 	}
 	if err == nil {
 		err = t.reclaim()

@@ -66,7 +66,7 @@ func (in *intake) promote(r *Row, rec *ledgerRec) (did bool, err error) {
 		if err != nil {
 			return did, err
 		}
-		if len(jobs) == 0 || slices.ContainsFunc(jobs, func(j *jobRec) bool { return in.claimed(e.dest, j.bytes()) }) {
+		if len(jobs) == 0 || slices.ContainsFunc(jobs, func(j *jobRec) bool { return in.claimed(j.bytes()) }) {
 			continue // it has been delivered, or is on its way
 		}
 		w, err := in.window(r)
@@ -194,7 +194,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 
 // mayChange tells whether a job's body may still be replaced.
 func (in *intake) mayChange(d *destRec, j *jobRec) bool {
-	return !d.AppendOnly || !j.tried() && !in.claimed(d.id, j.bytes())
+	return !d.AppendOnly || !j.tried() && !in.claimed(j.bytes())
 }
 
 // replace makes a waiting job the newer revision.

@@ -209,11 +209,16 @@ type Outcome struct {
 	LeftOut []string
 }
 
+// Claimed is the answer of Claim for one job.
+type Claimed struct {
+	Job *Job  // nil: it is gone, or cannot be read
+	Err error // why it cannot be read
+}
+
 // Settled tells what settling did.
 type Settled struct {
-	Next    *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
-	Halted  string  // the reason, if the destination was halted by this outcome
-	Claimed *Job    // the job asked for with claim; nil if it is gone
+	Next   *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
+	Halted string  // the reason, if the destination was halted by this outcome
 }
 
 // DestSpec describes a configured destination.
@@ -410,18 +415,19 @@ type Store interface {
 
 	// Outbox.
 
-	// Scan returns up to n released jobs at the heads of their lanes, live ones first, then by When, from where
-	// from stands (empty: the beginning); skip leaves out lanes. next is where to go on, empty at the end. Jobs that are not yet due are returned too.
-	Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error)
-	// Claim takes a job for the attempt of one worker: (dest, slot) holds one claim. For an append-only destination the claim is durable, and a
-	// store that is opened with it counts the job as attempted. If a newer revision has replaced the job, that one is claimed; if it is gone, nil.
-	Claim(ctx context.Context, slot int, ref JobRef) (*Job, error)
+	// Scan returns up to n released jobs at the heads of their lanes, live ones first, then by When, but those of the lanes in except. from is where
+	// to begin (empty: at the beginning), next where to go on (empty: at the end). Jobs that are not yet due are returned too.
+	Scan(dest string, from []byte, n int, except map[Lane]struct{}) (jobs []JobRef, next []byte, err error)
+	// Claim takes jobs, each for one attempt, in one transaction; there is one Claimed for each ref. For an append-only destination a claim is
+	// durable until Settle ends it, and a store that is opened with it counts the job as attempted. If a newer revision has replaced a job, that
+	// one is claimed.
+	Claim(ctx context.Context, refs []JobRef) ([]Claimed, error)
 	// SaveRefs makes refs of a claimed job durable.
 	SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error
-	// Settle records the outcome of a claimed job and, if claim is not nil, claims that one for the slot in the same
-	// transaction. It returns when both are durable. A job that is gone is settled without effect; a newer revision that replaced
-	// the claimed one stays queued; a refusal of the older one is not held against it.
-	Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error)
+	// Settle records the outcome of a claimed job, in one transaction with the others that come at the same time, and returns when it is durable.
+	// A job that is gone is settled without effect; a newer revision that replaced the claimed one stays queued; a refusal of the older one
+	// is not held against it.
+	Settle(ctx context.Context, o Outcome) (Settled, error)
 
 	// Watch list.
 

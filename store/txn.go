@@ -20,7 +20,7 @@ const (
 	bucketOutbox    = "outbox"    // jobKey → jobRec
 	bucketLanes     = "lanes"     // destination, lane, order → priority, window
 	bucketTried     = "tried"     // destination, lane, order of the jobs of which an attempt has begun
-	bucketClaims    = "claims"    // destination, slot → outbox key
+	bucketClaims    = "claims"    // outbox keys of the jobs that an append-only destination may be getting now
 	bucketLaneState = "lanestate" // generation → bucket of destination, lane
 	bucketReceipts  = "receipts"  // first seen, id, destination → receiptRec; destination 0: events
 	bucketWatches   = "watches"   // kind, id → watchRec
@@ -53,57 +53,20 @@ type txn struct {
 	fills     map[uint64]*Backfill
 	open      map[uint64]bool // windows that are not released; nil: not yet worked out
 	gens      map[string][]uint64
-	ahead     *ahead // what the journal has and the buckets have not; nil: the buckets are all that counts
 }
 
-// view runs fn in a read transaction that shows all that happened before. On a full disk it does without what is only in the journal:
-// better than to show nothing.
-func (d *DB) view(fn func(t *txn) error) error {
-	_ = d.workIn()
-	return d.access(false, nil, fn)
-}
+// view runs fn in a read transaction.
+func (d *DB) view(fn func(t *txn) error) error { return d.access(false, fn) }
 
-// peek runs fn in a read transaction that sees the journal.
-func (d *DB) peek(fn func(t *txn) error) error {
-	d.ahead.mu.RLock()
-	defer d.ahead.mu.RUnlock()
-	return d.access(false, &d.ahead, fn)
-}
+// update runs fn in a write transaction and commits what fn changed. Nothing is written if fn changed nothing.
+func (d *DB) update(fn func(t *txn) error) error { return d.access(true, fn) }
 
-// update runs fn in a write transaction of buckets that have all that is in the journal, and commits what it changed; if it changed
-// nothing, nothing is written. Nothing goes into the journal meanwhile. fn may be run twice and starts from scratch then.
-func (d *DB) update(fn func(t *txn) error) error {
-	d.gate.Lock()
-	defer d.gate.Unlock()
-	entries := d.ahead.pending()
-	err := d.write(entries, fn)
-	if len(entries) > 0 && errors.As(err, new(*commitError)) && d.workIn() == nil {
-		err = d.write(nil, fn)
-	}
-	return err
-}
-
-// commitError reports a commit that failed: the disk is full, most likely.
+// commitError reports a commit that failed. The disk is full, most likely.
 type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
-// write works entries in and runs fn, in one write transaction.
-func (d *DB) write(entries []*entry, fn func(t *txn) error) error {
-	var worked uint64
-	err := d.access(true, nil, func(t *txn) (err error) {
-		if worked, err = t.catchUp(entries); err != nil || fn == nil {
-			return err
-		}
-		return fn(t)
-	})
-	if err == nil && worked > 0 {
-		d.ahead.passed(worked)
-	}
-	return err
-}
-
-func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) {
+func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 	if d.rehearsal != nil {
 		return d.rehearsal.access(fn)
 	}
@@ -144,7 +107,7 @@ func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) 
 	if err != nil {
 		return d.closedOr(err)
 	}
-	t := &txn{tx: tx, ahead: over}
+	t := &txn{tx: tx}
 	err = fn(t)
 	if err == nil && write {
 		err = t.flush()

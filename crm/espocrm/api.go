@@ -1,44 +1,36 @@
 package espocrm
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // object is a record as EspoCRM sends and takes it.
-type object map[string]any
+type object = record.Fields
 
-func (o object) text(attribute string) string {
-	s, _ := o[attribute].(string)
-	return s
-}
+const timeLayout = "2006-01-02 15:04:05"
 
 // when reads EspoCRM's times, which are UTC.
-func (o object) when(attribute string) time.Time {
-	t, err := time.ParseInLocation(timeLayout, o.text(attribute), time.UTC)
+func when(s string) time.Time {
+	t, err := time.ParseInLocation(timeLayout, s, time.UTC)
 	if err != nil {
 		return time.Time{}
 	}
 	return t
 }
-
-const timeLayout = "2006-01-02 15:04:05"
 
 // stamp writes a time as EspoCRM takes it; empty for none.
 func stamp(t time.Time) string {
@@ -51,9 +43,10 @@ func stamp(t time.Time) string {
 // api sends requests as one user.
 type api struct {
 	client *httpx.Client
-	base   *url.URL
 	sign   func(method, path string) (header, value string)
 }
+
+func (a *api) host() string { return a.client.Base().Host }
 
 func byKey(key string) func(string, string) (string, string) {
 	return func(string, string) (string, string) { return "X-Api-Key", key }
@@ -74,60 +67,27 @@ func byPassword(user, password string) func(string, string) (string, string) {
 	}
 }
 
-// refused is an answer that is no 2xx. It unwraps to the verdict.
-type refused struct {
-	error
-	status int
-	body   []byte
-}
+// anyway has EspoCRM write although another record looks alike.
+var anyway = http.Header{"X-Skip-Duplicate-Check": {"true"}}
 
-func (r *refused) Unwrap() error { return r.error }
-
-// call makes one request and decodes its answer into out, unless that is nil. path is below api/v1 and needs no escaping; body nil: none.
+// call makes one request and decodes its answer into out, unless that is nil. path is below api/v1; body nil: none.
 func (a *api) call(ctx context.Context, method, path string, query url.Values, body object, header http.Header, out any) error {
-	u := a.base.JoinPath(path)
-	u.RawQuery = query.Encode() // a + must travel as %2B: raw it would match nothing
-	var content io.Reader
-	shape := method + " " + shapeOf(path)
+	r := httpx.Request{Method: method, Path: path, Query: query, Header: http.Header{}, Shape: method + " " + shapeOf(path) + httpx.Names(body)}
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return crm.Rejected(fmt.Errorf("encode %s: %w", path, err), shape)
-		}
-		content = bytes.NewReader(b)
-		names := make([]string, 0, len(body))
-		for name := range body {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		shape += " {" + strings.Join(names, ", ") + "}"
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
-	if err != nil {
-		return crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), a.base.String())))
+		r.Body = body
 	}
 	for name, values := range header {
-		req.Header[name] = values
-	}
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		r.Header[name] = values
 	}
 	name, value := a.sign(method, path)
-	req.Header.Set(name, value)
-	answer, err := a.client.Do(req)
+	r.Header.Set(name, value)
+	answer, err := a.client.Send(ctx, r)
 	if err != nil {
 		return err
 	}
-	raw := answer.Body
-	// The reason stands in a header; the body repeats it in a form for the browser, or is empty.
-	if reason := answer.Header.Get("X-Status-Reason"); reason != "" {
-		answer.Body = []byte(reason)
+	if err := refusal(answer, path, r.Shape); err != nil {
+		return err
 	}
-	if err := httpx.Verdict(answer, shape); err != nil {
-		return &refused{fmt.Errorf("%s: %w", shapeOf(path), err), answer.Status, raw}
-	}
-	answer.Body = raw
 	if out == nil || isNull(answer, out) {
 		return nil
 	}
@@ -168,12 +128,12 @@ func (a *api) list(ctx context.Context, path string, query url.Values) ([]object
 		return nil, err
 	}
 	if answer.List == nil {
-		return nil, fmt.Errorf("%s answers 200 to %s without a list", a.base.Host, shapeOf(path))
+		return nil, fmt.Errorf("%s answers 200 to %s without a list", a.host(), shapeOf(path))
 	}
 	return *answer.List, nil
 }
 
-// read asks for one record; nil: it is not there.
+// read asks for one record; step.ErrGone: it is not there.
 func (a *api) read(ctx context.Context, entity, id string, selected ...string) (object, error) {
 	query := url.Values{}
 	if len(selected) > 0 {
@@ -181,11 +141,11 @@ func (a *api) read(ctx context.Context, entity, id string, selected ...string) (
 	}
 	var o object
 	err := a.call(ctx, http.MethodGet, entity+"/"+id, query, nil, nil, &o)
-	if statusOf(err) == http.StatusNotFound {
-		return nil, nil
+	if httpx.StatusOf(err) == http.StatusNotFound {
+		return nil, step.ErrGone
 	}
-	if err == nil && o.text("id") != id {
-		err = fmt.Errorf("%s answers 200 to %s/ID with another record, or none", a.base.Host, entity)
+	if err == nil && o.Text("id") != id {
+		err = fmt.Errorf("%s answers 200 to %s/ID with another record, or none", a.host(), entity)
 	}
 	return o, err
 }
@@ -196,14 +156,11 @@ func (a *api) create(ctx context.Context, entity string, o object, header http.H
 	if err := a.call(ctx, http.MethodPost, entity, nil, o, header, &made); err != nil {
 		return nil, err
 	}
-	if made.text("id") == "" {
-		return nil, fmt.Errorf("%s answers 200 to a new %s without an id", a.base.Host, entity)
+	if made.Text("id") == "" {
+		return nil, fmt.Errorf("%s answers 200 to a new %s without an id", a.host(), entity)
 	}
 	return made, nil
 }
-
-// anyway has EspoCRM write although another record looks alike.
-var anyway = http.Header{"X-Skip-Duplicate-Check": {"true"}}
 
 // update changes a record and returns it as it is then.
 func (a *api) update(ctx context.Context, entity, id string, o object) (object, error) {
@@ -217,13 +174,4 @@ func (a *api) metadata(ctx context.Context, key string) (any, error) {
 	var v any
 	err := a.call(ctx, http.MethodGet, "Metadata", url.Values{"key": {key}}, nil, nil, &v)
 	return v, err
-}
-
-// statusOf returns the status that the error is about; 0: none.
-func statusOf(err error) int {
-	var r *refused
-	if errors.As(err, &r) {
-		return r.status
-	}
-	return 0
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 const (
@@ -24,19 +26,19 @@ const (
 // nameLimit is how long varchar fields are that say nothing else.
 const nameLimit = 100
 
-// directory is the site's Leads and Contacts.
-type directory struct {
+// contacts are the site's Leads and Contacts.
+type contacts struct {
 	w *Writer
 	p *crm.Progress
 }
 
 var (
-	_ people.Directory = directory{}
-	_ people.Holder    = directory{}
+	_ record.Contacts = contacts{}
+	_ people.Holder   = contacts{}
 )
 
 // selected are the attributes that a Record is made of.
-func (d directory) selected(entity string) []string {
+func (d contacts) selected(entity string) []string {
 	all := []string{"id", "name", "phoneNumber", "assignedUserId", "createdAt", "modifiedAt", d.w.doNotCall()}
 	if entity == lead {
 		all = append(all, "createdContactId", "status")
@@ -49,7 +51,7 @@ func (d directory) selected(entity string) []string {
 
 // Search looks in Leads and Contacts, by the international form, which newer sites store and an index serves, secondary numbers
 // included. If nobody has it so, by the last digits of whatever was typed.
-func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+func (d contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	var found []people.Record
 	for _, entity := range []string{lead, contact} {
 		rows, err := d.w.api.list(ctx, entity, where("equals", "phoneNumber", n.String(), d.selected(entity)...))
@@ -72,7 +74,7 @@ func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record,
 		}
 		for _, o := range rows {
 			r := d.record(entity, o)
-			if !n.Is(o.text("phoneNumber")) { // a secondary number is alike: only the whole record has those
+			if !n.Is(o.Text("phoneNumber")) { // a secondary number is alike: only the whole record has those
 				whole, ok, err := d.Read(ctx, r.ID)
 				if err != nil {
 					return nil, err
@@ -89,117 +91,117 @@ func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record,
 }
 
 // Read reads a Lead or Contact.
-func (d directory) Read(ctx context.Context, id string) (people.Record, bool, error) {
+func (d contacts) Read(ctx context.Context, id string) (people.Record, bool, error) {
 	entity, key, _ := strings.Cut(id, "/")
 	o, err := d.w.api.read(ctx, entity, key)
-	if err != nil || o == nil {
-		return people.Record{}, false, err
+	if errors.Is(err, step.ErrGone) {
+		return people.Record{}, false, nil
 	}
-	return d.record(entity, o), true, nil
+	return d.record(entity, o), err == nil, err
 }
 
 // Holder returns the Lead or Contact at which a Call stands.
-func (d directory) Holder(ctx context.Context, call string) (string, error) {
+func (d contacts) Holder(ctx context.Context, call string) (string, error) {
 	o, err := d.w.api.read(ctx, "Call", call, "parentType", "parentId")
-	if entity := o.text("parentType"); err == nil && (entity == lead || entity == contact) && o.text("parentId") != "" {
-		return entity + "/" + o.text("parentId"), nil
+	if errors.Is(err, step.ErrGone) {
+		return "", nil
+	}
+	if entity := o.Text("parentType"); err == nil && (entity == lead || entity == contact) && o.Text("parentId") != "" {
+		return entity + "/" + o.Text("parentId"), nil
 	}
 	return "", err
 }
 
-// Mark sets the wish not to be called.
-func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
-	entity, id, _ := strings.Cut(r.ID, "/")
-	o := object{d.w.doNotCall(): true}
-	answer, err := d.w.api.update(ctx, entity, id, o)
-	if err != nil {
-		return err
-	}
-	return d.w.kept(entity, o, answer, p)
-}
-
 // Create makes a Lead. One of the same name is no reason not to: only the same number is the same person, and that was looked for.
-func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
-	owner, err := d.w.owners.Or(ctx, d.w.s.Owner, "", d.p)
-	if err != nil {
-		return people.Record{}, err
+func (d contacts) Create(ctx context.Context, n phone.Number, r people.Record) (people.Record, error) {
+	if r.Name = nameOf(r.Name); r.Name == "" {
+		r.Name = people.Placeholder(n)
 	}
-	name := d.name(e, n)
-	o := object{"phoneNumber": n.String()}
-	setName(o, name)
-	r := people.Record{Name: name, Phones: []string{n.String()}, Owner: owner}
-	if e.SetStatus && e.Status != "" {
-		o[d.w.statusField(lead)] = e.Status
-		r.Status = e.Status
-	}
-	if e.DoNotCall {
-		o[d.w.doNotCall()] = true
-		r.DoNotCall = true
-	}
-	if r.Owner != "" {
-		o["assignedUserId"] = r.Owner
-	}
+	o := d.fields(lead, record.Change{Status: r.Status, Name: r.Name, DoNotCall: r.DoNotCall})
+	o["phoneNumber"] = n.String()
+	o.Set("assignedUserId", r.Owner)
 	made, err := d.w.api.create(ctx, lead, o, nil)
-	if statusOf(err) == http.StatusConflict {
+	if httpx.StatusOf(err) == http.StatusConflict {
 		if same, ok := d.same(err, n); ok {
 			return same, nil
 		}
 		made, err = d.w.api.create(ctx, lead, o, anyway)
 	}
-	if statusOf(err) == http.StatusBadRequest && step.InText(err, "phoneNumber") {
+	if httpx.StatusOf(err) == http.StatusBadRequest && step.InText(err, "phoneNumber") {
 		return people.Record{}, fmt.Errorf("%w: %w", people.ErrNumber, err)
 	}
 	if err != nil {
 		return r, d.w.explain(ctx, err)
 	}
-	r.ID = lead + "/" + made.text("id")
+	r.ID = lead + "/" + made.Text("id")
 	return r, d.w.kept(lead, o, made, d.p)
 }
 
+// Change changes a Lead or Contact. A Contact has no status unless the configuration names a field for it.
+func (d contacts) Change(ctx context.Context, r people.Record, c record.Change) error {
+	entity, id, _ := strings.Cut(r.ID, "/")
+	if c.Name = nameOf(c.Name); c.Name == r.Name {
+		c.Name = ""
+	}
+	o := d.fields(entity, c)
+	if len(o) == 0 {
+		return nil
+	}
+	answer, err := d.w.api.update(ctx, entity, id, o)
+	if err != nil {
+		return d.w.explain(ctx, err)
+	}
+	return d.w.kept(entity, o, answer, d.p)
+}
+
+// fields returns a change as attributes. EspoCRM wants the last part of a name by itself.
+func (d contacts) fields(entity string, c record.Change) object {
+	o := object{}
+	first, last := record.SplitName(c.Name)
+	o.Set("firstName", first)
+	o.Set("lastName", last)
+	o.Set(d.w.statusField(entity), c.Status)
+	if c.DoNotCall {
+		o[d.w.doNotCall()] = true
+	}
+	return o
+}
+
 // same returns the record with the number among those that a 409 lists as duplicates.
-func (d directory) same(err error, n phone.Number) (people.Record, bool) {
-	var r *refused
+func (d contacts) same(err error, n phone.Number) (people.Record, bool) {
 	var rows []object
-	if !errors.As(err, &r) || json.Unmarshal(r.body, &rows) != nil {
+	if json.Unmarshal(httpx.RefusedBy(err).Body, &rows) != nil {
 		return people.Record{}, false
 	}
 	for _, o := range rows {
-		if n.Is(o.text("phoneNumber")) && o.text("id") != "" {
+		if n.Is(o.Text("phoneNumber")) && o.Text("id") != "" {
 			return d.record(lead, o), true
 		}
 	}
 	return people.Record{}, false
 }
 
-func (d directory) record(entity string, o object) people.Record {
+func (d contacts) record(entity string, o object) people.Record {
 	r := people.Record{
-		ID: entity + "/" + o.text("id"), Name: o.text("name"), Owner: o.text("assignedUserId"),
-		Created: o.when("createdAt"), Changed: o.when("modifiedAt"),
+		ID: entity + "/" + o.Text("id"), Name: o.Text("name"), Owner: o.Text("assignedUserId"),
+		Created: when(o.Text("createdAt")), Changed: when(o.Text("modifiedAt")),
 	}
 	r.DoNotCall, _ = o[d.w.doNotCall()].(bool)
 	if f := d.w.statusField(entity); f != "" {
-		r.Status = o.text(f)
+		r.Status = o.Text(f)
 	}
 	// A converted lead lives on as a contact, which is found as well.
-	r.Superseded = entity == lead && (o.text("createdContactId") != "" || o.text("status") == "Converted")
-	if p := o.text("phoneNumber"); p != "" {
+	r.Superseded = entity == lead && (o.Text("createdContactId") != "" || o.Text("status") == "Converted")
+	if p := o.Text("phoneNumber"); p != "" {
 		r.Phones = append(r.Phones, p)
 	}
 	all, _ := o["phoneNumberData"].([]any)
 	for _, v := range all {
 		if m, ok := v.(map[string]any); ok {
-			r.Phones = append(r.Phones, object(m).text("phoneNumber"))
+			r.Phones = append(r.Phones, object(m).Text("phoneNumber"))
 		}
 	}
 	return r
-}
-
-// name returns the name of a new lead.
-func (d directory) name(e *crm.Entry, n phone.Number) string {
-	if name := nameOf(e.Call.Contact.Name); name != "" {
-		return name
-	}
-	return people.Placeholder(n)
 }
 
 // nameOf makes of s what EspoCRM takes as a name: one line without the characters that its pattern forbids.
@@ -212,10 +214,13 @@ func nameOf(s string) string {
 	}, s), nameLimit)
 }
 
-// setName writes a name, of which EspoCRM wants the last part by itself.
-func setName(o object, name string) {
-	o["lastName"] = name
-	if i := strings.LastIndexByte(name, ' '); i > 0 {
-		o["firstName"], o["lastName"] = name[:i], name[i+1:]
+// statusField returns the attribute that holds the lead status; empty: records of this type have none.
+func (w *Writer) statusField(entity string) string {
+	if entity == lead {
+		return w.s.Field(fieldStatus, "status")
 	}
+	return w.s.Field(fieldContactStatus, "")
 }
+
+// doNotCall returns the attribute that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }

@@ -8,11 +8,10 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 
-	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
@@ -35,14 +34,11 @@ func shown(module string) []string {
 }
 
 // contacts are SuiteCRM's leads and contacts.
-type contacts struct {
-	*Writer
-	p *crm.Progress
-}
+type contacts struct{ *Writer }
 
 var (
-	_ people.Directory = contacts{}
-	_ people.Holder    = contacts{}
+	_ record.Contacts = contacts{}
+	_ people.Holder   = contacts{}
 )
 
 // Search asks both modules for the number's digits in this order, whatever stands between them.
@@ -62,13 +58,13 @@ func (d contacts) Search(ctx context.Context, n phone.Number) (found []people.Re
 			return nil, err
 		}
 		for _, b := range beans {
-			found = append(found, record(module, b))
+			found = append(found, personOf(module, b))
 		}
 	}
 	return found, nil
 }
 
-func record(module string, b bean) people.Record {
+func personOf(module string, b bean) people.Record {
 	r := people.Record{
 		ID: module + "/" + b.ID, Name: strings.TrimSpace(b.plain("first_name") + " " + b.plain("last_name")), Status: b.plain("status"), Owner: b.text("assigned_user_id"),
 		DoNotCall: b.text("do_not_call") == "1", Created: b.time("date_entered"), Changed: b.time("date_modified"), Superseded: b.text("converted") == "1",
@@ -89,29 +85,16 @@ func (d contacts) Read(ctx context.Context, name string) (people.Record, bool, e
 		return people.Record{}, false, nil
 	}
 	b.ID = id
-	return record(module, b), err == nil, err
+	return personOf(module, b), err == nil, err
 }
 
 // Create makes a lead. Its id is made of the number, so that two who make it at once make one; if a person has deleted that one, the
 // next gets an id of SuiteCRM's.
-func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
-	b := bean{Type: "Leads", ID: ourID("lead", n.String()), Attributes: map[string]any{"phone_mobile": n.String()}}
-	name := text.Line(e.Call.Contact.Name, longName)
-	setName(b.Attributes, cmp.Or(name, people.Placeholder(n)))
-	r := people.Record{Name: name, Phones: []string{n.String()}, Created: time.Now(), Changed: time.Now()}
-	if e.SetStatus && e.Status != "" {
-		b.Attributes["status"], r.Status = e.Status, e.Status
-	}
-	if e.DoNotCall {
-		b.Attributes["do_not_call"], r.DoNotCall = "1", true
-	}
-	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
-	if err != nil {
-		return r, err
-	}
-	if owner != "" {
-		b.Attributes["assigned_user_id"], r.Owner = owner, owner
-	}
+func (d contacts) Create(ctx context.Context, n phone.Number, r people.Record) (people.Record, error) {
+	r.Name = text.Line(r.Name, longName)
+	b := d.bean("Leads/"+ourID("lead", n.String()), record.Change{Status: r.Status, Name: cmp.Or(r.Name, people.Placeholder(n)), DoNotCall: r.DoNotCall})
+	b.Attributes["phone_mobile"] = n.String()
+	record.Fields(b.Attributes).Set("assigned_user_id", r.Owner)
 	id, err := d.suite.create(ctx, b)
 	if errors.Is(err, errExists) {
 		held, there, rerr := d.Read(ctx, "Leads/"+b.ID)
@@ -123,6 +106,31 @@ func (d contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (peo
 	}
 	r.ID = "Leads/" + id
 	return r, err
+}
+
+// Change changes a lead or contact. A contact has no status.
+func (d contacts) Change(ctx context.Context, r people.Record, c record.Change) error {
+	b := d.bean(r.ID, c)
+	if len(b.Attributes) == 0 {
+		return nil
+	}
+	return d.suite.change(ctx, b)
+}
+
+// bean returns a change as a record. Of a name the last part stands by itself, and must not be empty.
+func (d contacts) bean(name string, c record.Change) bean {
+	module, id, _ := strings.Cut(name, "/")
+	f := record.Fields{}
+	first, last := record.SplitName(text.Line(c.Name, longName))
+	f.Set("first_name", first)
+	f.Set("last_name", last)
+	if module == "Leads" {
+		f.Set("status", c.Status)
+	}
+	if c.DoNotCall {
+		f["do_not_call"] = "1"
+	}
+	return bean{Type: module, ID: id, Attributes: attributes(f)}
 }
 
 // Holder returns the lead or contact at which a call stands.
@@ -137,40 +145,6 @@ func (d contacts) Holder(ctx context.Context, call string) (string, error) {
 	return "", err
 }
 
-// Mark sets the wish not to be called.
-func (d contacts) Mark(ctx context.Context, r people.Record, _ phone.Number, _ *crm.Progress) error {
-	module, id, _ := strings.Cut(r.ID, "/")
-	return d.suite.change(ctx, bean{Type: module, ID: id, Attributes: map[string]any{"do_not_call": "1"}})
-}
-
-// setName puts a name into two fields, of which the last must not be empty.
-func setName(attributes map[string]any, name string) {
-	at := strings.LastIndexByte(name, ' ')
-	if at > 0 {
-		attributes["first_name"] = name[:at]
-	}
-	attributes["last_name"] = name[at+1:]
-}
-
-// touch brings a contact up to date: its status, its name where it has none, and the wish not to be called.
-func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *crm.Progress) error {
-	module, id, _ := strings.Cut(r.ID, "/")
-	b := bean{Type: module, ID: id, Attributes: map[string]any{}}
-	if name := text.Line(w.book.NewName(r, e), longName); name != "" {
-		setName(b.Attributes, name)
-	}
-	if status := w.book.Status(r, e, p); status != "" && module == "Leads" {
-		b.Attributes["status"] = status
-	}
-	if e.DoNotCall && !r.DoNotCall {
-		b.Attributes["do_not_call"] = "1"
-	}
-	if len(b.Attributes) == 0 {
-		return nil
-	}
-	return w.suite.change(ctx, b)
-}
-
 var isID = regexp.MustCompile(`^(?:1|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
 // user asks for the id of a user by user name or id; empty: there is none.
@@ -180,7 +154,7 @@ func (w *Writer) user(ctx context.Context, name string) (string, error) {
 	}
 	var out list
 	q := url.Values{"fields[Users]": {"user_name"}, "filter[user_name][eq]": {name}}
-	if err := w.suite.do(ctx, http.MethodGet, "/Api/V8/module/Users", q, nil, "GET Users", &out); err != nil {
+	if err := w.suite.do(ctx, http.MethodGet, "module/Users", q, nil, "GET Users", &out); err != nil {
 		return "", err
 	}
 	if len(out.Data) == 0 {

@@ -143,6 +143,19 @@ func TestWhatTheCallSays(t *testing.T) {
 	}
 }
 
+// A name that people gave the call stays, and so does the length that they corrected.
+func TestNameThatPeopleGave(t *testing.T) {
+	f := newFake()
+	w := open(t, crmtest.NewServer(t, f).URL, nil)
+	refs := deliver(t, w, crmtest.Full(1), nil).Refs
+	call := f.must(t, "Calls", refs["activity"])
+	call["name"], call["duration_minutes"] = "The loan", "4"
+	deliver(t, w, crmtest.Revised(crmtest.Full(1), "not_interested", "Dead"), refs)
+	if call := f.must(t, "Calls", refs["activity"]); call["name"] != "The loan" || call["duration_minutes"] != "4" || !strings.Contains(fmt.Sprint(call["description"]), "Not interested") {
+		t.Errorf("got %v", call)
+	}
+}
+
 func TestTaskThatIsTakenUp(t *testing.T) {
 	f := newFake()
 	w := open(t, crmtest.NewServer(t, f).URL, nil)

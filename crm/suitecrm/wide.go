@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -75,7 +76,7 @@ func (a *api) write(ctx context.Context, b bean, send func(b bean) (id string, e
 	if err != nil {
 		return id, err
 	}
-	name := sortedKeys(all)[0]
+	name := slices.Sorted(maps.Keys(all))[0]
 	held, err := a.get(ctx, b.Type, id, name, "deleted")
 	switch {
 	case err != nil:
@@ -86,7 +87,7 @@ func (a *api) write(ctx context.Context, b bean, send func(b bean) (id string, e
 	}
 	a.width.Store(narrow)
 	again := bean{Type: b.Type, ID: id, Attributes: all}.narrowed()
-	return id, a.do(ctx, http.MethodPatch, "/Api/V8/module", nil, map[string]any{"data": again}, shapeOf("PATCH", again), nil)
+	return id, a.do(ctx, http.MethodPatch, "module", nil, map[string]any{"data": again}, shapeOf("PATCH", again), nil)
 }
 
 // checkWidth tells whether the tables hold emoji, as far as texts that were written before show it.

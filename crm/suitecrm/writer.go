@@ -3,25 +3,24 @@ package suitecrm
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
 
 // Writer writes to one SuiteCRM.
 type Writer struct {
-	s        crm.Settings
-	suite    *api
-	book     *people.Book
-	owners   *people.Owners
-	optional step.Optional
+	*record.Writer
+	s      crm.Settings
+	suite  *api
+	book   *people.Book
+	owners *people.Owners
 }
 
 var (
@@ -42,64 +41,71 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	}
 	w := &Writer{s: s, suite: suite, book: people.NewBook(s, 0)}
 	w.owners = people.NewOwners(w.user)
+	w.Writer = record.New(schema{w}, record.Options{Settings: s, Owners: w.owners, Many: record.Each})
 	return w, nil
 }
 
 // Close closes the idle connections.
 func (w *Writer) Close() error { return w.suite.client.Close() }
 
-// Write finds or makes the lead, gives it its status, and makes the call, the task and the transcript's note.
-func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if e.Call.ID == "" {
-		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
-	}
+// schema is what the frame asks of this kind.
+type schema struct{ *Writer }
+
+// Begin cuts the summary and the transcript to what a description holds.
+func (s schema) Begin(_ context.Context, j *record.Job) (record.Contacts, *people.Book, error) {
+	e := j.Entry
 	e.Call.Summary = text.CutBy(text.Clean(e.Call.Summary), longText, stored)
-	found, err := w.book.Resolve(ctx, contacts{w, p}, &e, p)
-	if err != nil {
-		return err
+	if e.Transcript != nil {
+		t := *e.Transcript
+		t.Text = text.CutBy(text.Clean(t.Text), longText, stored)
+		e.Transcript = &t
 	}
-	if len(found) == 0 {
-		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
-	}
-	if _, err := w.book.Recall(ctx, found, &e, p, func(ctx context.Context) (id, says string, there bool, err error) {
-		b, err := w.suite.get(ctx, "Calls", ourID("call", e.Call.ID), "description", "deleted")
-		if errors.Is(err, step.ErrGone) {
-			return "", "", false, nil
-		}
-		return ourID("call", e.Call.ID), b.plain("description"), err == nil, err
-	}); err != nil {
-		return err
-	}
-	for _, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID)}
-		at.module, at.id, _ = strings.Cut(r.ID, "/")
-		if err := at.write(ctx); err != nil {
-			return err
-		}
-	}
-	people.Wrote(&e, p)
-	return nil
+	return contacts(s), s.book, nil
 }
 
-// place is one contact to which an entry is written, or none.
-type place struct {
-	w          *Writer
-	e          *crm.Entry
-	p          *crm.Progress
-	contact    people.Record
-	module, id string
-	suffix     string // of the refs, where there are several contacts
+// module is a module whose records have ids that are made of the call's.
+type module struct {
+	suite *api
+	name  string
+	what  string   // what the ids are made of besides
+	shown []string // the fields that are read
 }
 
-func (at *place) write(ctx context.Context) error {
-	steps := step.Steps{Activity: at.activity, Task: at.task, Note: at.note}
-	if at.id != "" {
-		steps.Touch = func(ctx context.Context) error { return at.w.touch(ctx, at.e, at.contact, at.p) }
+var _ record.Table = module{}
+
+// Find reads the record by its id.
+func (m module) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {
+	id := ourID(m.what, j.Key())
+	held, err := m.Read(ctx, j, id)
+	if errors.Is(err, step.ErrGone) {
+		return record.Found{}, nil
 	}
-	return steps.Take(ctx, at.e)
+	return record.Found{ID: id, Body: held.Text("description"), Held: held}, err
+}
+
+// Read reads a record, its texts as they were before SuiteCRM escaped them.
+func (m module) Read(ctx context.Context, _ *record.Job, id string) (record.Fields, error) {
+	b, err := m.suite.get(ctx, m.name, id, append(m.shown, "deleted")...)
+	held := record.Fields{}
+	for name := range b.Attributes {
+		held[name] = b.plain(name)
+	}
+	return held, err
+}
+
+// Create makes the record under its id.
+func (m module) Create(ctx context.Context, j *record.Job, f record.Fields) (string, error) {
+	id := ourID(m.what, j.Key())
+	_, err := m.suite.create(ctx, bean{Type: m.name, ID: id, Attributes: attributes(f)})
+	if errors.Is(err, errExists) {
+		return "", &record.Exists{ID: id, Err: err}
+	}
+	return id, err
+}
+
+// Update changes a record.
+func (m module) Update(ctx context.Context, _ *record.Job, id string, _, f record.Fields) error {
+	return m.suite.change(ctx, bean{Type: m.name, ID: id, Attributes: attributes(f)})
 }
 
 // namespace is that of the ids that are made of a call's id.
@@ -109,5 +115,3 @@ var namespace = uuid.MustParse("6d0b7f4e-3c52-4d0f-9c64-5b1d3f0a2c11")
 func ourID(parts ...string) string {
 	return uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\n"))).String()
 }
-
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

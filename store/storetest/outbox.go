@@ -109,7 +109,7 @@ var outboxTests = []test{
 	}},
 	{"a scan leaves out lanes", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
-		jobs, next, err := e.s().Scan(crm, nil, 10, func(l store.Lane) bool { return l == lane("a") })
+		jobs, next, err := e.s().Scan(crm, nil, 10, map[store.Lane]struct{}{lane("a"): {}})
 		e.must(err)
 		same(e, "heads", ids(jobs), []string{"2"})
 		equal(e, "end", len(next), 0)
@@ -264,40 +264,36 @@ var outboxTests = []test{
 			}
 		}
 	}},
-	{"settling claims the next job in the same step", func(e *env) {
-		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
+	{"claims are durable until they are settled", func(e *env) {
+		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil), row("3", 3, "c", nil))
 		h := e.heads(hook)
-		j := e.claim(h[0])
-		s, err := e.store.Settle(context.Background(), 0, store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(9)}, &h[1])
+		claimed, err := e.s().Claim(context.Background(), h[:2])
 		e.must(err)
-		if s.Claimed == nil || s.Claimed.ID != "2" || s.Next != nil {
-			e.Fatalf("settled %+v", s)
-		}
-		e.again()
-		equal(e, "the claim is durable", e.head(hook).Attempts, 1)
-		s, err = e.s().Settle(context.Background(), 0, store.Outcome{Job: h[1], Verdict: store.Delivered, At: at(9)}, &h[0])
-		e.must(err)
-		if s.Claimed != nil {
-			e.Fatalf("a job that is gone was claimed: %+v", s.Claimed)
-		}
-	}},
-	{"a slot holds one claim", func(e *env) {
-		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
-		h := e.heads(hook)
-		_, err := e.store.Claim(context.Background(), 3, h[0])
-		e.must(err)
-		_, err = e.store.Claim(context.Background(), 3, h[1])
-		e.must(err)
+		equal(e, "claimed", len(claimed), 2)
+		e.settle(store.Outcome{Job: claimed[0].Job.JobRef, Verdict: store.Release, At: at(9)})
 		e.again()
 		h = e.heads(hook)
-		equal(e, "first", h[0].Attempts, 0)
-		equal(e, "second", h[1].Attempts, 1)
+		equal(e, "released", h[0].Attempts, 0)
+		equal(e, "claimed and cut short", h[1].Attempts, 1)
+		equal(e, "never claimed", h[2].Attempts, 0)
+	}},
+	{"jobs that are gone are claimed as nothing, the others beside them", func(e *env) {
+		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
+		for _, dest := range []string{crm, hook} {
+			h := e.heads(dest)
+			e.deliver(h[0])
+			claimed, err := e.s().Claim(context.Background(), h)
+			e.must(err)
+			if claimed[0].Job != nil || claimed[0].Err != nil || claimed[1].Job == nil || claimed[1].Job.ID != "2" {
+				e.Fatalf("claimed %+v", claimed)
+			}
+		}
 	}},
 	{"an ended context stops a settlement that was not begun", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_, err := e.s().Settle(ctx, 0, store.Outcome{Job: e.head(crm), Verdict: store.Delivered, At: at(9)}, nil)
+		_, err := e.s().Settle(ctx, store.Outcome{Job: e.head(crm), Verdict: store.Delivered, At: at(9)})
 		wantErr(e, err, context.Canceled)
 		same(e, "heads", e.headIDs(crm), []string{"1"})
 	}},
@@ -315,9 +311,9 @@ var outboxTests = []test{
 			for w := range workers {
 				go func() {
 					for _, ref := range h[w*each : (w+1)*each] {
-						j, err := e.store.Claim(context.Background(), w, ref)
+						j, err := claim(e.store, ref)
 						if err == nil {
-							_, err = e.store.Settle(context.Background(), w, store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(70)}, nil)
+							_, err = e.store.Settle(context.Background(), store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(70)})
 						}
 						if err != nil {
 							done <- err

@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"context"
-
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
@@ -238,13 +236,13 @@ var revisionTests = []test{
 		for _, dest := range []string{crm, hook} {
 			ref := e.head(dest)
 			e.deliver(ref)
-			j, err := e.s().Claim(context.Background(), 0, ref)
+			j, err := claim(e.s(), ref)
 			e.must(err)
 			if j != nil {
 				e.Fatalf("a delivered job was claimed: %+v", j)
 			}
 		}
-		_, err := e.s().Claim(context.Background(), 0, store.JobRef{Dest: "nobody", ID: "1"})
+		_, err := claim(e.s(), store.JobRef{Dest: "nobody", ID: "1"})
 		wantErr(e, err, store.ErrUnknown)
 	}},
 }

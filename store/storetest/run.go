@@ -271,10 +271,10 @@ func (e *env) head(dest string) store.JobRef {
 	return h[0]
 }
 
-// claim claims a job in slot 0. The claim and what follows in the test run without reopening in between, see settle.
+// claim claims a job. The claim and what follows in the test run without reopening in between, see settle.
 func (e *env) claim(ref store.JobRef) *store.Job {
 	e.Helper()
-	j, err := e.s().Claim(context.Background(), 0, ref)
+	j, err := claim(e.s(), ref)
 	e.must(err)
 	if j == nil {
 		e.Fatalf("job %s at %s is gone", ref.ID, ref.Dest)
@@ -282,10 +282,18 @@ func (e *env) claim(ref store.JobRef) *store.Job {
 	return j
 }
 
+func claim(s store.Store, ref store.JobRef) (*store.Job, error) {
+	claimed, err := s.Claim(context.Background(), []store.JobRef{ref})
+	if err != nil {
+		return nil, err
+	}
+	return claimed[0].Job, claimed[0].Err
+}
+
 // settle settles without reopening: that would count the attempt as one that may have begun.
 func (e *env) settle(o store.Outcome) store.Settled {
 	e.Helper()
-	s, err := e.store.Settle(context.Background(), 0, o, nil)
+	s, err := e.store.Settle(context.Background(), o)
 	e.must(err)
 	return s
 }

@@ -12,7 +12,7 @@ var settleTests = []test{
 	{"a delivered job leaves the outbox for the receipts", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", fields{"name": "A"}))
 		_, s := e.deliver(e.head(crm), withRefs(map[string]string{"contact": "7"}), func(o *store.Outcome) { o.Warnings = []string{"w"} })
-		if s.Next != nil || s.Halted != "" || s.Claimed != nil {
+		if s.Next != nil || s.Halted != "" {
 			e.Fatalf("settled %+v", s)
 		}
 		same(e, "heads", e.headIDs(crm), nil)
@@ -34,7 +34,7 @@ var settleTests = []test{
 			ref := e.head(dest)
 			e.deliver(ref)
 			for _, v := range []store.Verdict{store.Delivered, store.Retry, store.Dead, store.Release, store.Skip} {
-				s, err := e.s().Settle(context.Background(), 0, store.Outcome{Job: ref, Verdict: v, At: at(9), Error: "x"}, nil)
+				s, err := e.s().Settle(context.Background(), store.Outcome{Job: ref, Verdict: v, At: at(9), Error: "x"})
 				e.must(err)
 				if s.Next == nil || s.Next.ID != "2" {
 					e.Fatalf("next is %+v", s.Next)

@@ -8,23 +8,21 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
 )
 
-const (
-	// unknownFor is for how long a user whom the CRM does not know is not asked for again.
-	unknownFor = 10 * time.Minute
-	// remind is how often it is told that there is no such user.
-	remind = 24 * time.Hour
-)
+// unknownFor is for how long a user whom the CRM does not know is not asked for again.
+const unknownFor = 10 * time.Minute
 
 // Owners finds the users who are to own what is made, by what the configuration calls them. An unknown one loses no call: somebody else owns what is made, and
 // a warning says so. It is safe for concurrent use.
 type Owners struct {
 	find func(ctx context.Context, name string) (id string, err error)
 
-	mu   sync.Mutex
-	ids  map[string]user
-	told map[string]time.Time
+	told warn.Daily
+
+	mu  sync.Mutex
+	ids map[string]user
 }
 
 type user struct {
@@ -34,7 +32,7 @@ type user struct {
 
 // NewOwners returns Owners. find asks the CRM for a user's id, empty if there is none; a name that is an id already needs no request.
 func NewOwners(find func(ctx context.Context, name string) (id string, err error)) *Owners {
-	return &Owners{find: find, ids: map[string]user{}, told: map[string]time.Time{}}
+	return &Owners{find: find, ids: map[string]user{}}
 }
 
 // ID returns the id of a user; empty: no name is given, or the CRM knows no such user.
@@ -65,11 +63,8 @@ func (o *Owners) Or(ctx context.Context, name, otherwise string, p *crm.Progress
 	if err != nil || id != "" {
 		return id, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if at, ok := o.told[name]; name != "" && (!ok || time.Since(at) >= remind) {
-		o.told[name] = time.Now()
-		p.Warn("there is no active user %q: the contact's owner or who writes gets what is made", name)
+	if name != "" {
+		o.told.Warn(p, name, "there is no active user %q: the contact's owner or who writes gets what is made", name)
 	}
 	return otherwise, nil
 }

@@ -52,6 +52,13 @@ type Record struct {
 	// Superseded: another record has taken its place (a converted lead, a merged contact). It is found, so that no second
 	// contact is made, but it is taken only where nothing else has the number, and its status is left alone.
 	Superseded bool
+	// Made: Create has made it just now, so nothing of an earlier call stands at it.
+	Made bool
+}
+
+// Oldest returns the record that was made first.
+func Oldest(all []Record) Record {
+	return slices.MinFunc(all, func(a, b Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
 }
 
 // ErrNumber is what Create returns, wrapped, for a number that the CRM takes for none: the call is then written without a contact.
@@ -412,7 +419,7 @@ func (b *Book) choose(found []Record, p *crm.Progress) ([]Record, error) {
 		slices.SortFunc(found, recent)
 		return found, nil
 	case crm.ManyFirst:
-		first := slices.MinFunc(found, func(a, b Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
+		first := Oldest(found)
 		p.Warn("%d contacts have this number (%s); %s, the first that was made, was taken", len(found), joined(found), first.ID)
 		return []Record{first}, nil
 	}

@@ -25,6 +25,9 @@ var ErrGone = errors.New("the record is not there any more")
 // deleted stands before the id of a record that a person deleted.
 const deleted = "deleted:"
 
+// Deleted is what Create returns in place of the id of a record that the CRM has had and a person deleted: it is not made again.
+func Deleted(id string) string { return deleted + id }
+
 // Lingering is the usual Step.Linger.
 const Lingering = 8 * time.Second
 
@@ -89,7 +92,10 @@ func Do(ctx context.Context, p *crm.Progress, s Step) (id string, err error) {
 		return "", fmt.Errorf("the CRM accepted the %s and returned no id", s.Ref)
 	}
 	p.Refs[s.Ref+".sum"] = sum
-	return id, p.Save(s.Ref, id)
+	if err := p.Save(s.Ref, id); err != nil || strings.HasPrefix(id, deleted) {
+		return "", err
+	}
+	return id, nil
 }
 
 // again looks for what a failed create may have made.

@@ -17,9 +17,12 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 )
 
+// Titled is how every Title begins: by it one that people changed is told from ours.
+const Titled = "AI call"
+
 // Title returns one line that says what came of a call, at most limit characters long.
 func Title(e *crm.Entry, limit int) string {
-	t := "AI call"
+	t := Titled
 	if e.Call.Direction == "inbound" {
 		t = "AI call received"
 	}

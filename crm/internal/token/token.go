@@ -4,10 +4,12 @@ package token
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // early is how long before its end a token is not used any more: a request takes its time, and clocks differ.
@@ -64,6 +66,28 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 		s.until = time.Now().Add(max(lasts-early, lasts/2))
 	}
 	return t, nil
+}
+
+// Do sends a request with a token, and once more with a new one if that was refused: then nothing was done. refused tells that of an answer;
+// nil: 401 does.
+func (s *Source) Do(ctx context.Context, refused func(*httpx.Answer) bool, send func(token string) (*httpx.Answer, error)) (*httpx.Answer, error) {
+	for again := false; ; again = true {
+		t, err := s.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := send(t)
+		if err != nil {
+			return nil, err
+		}
+		if answer.Status != http.StatusUnauthorized || refused != nil && !refused(answer) {
+			return answer, nil
+		}
+		s.Refused(t)
+		if again {
+			return answer, nil
+		}
+	}
 }
 
 // Refused says that the CRM did not take the token: the next caller fetches another, unless somebody has already.

@@ -1,9 +1,12 @@
 package suitecrm
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"strings"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 )
 
 // entity is the beginning of what SuiteCRM takes for an escaped character.
@@ -25,6 +28,14 @@ func (b bean) harmless() bean {
 }
 
 func harmless(s string) string { return entity.ReplaceAllString(brackets.Replace(s), "& $1") }
+
+// harmlessly writes the text of a description.
+func harmlessly(words func(limit int) string) string { return harmless(words(longBody)) }
+
+// sameText tells whether a record holds a text, as it was sent.
+func sameText(held record.Fields, name string, v any) bool {
+	return held[name] == harmless(fmt.Sprint(v))
+}
 
 // stored is how many bytes a text takes in SuiteCRM's database, at most: it is kept escaped, an ampersand twice.
 func stored(s string) (n int) {

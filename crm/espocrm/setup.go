@@ -12,11 +12,13 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // Check asks who the API user is, what its role allows, and whether the lead statuses, the fields and the owner are there.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
-	host := w.api.base.Host
+	host := w.api.host()
 	var who struct {
 		User object `json:"user"`
 		ACL  struct {
@@ -29,23 +31,23 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 			return found
 		}
 		switch {
-		case statusOf(err) == 0:
+		case httpx.StatusOf(err) == 0:
 			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see url, ca_file, proxy and the firewall"}}
-		case statusOf(err) == http.StatusUnauthorized:
+		case httpx.StatusOf(err) == http.StatusUnauthorized:
 			return []crm.Finding{{Subject: "key", Err: err, Detail: "copy the API key of an active user under Administration > API Users; its authentication must be " + w.method()}}
 		}
 		return []crm.Finding{{Subject: "key", Err: err, Detail: "is url the address of an EspoCRM site?"}}
 	}
-	name := who.User.text("userName")
-	if who.User.text("id") == "" {
+	name := who.User.Text("userName")
+	if who.User.Text("id") == "" {
 		return []crm.Finding{{Subject: "key", Err: fmt.Errorf("%s answers, but not as EspoCRM does", host), Detail: "is url the address of an EspoCRM site?"}}
 	}
-	found := []crm.Finding{{Subject: "key", Detail: fmt.Sprintf("%s accepts user %s, %s, by %s", host, name, who.User.text("type"), w.method())}}
-	if w.api.base.Scheme == "http" {
+	found := []crm.Finding{{Subject: "key", Detail: fmt.Sprintf("%s accepts user %s, %s, by %s", host, name, who.User.Text("type"), w.method())}}
+	if w.api.client.Base().Scheme == "http" {
 		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the key, names and numbers cross the network readably"})
 	}
-	found = append(found, role(who.ACL.Table, who.User.text("type"), w.s))
-	if who.ACL.AssignmentPermission == "no" && who.User.text("type") != "admin" {
+	found = append(found, role(who.ACL.Table, who.User.Text("type"), w.s))
+	if who.ACL.AssignmentPermission == "no" && who.User.Text("type") != "admin" {
 		found = append(found, crm.Finding{
 			Subject: "assignment", Err: errors.New("the API user may assign records to nobody but itself"),
 			Detail: "set Assignment Permission of its role to all, or team",
@@ -56,7 +58,8 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		found = append(found, crm.Finding{Subject: "contact status", Detail: "Contacts have none: only Leads get a status; fields: {contact_status: …} names a custom field"})
 	}
 	found = append(found, w.checkOptions(ctx)...)
-	return append(append(found, w.checkFields(ctx)...), w.checkOwner(ctx)...)
+	found = append(found, w.checkFields(ctx)...)
+	return append(found, w.owners.Check(ctx, w.s.Owner, "there is no such user, or the API user's role may not read users")...)
 }
 
 func (w *Writer) method() string {
@@ -109,11 +112,7 @@ func role(table map[string]any, userType string, s crm.Settings) crm.Finding {
 	return f
 }
 
-// statuses returns the values that the status field of an entity type takes; none: any.
-func (w *Writer) statuses(ctx context.Context, entity string) ([]string, error) {
-	return w.options(ctx, entity, w.statusField(entity))
-}
-
+// options returns the values that a field takes; none: any.
 func (w *Writer) options(ctx context.Context, entity, field string) ([]string, error) {
 	v, err := w.api.metadata(ctx, "entityDefs."+entity+".fields."+field+".options")
 	if err != nil {
@@ -129,30 +128,13 @@ func (w *Writer) options(ctx context.Context, entity, field string) ([]string, e
 	return out, nil
 }
 
-func (w *Writer) checkStatuses(ctx context.Context, wanted []string) crm.Finding {
-	f := crm.Finding{Subject: "lead statuses"}
-	valid, err := w.statuses(ctx, lead)
+func (w *Writer) checkStatuses(ctx context.Context, mapped []string) crm.Finding {
+	field := w.statusField(lead)
+	valid, err := w.options(ctx, lead, field)
 	if err != nil {
-		f.Err = err
-		return f
+		return crm.Finding{Subject: "lead statuses", Err: err}
 	}
-	if len(valid) == 0 {
-		f.Detail = "Lead." + w.statusField(lead) + " takes any"
-		return f
-	}
-	list := strings.Join(valid, ", ")
-	for subject, all := range map[string][]string{"the mapping sets": wanted, "protect names": w.s.Protect} {
-		unknown := slices.DeleteFunc(slices.Clone(all), func(s string) bool {
-			return slices.ContainsFunc(valid, func(v string) bool {
-				return v == s || subject == "protect names" && strings.EqualFold(strings.TrimSpace(s), v)
-			})
-		})
-		if len(unknown) > 0 {
-			f.Err = errors.Join(f.Err, fmt.Errorf("%s %q, which Lead.%s does not take", subject, unknown, w.statusField(lead)))
-		}
-	}
-	f.Detail = "valid: " + list
-	return f
+	return record.CheckStatuses("lead statuses", "Lead."+field, valid, mapped, w.s.Protect, func(s string) bool { return slices.Contains(valid, s) })
 }
 
 // checkOptions looks whether the site still has the values that every Call and Task is given. It says nothing if so.
@@ -204,10 +186,6 @@ func (w *Writer) checkFields(ctx context.Context) (found []crm.Finding) {
 func (w *Writer) define(ctx context.Context, name string) (any, error) {
 	entity, field, _ := strings.Cut(name, ".")
 	return w.api.metadata(ctx, "entityDefs."+entity+".fields."+field)
-}
-
-func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
-	return w.owners.Check(ctx, w.s.Owner, "there is no such user, or the API user's role may not read users")
 }
 
 // Provision makes the custom fields that keep the call's id on Call and Task, and has the site rebuild its tables.

@@ -13,7 +13,7 @@ import (
 // Check looks whether the client works, may read the modules, and which custom fields there are. SuiteCRM tells nobody the values of
 // a drop-down and takes any: it can only be looked which statuses no lead has yet.
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
-	host := w.suite.client.Base().Host
+	host := w.suite.host()
 	if _, err := w.suite.tokens.Token(ctx); err != nil {
 		if found := people.CheckLimit(err); found != nil {
 			return found
@@ -76,11 +76,6 @@ func (w *Writer) lacking(ctx context.Context) (names []string, err error) {
 
 // fieldOrder lists the names of Fields for people.
 var fieldOrder = []string{"call_id", "disposition", "duration", "language", "campaign", "sentiment", "qa_score", "transcript_url"}
-
-// Find tells which lead or contact a call would be written to.
-func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	return w.book.Find(ctx, contacts{Writer: w}, c)
-}
 
 // Provision says how to make the custom fields: SuiteCRM's API makes none.
 func (w *Writer) Provision(ctx context.Context, _ bool) ([]crm.Change, error) {

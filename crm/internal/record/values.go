@@ -1,0 +1,58 @@
+package record
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+)
+
+// Span returns when a call began and ended. Where the duration is known that is what the times span, as CRMs show their difference: VInfer's start is the
+// dial attempt and its duration counts from the answer, so the end may be seconds early. False: both are known by the call's end at best.
+func Span(c *crm.Call) (start, end time.Time, known bool) {
+	length, timed := Length(c)
+	switch {
+	case !c.StartedAt.IsZero():
+		return c.StartedAt, c.StartedAt.Add(length), true
+	case timed && !c.EndedAt.IsZero():
+		return c.EndedAt.Add(-length), c.EndedAt, true
+	}
+	return c.EndedAt, c.EndedAt, false
+}
+
+// Length returns how long a call took: its duration, or else the time between its start and its end. False: neither is known.
+func Length(c *crm.Call) (time.Duration, bool) {
+	switch {
+	case c.Duration != nil && *c.Duration >= 0 && *c.Duration < 1e7:
+		return time.Duration(*c.Duration * float64(time.Second)).Round(time.Second), true
+	case c.Duration == nil && !c.StartedAt.IsZero() && c.EndedAt.After(c.StartedAt):
+		return c.EndedAt.Sub(c.StartedAt).Round(time.Second), true
+	}
+	return 0, false
+}
+
+// Connected tells whether somebody answered the call; known is false where nothing tells.
+func Connected(c *crm.Call) (answered, known bool) {
+	switch {
+	case c.Duration != nil:
+		return *c.Duration > 0, true
+	case c.Status != "":
+		return c.Status == "completed", true
+	}
+	return false, false
+}
+
+// Extras are the values of a call for which CRMs have no field of their own, by our names: those for which the configuration may name fields. An
+// empty one is not known. limit bounds each but the summary and the address, in characters.
+func Extras(c *crm.Call, limit int) map[string]string {
+	out := map[string]string{
+		text.Disposition: text.Line(c.Disposition, limit), text.Summary: text.Clean(c.Summary), text.Language: text.Line(c.Language, limit),
+		text.Campaign: text.Line(c.Campaign, limit), text.Sentiment: text.Line(c.Sentiment, limit), text.QAScore: text.Number(c.QAScore),
+		text.Transcript: c.TranscriptURL,
+	}
+	if c.Duration != nil && *c.Duration >= 0 && *c.Duration < 1e7 {
+		out[text.Seconds] = strconv.Itoa(int(*c.Duration + 0.5))
+	}
+	return out
+}
