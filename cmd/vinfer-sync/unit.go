@@ -146,44 +146,44 @@ func (a account) has(path string, want uint32) error {
 }
 
 // reads returns why the service cannot read a file, and what to do about it.
-func (u *unit) reads(path string) (error, string) {
+func (u *unit) reads(path string) (remedy string, err error) {
 	if err := u.hidden(path); err != nil {
-		return err, "keep it in " + filepath.Dir(serviceConfig)
+		return "keep it in " + filepath.Dir(serviceConfig), err
 	}
 	if err := u.account.may(path, toRead); err != nil {
-		return err, fmt.Sprintf("run: chown root:%s %s && chmod 0640 %s", u.account.name, path, path)
+		return fmt.Sprintf("run: chown root:%s %s && chmod 0640 %s", u.account.name, path, path), err
 	}
-	return nil, ""
+	return "", nil
 }
 
 // writes returns why the service cannot write a file, and what to do about it.
-func (u *unit) writes(path string) (error, string) {
+func (u *unit) writes(path string) (remedy string, err error) {
 	if err := u.hidden(path); err != nil {
-		return err, "choose a path below /var/lib/vinfer-sync"
+		return "choose a path below /var/lib/vinfer-sync", err
 	}
 	dir := filepath.Dir(path)
 	if u.strict && !slices.ContainsFunc(u.writable, func(w string) bool { return within(dir, w) }) {
 		if slices.ContainsFunc([]string{"/proc", "/sys", "/dev", "/run"}, func(w string) bool { return within(dir, w) }) {
-			return fmt.Errorf("%s keeps no files: it is made anew at each boot", dir), "choose a path below /var/lib/vinfer-sync"
+			return "choose a path below /var/lib/vinfer-sync", fmt.Errorf("%s keeps no files: it is made anew at each boot", dir)
 		}
-		return fmt.Errorf("%s may not write below %s: its unit lets it write to %s only", u.name, dir, strings.Join(u.writable, ", ")),
-			fmt.Sprintf("make the directory for %s, and write ReadWritePaths=%s below [Service] by: systemctl edit %s", u.account.name, dir, u.name)
+		return fmt.Sprintf("make the directory for %s, and write ReadWritePaths=%s below [Service] by: systemctl edit %s", u.account.name, dir, u.name),
+			fmt.Errorf("%s may not write below %s: its unit lets it write to %s only", u.name, dir, strings.Join(u.writable, ", "))
 	}
 	if slices.ContainsFunc(u.state, func(s string) bool { return within(dir, s) }) && !exists(dir) {
-		return nil, "" // systemd makes it, and the service what is below
+		return "", nil // systemd makes it, and the service what is below
 	}
 	if exists(path) {
 		if err := u.account.may(path, toWrite|toRead); err != nil {
-			return err, fmt.Sprintf("run: chown %s: %s", u.account.name, path)
+			return fmt.Sprintf("run: chown %s: %s", u.account.name, path), err
 		}
 	}
 	if err := u.account.may(dir, toWrite|toEnter); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("there is no directory %s", dir)
 		}
-		return err, fmt.Sprintf("run: install -d -o %s -g %s -m 0700 %s", u.account.name, u.account.name, dir)
+		return fmt.Sprintf("run: install -d -o %s -g %s -m 0700 %s", u.account.name, u.account.name, dir), err
 	}
-	return nil, ""
+	return "", nil
 }
 
 // hidden returns an error for a path that the unit does not show to the service.
@@ -218,9 +218,9 @@ func (t *checkTable) service(ctx context.Context, cfg *config.Config) {
 // files checks each file that the service reads or writes.
 func (t *checkTable) files(u *unit, cfg *config.Config) {
 	failed := false
-	look := func(path string, f func(string) (error, string)) {
+	look := func(path string, f func(string) (string, error)) {
 		if path, err := filepath.Abs(path); err == nil {
-			if err, remedy := f(path); err != nil {
+			if remedy, err := f(path); err != nil {
 				failed = true
 				t.row("service", filepath.Base(path), err, remedy)
 			}

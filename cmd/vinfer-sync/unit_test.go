@@ -28,7 +28,7 @@ func TestWhatTheServiceMayUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	make := func(name string, mode os.FileMode) string {
+	file := func(name string, mode os.FileMode) string {
 		t.Helper()
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // others must get through
@@ -46,8 +46,8 @@ func TestWhatTheServiceMayUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readable, closed := make("config.yaml", 0o644), make("closed.yaml", 0o600)
-	_ = make("open/x", 0o600)
+	readable, closed := file("config.yaml", 0o644), file("closed.yaml", 0o600)
+	_ = file("open/x", 0o600)
 	for _, tt := range []struct {
 		name, file, state string
 		want              string
