@@ -101,7 +101,7 @@ func ownerAllows(path string) error {
 			if u, err := user.LookupId(who); err == nil {
 				who = u.Username
 			}
-			return fmt.Errorf("store: %s belongs to user %s: run this as that user (sudo -u %s …); what root writes there would lock it out", name, who, who)
+			return fmt.Errorf("store: %s belongs to user %s: run this as that user (runuser -u %s -- …); what root writes there would lock it out", name, who, who)
 		}
 	}
 	return nil

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +24,17 @@ type backend = admin.Backend
 type app struct {
 	configPath string
 	logLevel   string
+	utc        bool
 	cfg        *config.Config
+	zone       *time.Location // of the configuration that was read last; nil: none was
+}
+
+// clock shows times in the configuration's zone, or in UTC if that is asked for or no configuration can be read.
+func (a *app) clock() clock {
+	if a.utc || a.zone == nil {
+		return clock{time.UTC}
+	}
+	return clock{a.zone}
 }
 
 // load reads the configuration, once.
@@ -40,6 +53,7 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
+	takeServiceEnv(path)
 	cfg, err := load(path)
 	if err != nil {
 		var bad config.Errors
@@ -53,7 +67,43 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 			return nil, usageError("--log-level %q: write debug, info, warn or error", a.logLevel)
 		}
 	}
+	a.zone = cfg.Location()
 	return cfg, nil
+}
+
+// takeServiceEnv sets what systemd or OpenRC would set from the env file beside a configuration below /etc/vinfer-sync, so that root need
+// not do that before a command. What is set stays; a file that cannot be read is not this user's.
+func takeServiceEnv(path string) {
+	whole, err := filepath.Abs(path)
+	if err != nil || filepath.Dir(whole) != filepath.Dir(serviceEnv) || os.Getenv("INVOCATION_ID") != "" {
+		return
+	}
+	text, err := os.ReadFile(serviceEnv)
+	if err != nil {
+		return
+	}
+	for name, value := range envLines(string(text)) {
+		if _, set := os.LookupEnv(name); !set {
+			_ = os.Setenv(name, value) // it is a name: see envLines
+		}
+	}
+}
+
+// envLines reads NAME=value lines as systemd's EnvironmentFile does.
+func envLines(text string) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || name == "" || strings.ContainsAny(name, "#; \t\x00") || strings.Contains(value, "\x00") {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		if n := len(value); n >= 2 && value[0] == value[n-1] && (value[0] == '"' || value[0] == '\'') {
+			value = value[1 : n-1]
+		}
+		vars[name] = value
+	}
+	return vars
 }
 
 // reach reads the configuration and returns the daemon that runs with it; nil if none does. Whoever asks the daemon, or only the state
@@ -86,21 +136,33 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		if cfg, err = a.load(); err != nil {
 			return err
 		}
+	}
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
+	if full {
 		p, err := openPipeline(cfg, a.logger(cfg))
 		if err != nil {
 			return unreached(cfg, err)
 		}
+		p.local.Recent = admin.NewTally(p.store, cfg.Location)
+		p.engine.Observe(p.local.Recent)
 		if err := p.engine.Start(); err != nil {
 			return errors.Join(err, p.close())
 		}
 		err = f(ctx, p.local)
-		return errors.Join(err, p.close())
+		return errors.Join(err, p.local.Recent.Save(time.Now(), true), p.close())
 	}
 	st, err := a.openStore(cfg)
 	if err != nil {
 		return err
 	}
-	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region})
+	err = f(ctx, &admin.Local{
+		Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region,
+		Recent: admin.NewTally(st, cfg.Location), Notes: unattended(cfg, st),
+	})
 	return errors.Join(err, st.Close())
 }
 
@@ -126,6 +188,11 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 	if err != nil {
 		return err
 	}
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
 	st, err := store.OpenCopy(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
 		return unreached(cfg, err)

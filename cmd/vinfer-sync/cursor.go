@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -18,21 +19,23 @@ func cursorCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var force bool
-	show := &cobra.Command{
-		Use: "show", Short: "Print the cursor, one RFC 3339 line", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				t, err := b.Cursor(ctx)
-				if err != nil {
-					return err
-				}
-				if t.IsZero() {
-					return &exitError{exitLeft, errors.New("there is no cursor yet: nothing has run with this store")}
-				}
-				_, err = fmt.Fprintln(c.OutOrStdout(), stamp(t))
+	show := &cobra.Command{Use: "show", Short: "Print the cursor, one RFC 3339 line in UTC", Args: cobra.NoArgs}
+	o := outputFlags(show)
+	show.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			t, err := b.Cursor(ctx)
+			if err != nil {
 				return err
-			})
-		},
+			}
+			if t.IsZero() {
+				return &exitError{exitLeft, errors.New("there is no cursor yet: nothing has run with this store")}
+			}
+			if o.json() {
+				return json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"cursor": stamp(t)})
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), stamp(t))
+			return err
+		})
 	}
 	set := &cobra.Command{
 		Use: "set T", Short: "Set the cursor: earlier reads again, later skips", Args: cobra.ExactArgs(1),

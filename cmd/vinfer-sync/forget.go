@@ -18,7 +18,6 @@ import (
 
 func forgetCommand(a *app) *cobra.Command {
 	var r engine.ForgetRequest
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "forget --phone NUMBER | --call CALL_ID", Short: "Erase a person or a call from the store", Args: cobra.NoArgs,
 		Long: "Erases all that the state file holds of a person's calls, or of one call: what waits, receipts, dead letters, rows that could not be\n" +
@@ -26,31 +25,31 @@ func forgetCommand(a *app) *cobra.Command {
 			"taken again by a later poll, audit or backfill; a call that the person gets after this is a new one.\n\n" +
 			"What the destinations hold is not erased: it is listed, to be erased there. Backups of the state file keep what they have.",
 		Example: "  vinfer-sync forget --phone +919876543210\n  vinfer-sync forget --call call_abc123",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if len(r.Calls)+len(r.Phones) == 0 {
-				return usageError("say whom: --phone NUMBER or --call CALL_ID")
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if len(r.Calls)+len(r.Phones) == 0 {
+			return usageError("say whom: --phone NUMBER or --call CALL_ID")
+		}
+		if slices.Contains(r.Calls, "") {
+			return usageError("--call is empty")
+		}
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			f, err := b.Forget(ctx, r)
+			if err != nil && strings.Contains(err.Error(), engine.ErrNoNumber.Error()) {
+				return usageError("--phone: %w", engine.ErrNoNumber)
 			}
-			if slices.Contains(r.Calls, "") {
-				return usageError("--call is empty")
+			var perr error
+			if o.json() {
+				perr = printForgottenJSON(c.OutOrStdout(), f)
+			} else {
+				perr = printForgotten(c.OutOrStdout(), f)
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				f, err := b.Forget(ctx, r)
-				if err != nil && strings.Contains(err.Error(), engine.ErrNoNumber.Error()) {
-					return usageError("--phone: %w", engine.ErrNoNumber)
-				}
-				var perr error
-				if asJSON {
-					perr = printForgottenJSON(c.OutOrStdout(), f)
-				} else {
-					perr = printForgotten(c.OutOrStdout(), f)
-				}
-				return errors.Join(err, perr)
-			})
-		},
+			return errors.Join(err, perr)
+		})
 	}
 	c.Flags().StringArrayVar(&r.Phones, "phone", nil, "erase the person with this `number`")
 	c.Flags().StringArrayVar(&r.Calls, "call", nil, "erase the call with this `id`")
-	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
 }
 

@@ -125,6 +125,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml)")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: the configuration's)")
+	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "show times in UTC rather than in the configuration's timezone")
 	root.AddCommand(
 		initCommand(a), runCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
 		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(), manCommand(),
