@@ -15,6 +15,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // root is where all of the API is.
@@ -148,7 +149,7 @@ func (a *api) send(ctx context.Context, method, path string, query url.Values, r
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(raw))
 	if err != nil {
-		return nil, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), bearer)))
+		return nil, crm.Halted(fmt.Errorf("make a request: %s", mask.Text(err.Error(), bearer)))
 	}
 	for name, values := range header {
 		req.Header[name] = values

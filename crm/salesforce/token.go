@@ -16,6 +16,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // assertionLasts is how long a signed assertion is good: Salesforce takes up to five minutes, clocks included.
@@ -37,7 +38,7 @@ func (a *api) login(ctx context.Context) (string, time.Duration, error) {
 	u.Path = path
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", 0, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error())))
+		return "", 0, crm.Halted(fmt.Errorf("make a request: %s", mask.Text(err.Error())))
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
@@ -110,5 +111,5 @@ func (a *api) foreign() string {
 	if a.instance == "" || err == nil && strings.EqualFold(u.Host, a.client.Base().Host) {
 		return ""
 	}
-	return httpx.Mask(a.instance)
+	return mask.Text(a.instance)
 }
