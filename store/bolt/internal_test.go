@@ -194,10 +194,7 @@ func TestGroup(t *testing.T) {
 	}
 	queued := func(n int) {
 		for {
-			d.queue.mu.Lock()
-			now := len(d.queue.ops)
-			d.queue.mu.Unlock()
-			if now == n {
+			if d.queue.Queued() == n {
 				return
 			}
 			time.Sleep(time.Millisecond)

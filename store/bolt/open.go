@@ -322,7 +322,7 @@ func (t *txn) layout() int {
 // Close waits for what is being committed and lets go of the file.
 func (d *DB) Close() error {
 	if d.queue != nil {
-		d.queue.close()
+		d.queue.Close()
 	}
 	if d.broken.Load() != nil {
 		return d.file.Close() // bbolt may hold a lock for good after a fault

@@ -1,8 +1,9 @@
-package group
+package groupcommit
 
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -58,28 +59,49 @@ func TestWaitersShareAGroup(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- c.Do(ctx, 99) }()
-	for queued := 0; queued < 1; {
-		c.mu.Lock()
-		queued = len(c.queue)
-		c.mu.Unlock()
+	for c.Queued() < 1 {
+		runtime.Gosched()
 	}
-	cancel() // it has not begun, so it never will
+	cancel() // its commit has not begun
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	for v := range 5 {
 		all.Go(func() { _ = c.Do(context.Background(), v) })
 	}
-	for queued := 0; queued < 5; {
-		c.mu.Lock()
-		queued = len(c.queue)
-		c.mu.Unlock()
+	for c.Queued() < 5 {
+		runtime.Gosched()
 	}
 	close(goOn)
 	if n := <-begun; n != 5 {
 		t.Errorf("a group of %d, want 5", n)
 	}
 	all.Wait()
+	c.Close()
+}
+
+func TestABegunCommitIsWaitedFor(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	c := &Committer[int]{Commit: func([]int) []error {
+		close(begun)
+		<-goOn
+		return nil
+	}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Do(ctx, 1) }()
+	<-begun
+	cancel()
+	runtime.Gosched()
+	select {
+	case err := <-done:
+		t.Errorf("Do returned %v during the commit", err)
+	default:
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Errorf("a value that was committed: %v", err)
+	}
 	c.Close()
 }
 
