@@ -1,19 +1,16 @@
 package odoo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -71,11 +68,7 @@ func (s *server) version(ctx context.Context) error {
 	}
 	var v info
 	if s.cfg.API != APIJSONRPC {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("/web/version"), http.NoBody)
-		if err != nil {
-			return crm.Halted(err)
-		}
-		a, err := s.client.Do(req)
+		a, err := s.client.Send(ctx, httpx.Request{Method: http.MethodGet, Path: "/web/version", Shape: "GET /web/version"})
 		if err != nil {
 			return err
 		}
@@ -193,22 +186,14 @@ func (s *server) rpc(ctx context.Context, service, method string, args []any, ou
 }
 
 func (s *server) post(ctx context.Context, path, shape string, body any, read func(*httpx.Answer) error) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return crm.Rejected(fmt.Errorf("encode %s: %w", shape, err), shape)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url(path), bytes.NewReader(raw))
-	if err != nil {
-		return crm.Halted(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
+	header := http.Header{}
 	if strings.HasPrefix(path, "/json/2/") {
-		req.Header.Set("Authorization", "bearer "+s.cfg.APIKey.Reveal())
+		header.Set("Authorization", "bearer "+s.cfg.APIKey.Reveal())
 		if s.cfg.Database != "" {
-			req.Header.Set("X-Odoo-Database", s.cfg.Database)
+			header.Set("X-Odoo-Database", s.cfg.Database)
 		}
 	}
-	a, err := s.client.Do(req)
+	a, err := s.client.Send(ctx, httpx.Request{Method: http.MethodPost, Path: path, Header: header, Body: body, Shape: shape})
 	if err != nil {
 		return err
 	}
@@ -225,60 +210,6 @@ func (s *server) post(ctx context.Context, path, shape string, body any, read fu
 		return httpx.Verdict(a, shape)
 	}
 	return read(a)
-}
-
-// fault is Odoo's own error. Its traceback is not read: it is full of other people's data.
-type fault struct {
-	Name    string `json:"name"` // of the exception, with its module
-	Message string `json:"message"`
-}
-
-// refusals are the exceptions that no repetition mends. Unknown fields and bad dates come as 500.
-var refusals = map[string]bool{
-	"ValidationError": true, "UserError": true, "RedirectWarning": true, "ValueError": true, "TypeError": true, "KeyError": true,
-	"AttributeError": true, "IntegrityError": true, "NotNullViolation": true, "UniqueViolation": true, "CheckViolation": true,
-	"ForeignKeyViolation": true, "UnprocessableEntity": true, "BadRequest": true,
-}
-
-// fault gives an exception its verdict; nil: it is none that says so, and the status decides.
-func (s *server) fault(f fault, shape string) error {
-	class := f.Name[strings.LastIndexByte(f.Name, '.')+1:]
-	err := fmt.Errorf("odoo refuses %s: %s", shape, s.words(f.Message))
-	switch {
-	case class == "MissingError":
-		return fmt.Errorf("%w: %w", step.ErrGone, err)
-	case class == "AccessDenied", class == "Unauthorized":
-		return crm.Halted(fmt.Errorf("%w: the API key is wrong, revoked or expired (keys of internal users live three months at most)", err))
-	case class == "AccessError":
-		return crm.Halted(&accessError{err})
-	case strings.Contains(f.Message, noSender):
-		return crm.Halted(fmt.Errorf("%w %s", err, mailAdvice))
-	case refusals[class]:
-		return crm.Rejected(err, shape)
-	}
-	return nil
-}
-
-// Before version 19 nothing can be put into a chatter by a user without a mail address.
-const (
-	noSender   = "configure the sender's email address"
-	mailAdvice = "Give the API key's user one: Settings > Users"
-)
-
-// accessError says that the key's user may not do something.
-type accessError struct{ error }
-
-func (e *accessError) Unwrap() error { return e.error }
-
-// words returns what an exception says, without the groups that may do what was refused.
-func (s *server) words(message string) string {
-	message, _, _ = strings.Cut(message, "\n\nThis operation is allowed")
-	return s.client.Words([]byte(message))
-}
-
-func (s *server) url(path string) string {
-	u := s.client.Base()
-	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/") + path}).String()
 }
 
 // fields returns which of the named fields a model has.

@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // Limits of a transcript, in characters. A note holds 50 MB; in a Task's Description the call's own words stand above it.
@@ -28,7 +30,7 @@ func titles(rows []object) map[string]string {
 	all := map[string]string{}
 	for _, o := range rows {
 		if document, ok := o["ContentDocument"].(map[string]any); ok {
-			all[object(document).text("Title")] = o.text("ContentDocumentId")
+			all[object(document).Text("Title")] = o.Text("ContentDocumentId")
 		}
 	}
 	return all
@@ -53,7 +55,7 @@ func title(head string) string { return text.Line(strings.TrimSuffix(head, ":"),
 // note puts a note on the contact, or on the Task where there is no contact. Note and link are made as one: there is no note
 // that hangs on nothing, and a look at the record finds it.
 func (j *job) note(ctx context.Context, ref, title, words string) error {
-	id := or(j.whoID(), j.activity)
+	id := cmp.Or(j.whoID(), j.activity)
 	if id == "" {
 		return nil // a person deleted both, or neither is wanted
 	}
@@ -89,11 +91,9 @@ func (j *job) note(ctx context.Context, ref, title, words string) error {
 			return ids["note"], err
 		},
 	})
-	if partOf(err) == "note" && (statusOf(err) == http.StatusNotFound || has(err, "INVALID_TYPE", "NOT_FOUND")) {
+	if partOf(err) == "note" && (httpx.StatusOf(err) == http.StatusNotFound || has(err, "INVALID_TYPE", "NOT_FOUND")) {
 		j.w.noNotes()
-		if j.w.first("notes") {
-			j.p.Warn("notes are switched off in the org (Setup > Notes Settings): transcripts go into the Task's Description")
-		}
+		j.w.daily.Warn(j.p, "notes", "notes are switched off in the org (Setup > Notes Settings): transcripts go into the Task's Description")
 		return j.append(ctx, ref, title, words)
 	}
 	return err
@@ -125,11 +125,11 @@ func (j *job) append(ctx context.Context, ref, title, words string) error {
 	if len(rows) == 0 {
 		return j.gone("activity")
 	}
-	held := rows[0].text("Description")
+	held := rows[0].Text("Description")
 	if !strings.Contains(held, title) {
 		body := object{"Description": text.Cut(strings.TrimPrefix(held+"\n\n"+text.Cut(unix(words), belowLimit), "\n\n"), bodyLimit)}
 		if err := j.w.api.call(ctx, http.MethodPatch, "/sobjects/Task/"+j.activity, nil, body, nil, nil); err != nil {
-			if statusOf(err) == http.StatusNotFound {
+			if httpx.StatusOf(err) == http.StatusNotFound {
 				return fmt.Errorf("%w (it was deleted since it was read)", plain(err))
 			}
 			return err

@@ -1,8 +1,8 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // part is a record that is written, and what is kept of it when it was.
@@ -31,7 +32,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if _, err := j.w.people.Recall(ctx, j.contacts, j.e, j.p, func(context.Context) (id, says string, there bool, err error) {
 		o := j.one("activity", j.key)
-		return o.text("Id"), o.text("Description"), o != nil, nil
+		return o.Text("Id"), o.Text("Description"), o != nil, nil
 	}); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (j *job) send(ctx context.Context, parts []part) error {
 		return j.understand(ctx, parts, err)
 	}
 	for _, p := range parts {
-		id := or(ids[p.ref], p.id)
+		id := cmp.Or(ids[p.ref], p.id)
 		if p.sum == "" {
 			continue
 		}
@@ -151,7 +152,7 @@ func (j *job) lookUp(ctx context.Context, ref string) (string, error) {
 		key += callback
 	}
 	if o := j.one(ref, key); o != nil {
-		return o.text("Id"), nil
+		return o.Text("Id"), nil
 	}
 	return "", fmt.Errorf("%s accepted the %s and does not have it", j.w.api.client.Base().Host, ref)
 }
@@ -165,7 +166,7 @@ func (j *job) understand(ctx context.Context, parts []part, err error) error {
 				err = j.w.explain(ctx, entity, err)
 			}
 		}
-		if statusOf(err) == http.StatusNotFound || has(err, "INVALID_CROSS_REFERENCE_KEY") {
+		if httpx.StatusOf(err) == http.StatusNotFound || has(err, "INVALID_CROSS_REFERENCE_KEY") {
 			return fmt.Errorf("%w (it was deleted since it was read)", plain(err))
 		}
 		return err
@@ -174,7 +175,7 @@ func (j *job) understand(ctx context.Context, parts []part, err error) error {
 		if p.ref != partOf(err) || p.id != "" || j.store == byObject {
 			continue
 		}
-		if missing := statusOf(err) == http.StatusNotFound || has(err, "INVALID_FIELD") && about(err, j.keyField()); j.store == byField {
+		if missing := httpx.StatusOf(err) == http.StatusNotFound || has(err, "INVALID_FIELD") && about(err, j.keyField()); j.store == byField {
 			if missing {
 				j.w.hidden.put(partTasks, j.w.callField())
 				return fmt.Errorf("%w (from now on without the field)", plain(err))
@@ -185,7 +186,7 @@ func (j *job) understand(ctx context.Context, parts []part, err error) error {
 			j.w.hidden.put(partTasks, upsert)
 			return fmt.Errorf("%w (from now on without upsert)", plain(err))
 		}
-		if statusOf(err) == http.StatusMultipleChoices || has(err, "DUPLICATE_VALUE") {
+		if httpx.StatusOf(err) == http.StatusMultipleChoices || has(err, "DUPLICATE_VALUE") {
 			return plain(err) // somebody else made one meanwhile: the next attempt finds it
 		}
 	}
@@ -203,21 +204,3 @@ func (j *job) gone(ref string) error {
 	j.p.Warn("%s %s was deleted in the CRM; it is not made again", ref, id)
 	return j.p.Save(ref, "deleted:"+id)
 }
-
-// partOf returns the part of a composite request that the error is about; empty: none.
-func partOf(err error) string {
-	var r *refused
-	if errors.As(err, &r) {
-		return r.part
-	}
-	return ""
-}
-
-// aboutPart is about for a field with its part's reference in front.
-func aboutPart(err error, name string) bool {
-	part, field, _ := strings.Cut(name, ".")
-	return partOf(err) == part && about(err, field)
-}
-
-// plain makes of an error one that asks for a repetition.
-func plain(err error) error { return errors.New(err.Error()) }

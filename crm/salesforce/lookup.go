@@ -214,12 +214,12 @@ func (j *job) day() string {
 func (j *job) one(ref, key string) object {
 	id := j.p.Refs[ref]
 	for _, o := range j.held {
-		if id != "" && sameID(o.text("Id"), id) {
+		if id != "" && sameID(o.Text("Id"), id) {
 			return o
 		}
 	}
 	for _, o := range j.held {
-		if id == "" && o.text(j.keyField()) == key {
+		if id == "" && o.Text(j.keyField()) == key {
 			return o
 		}
 	}
