@@ -20,10 +20,7 @@ func benchStore(b *testing.B) (*DB, string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = d.Close() })
-	if _, err := d.Init(time.Unix(0, 0)); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := d.Register([]DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
+	if _, err := d.Begin(time.Unix(0, 0), []DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
 		b.Fatal(err)
 	}
 	return d, path

@@ -54,8 +54,8 @@ func refuseAll(t *testing.T, d *DB, n int) []uint64 {
 func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 	d := openTest(t)
 	nums := refuseAll(t, d, 2*letterChunk+200)
-	for name, f := range map[string]func([]uint64) (int, error){"retry": d.RetryDead, "drop": d.DropDead} {
-		if n, err := f(append(nums[:1:1], 1<<40)); !errors.Is(err, ErrUnknown) || n != 0 {
+	for name, retry := range map[string]bool{"retry": true, "drop": false} {
+		if n, err := d.EndDead(append(nums[:1:1], 1<<40), retry); !errors.Is(err, ErrUnknown) || n != 0 {
 			t.Errorf("%s of one that is not there: %d, %v", name, n, err)
 		}
 	}
@@ -63,14 +63,14 @@ func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 		t.Fatalf("%d dead letters, %v", st.Dead, err)
 	}
 	half := len(nums) / 2
-	for name, f := range map[string]func([]uint64) (int, error){"retry": d.RetryDead, "drop": d.DropDead} {
+	for name, retry := range map[string]bool{"retry": true, "drop": false} {
 		mine := nums[:half]
 		if name == "drop" {
 			mine = nums[half:]
 		}
 		n, commits := 0, 0
 		var err error
-		commits = writes(t, d, func() { n, err = f(mine) })
+		commits = writes(t, d, func() { n, err = d.EndDead(mine, retry) })
 		if err != nil || n != len(mine) || commits != (len(mine)+letterChunk-1)/letterChunk {
 			t.Errorf("%s: %d of %d in %d transactions, %v", name, n, len(mine), commits, err)
 		}
@@ -82,8 +82,6 @@ func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-var errUndone = errors.New("undone")
 
 // What it takes to find and claim the next job of a contact does not grow with the calls that wait for that contact.
 func TestLongLaneIsNotWalked(t *testing.T) {

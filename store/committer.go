@@ -42,7 +42,7 @@ func (c *committer) do(ctx context.Context, apply func(t *txn) error) error {
 		return err
 	}
 	if c == nil {
-		return errRehearsing
+		return errReadOnly
 	}
 	o := &op{apply: apply, ack: make(chan struct{})}
 	c.mu.Lock()

@@ -304,9 +304,10 @@ func TestMadeAtOnce(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				salts[string(d.Salt())] = true
+				st, err := d.Stats()
+				salts[string(st.Salt)] = true
 				mu.Unlock()
-				if err := d.Close(); err != nil {
+				if err := errors.Join(err, d.Close()); err != nil {
 					t.Error(err)
 				}
 			})

@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// Forgetting says which calls to forget: those with the ids, and those of one person, whose lane, fingerprint and mention tell them.
-type Forgetting struct {
-	IDs   []string
-	Lane  Lane                   // of the person; zero: nobody's
-	Field Field                  // fingerprint of the person's number, as rows have it; Tag 0: none
-	About func(text []byte) bool // tells whether a body, a row that was not understood or a message is about them; nil: never
-	At    time.Time              // calls of the person that ended until then are not taken again, whoever shows them
-}
-
 // Forgotten is what was erased.
 type Forgotten struct {
 	Calls    []ForgottenCall

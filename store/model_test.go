@@ -60,8 +60,6 @@ func versionOf(t *rapid.T, body []byte) int {
 }
 
 // newest merges as the pipeline does: the newer row wins.
-func newest(_, newer []byte) []byte { return newer }
-
 func (m *machine) row(c *modelCall, dests ...string) store.Row {
 	r := store.Row{
 		ID: c.id, When: c.when, Lane: store.Lane{c.lane}, Fields: []store.Field{{Tag: 1, Hash: uint32(c.version)}},
@@ -99,7 +97,7 @@ func (m *machine) some(t *rapid.T) *modelCall {
 // page makes a page of the live stream or of a backfill, perhaps the last of its window.
 func (m *machine) page(t *rapid.T, rows ...store.Row) store.Page {
 	m.now = m.now.Add(time.Second)
-	p := store.Page{Stream: store.LiveStream, At: m.now, Rows: rows, Merge: newest}
+	p := store.Page{Stream: store.LiveStream, At: m.now, Rows: rows}
 	if len(m.fills) > 0 && rapid.IntRange(0, 3).Draw(t, "stream") == 0 {
 		p.Backfill = rapid.SampledFrom(m.fills).Draw(t, "backfill")
 		p.Stream = store.BackfillStream(p.Backfill)
@@ -270,7 +268,7 @@ func (m *machine) Kill(t *rapid.T) {
 }
 
 func (m *machine) Resume(t *rapid.T) {
-	if err := m.d.Resume(rapid.SampledFrom(modelDests).Draw(t, "dest")); err != nil {
+	if err := m.d.Hold(rapid.SampledFrom(modelDests).Draw(t, "dest"), store.Hold{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -284,7 +282,7 @@ func (m *machine) RetryDead(t *rapid.T) {
 		t.Skip("no letters")
 	}
 	l := rapid.SampledFrom(letters).Draw(t, "letter")
-	if _, err := m.d.RetryDead([]uint64{l.Num}); err != nil {
+	if _, err := m.d.EndDead([]uint64{l.Num}, true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -304,7 +302,7 @@ func (m *machine) EndRead(t *rapid.T) {
 	if len(m.fills) == 0 {
 		t.Skip("no backfill")
 	}
-	if err := m.d.EndRead(rapid.SampledFrom(m.fills).Draw(t, "backfill"), m.now); err != nil {
+	if _, err := m.d.SaveBackfill(rapid.SampledFrom(m.fills).Draw(t, "backfill"), store.BackfillChange{ReadDone: m.now}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -347,7 +345,7 @@ func (m *machine) drain(t *rapid.T) {
 		m.ingest(t, store.Page{Stream: store.LiveStream, At: m.now, Close: &store.Interval{From: noon, To: m.now}})
 	}
 	for _, id := range m.fills {
-		if err := m.d.EndRead(id, m.now); err != nil {
+		if _, err := m.d.SaveBackfill(id, store.BackfillChange{ReadDone: m.now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -356,7 +354,7 @@ func (m *machine) drain(t *rapid.T) {
 		t.Fatal(err)
 	}
 	for _, l := range letters {
-		if _, err := m.d.RetryDead([]uint64{l.Num}); err != nil {
+		if _, err := m.d.EndDead([]uint64{l.Num}, true); err != nil {
 			t.Fatal(err)
 		}
 	}

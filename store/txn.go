@@ -42,6 +42,9 @@ var keyState = []byte("state")
 // errClosed is what a closed store answers.
 var errClosed = errors.New("the store is closed")
 
+// errReadOnly is what a store answers to a change that was opened to be read.
+var errReadOnly = errors.New("the store is open for reading only")
+
 // txn is one transaction with the records that many of its steps change; those are written once, at its end.
 type txn struct {
 	tx        *bbolt.Tx
@@ -67,8 +70,8 @@ type commitError struct{ error }
 func (e *commitError) Unwrap() error { return e.error }
 
 func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
-	if d.rehearsal != nil {
-		return d.rehearsal.access(fn)
+	if write && d.bolt.IsReadOnly() {
+		return errReadOnly
 	}
 	d.swap.RLock()
 	defer d.swap.RUnlock()
@@ -89,18 +92,12 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 		if r == nil {
 			return
 		}
-		foreign, ok := r.(callbackPanic)
-		if !ok {
-			err = d.fail(r)
-		}
+		err = d.fail(r)
 		if tx != nil {
 			func() {
 				defer func() { _ = recover() }()
 				_ = tx.Rollback() // so that others who wait for their turn get on, to be told the same
 			}()
-		}
-		if ok {
-			panic(foreign.value)
 		}
 	}()
 	tx, err = d.bolt.Begin(write)
@@ -123,22 +120,6 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 		return &commitError{d.explain(err)}
 	}
 	return nil
-}
-
-// callbackPanic carries the panic of a caller's function through the recovery from faults: it says nothing of the file.
-type callbackPanic struct{ value any }
-
-// merge calls the page's Merge.
-func (p *Page) merge(older, newer []byte) []byte {
-	if p.Merge == nil || older == nil {
-		return newer
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			panic(callbackPanic{r})
-		}
-	}()
-	return p.Merge(slices.Clone(older), slices.Clone(newer))
 }
 
 func (d *DB) usable() error {

@@ -150,7 +150,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Verdict = store.Dead // without a signature: it says nothing of the destination
 	case crm.Halt:
 		o.Verdict = store.Release
-		if herr := c.e.o.Store.Halt(c.d.Name, err.Error(), now); herr != nil {
+		if herr := c.e.o.Store.Hold(c.d.Name, store.Hold{Reason: err.Error(), At: now}); herr != nil {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
 		if c.halt(err.Error()) {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/store"
-	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 // printLife tells a call's life in plain words.
@@ -26,7 +25,7 @@ func printLife(out *screen, l store.Life, reveal bool) {
 	if l.Body == nil {
 		fmt.Fprintln(out.out, "content     deleted: no destination waits for it (calls show --live asks VInfer)")
 	} else {
-		body := engine.Readable(l.Body)
+		body := string(l.Body)
 		if !reveal {
 			body = mask.Phones(body)
 		}
@@ -53,7 +52,7 @@ func printLife(out *screen, l store.Life, reveal bool) {
 func printLifeJSON(out io.Writer, l store.Life, reveal bool) error {
 	var content json.RawMessage
 	if l.Body != nil {
-		body := engine.Readable(l.Body)
+		body := string(l.Body)
 		if !reveal {
 			body = mask.Phones(body)
 		}

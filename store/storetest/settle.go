@@ -123,7 +123,7 @@ var settleTests = []test{
 		equal(e, "at the heads", len(h), 9)
 		equal(e, "in order", slices.IsSortedFunc(h, func(a, b store.JobRef) int { return a.When.Compare(b.When) }), true)
 		equal(e, "state", e.way("0", crm).State, "pending")
-		e.must(e.s().Resume(crm))
+		e.must(e.s().Hold(crm, store.Hold{}))
 		equal(e, "resumed", e.dest(crm).Halted, "")
 	}},
 	{"a delivery between ends the series", func(e *env) {
@@ -223,7 +223,7 @@ var settleTests = []test{
 			o.Transcript, o.LeftOut = true, []string{store.LeftOverdue, store.LeftNoNumber}
 		})
 		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1})
-		e.must(e.s().DropWatch(store.TranscriptWatch, h[1].ID, "given up", at(20)))
+		e.must(e.s().SettleWatch(store.TranscriptWatch, h[1].ID, store.Asked{GivenUp: "given up", At: at(20)}))
 		e.again()
 		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1, store.LeftTranscript: 1})
 	}},
@@ -240,7 +240,7 @@ var settleTests = []test{
 		h := e.heads(crm)
 		e.attempt(h[0], store.Dead, reject("no such field"))
 		l := e.letters(crm)
-		_, err := e.s().DropDead([]uint64{l[0].Num})
+		_, err := e.s().EndDead([]uint64{l[0].Num}, false)
 		e.must(err)
 		for _, ref := range h[1:] {
 			e.attempt(ref, store.Dead, reject("no such field"))
