@@ -157,6 +157,9 @@ func storeCompactCommand(a *app) *cobra.Command {
 				client.Close()
 				return &exitError{exitLocked, fmt.Errorf("the daemon holds %s: stop it (systemctl stop vinfer-sync), compact, start it again", cfg.Store.Bolt.Path)}
 			}
+			if !a.quiet {
+				fmt.Fprintf(c.ErrOrStderr(), "pipeline %s, %s\n", cfg.Name, cfg.File)
+			}
 			back, err := asOwner(cfg.Store.Bolt.Path)
 			if err != nil {
 				return err
