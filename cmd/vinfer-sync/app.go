@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
 
 // backend is what commands ask, be it the daemon or the store in this process.
@@ -25,6 +28,10 @@ type app struct {
 	configPath string
 	logLevel   string
 	utc        bool
+	quiet      bool
+	verbose    bool
+	yes        bool      // no question is asked
+	announce   io.Writer // where a command that changes something says of which pipeline; nil: it changes nothing
 	cfg        *config.Config
 	zone       *time.Location // of the configuration that was read last; nil: none was
 }
@@ -128,6 +135,9 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	if err != nil {
 		return err
 	}
+	if a.announce != nil && cfg != nil && !a.quiet {
+		fmt.Fprintf(a.announce, "pipeline %s, %s\n", cfg.Name, cfg.File)
+	}
 	if client != nil {
 		defer client.Close()
 		return f(ctx, client)
@@ -166,6 +176,29 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	return errors.Join(err, st.Close())
 }
 
+// change is with for a command that changes something: it says in which pipeline.
+func (a *app) change(c *cobra.Command, full bool, f func(context.Context, backend) error) error {
+	a.announce = c.ErrOrStderr()
+	return a.with(c.Context(), full, f)
+}
+
+// sure asks on a terminal whether something that cannot be undone is meant. Elsewhere, and with --yes, it is.
+func (a *app) sure(c *cobra.Command, format string, args ...any) error {
+	in, ok := c.InOrStdin().(*os.File)
+	if a.yes || !ok || !isTerminal(in) || !isTerminal(c.OutOrStdout()) {
+		return nil
+	}
+	fmt.Fprintf(c.OutOrStdout(), format+" [y/N] ", args...)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if word := strings.ToLower(strings.TrimSpace(answer)); err == nil && (word == "y" || word == "yes") {
+		return nil
+	}
+	return &exitError{exitLeft, errors.New("nothing was changed")}
+}
+
+// asks adds the flag by which sure asks nothing.
+func (a *app) asks(c *cobra.Command) { c.Flags().BoolVarP(&a.yes, "yes", "y", false, "ask nothing") }
+
 // unreached adds to a store that is held why the holder may not have been asked instead.
 func unreached(cfg *config.Config, err error) error {
 	if !errors.Is(err, store.ErrLocked) {
@@ -193,7 +226,7 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 		return err
 	}
 	defer back()
-	st, err := store.OpenCopy(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.OpenCopy(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return unreached(cfg, err)
 	}
@@ -206,11 +239,11 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 }
 
 // openStore opens the store, which has to be there.
-func (a *app) openStore(cfg *config.Config) (*store.DB, error) {
-	if store.Absent(cfg.Store.Bolt.Path) {
+func (a *app) openStore(cfg *config.Config) (*bolt.DB, error) {
+	if bolt.Absent(cfg.Store.Bolt.Path) {
 		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
 	}
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return nil, unreached(cfg, err)
 	}

@@ -62,6 +62,9 @@ func backfillCommand(a *app) *cobra.Command {
 			return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
 		}
 		r.Typed = since + "\n" + until
+		if !dry {
+			a.announce = c.ErrOrStderr()
+		}
 		return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
 			if dry {
 				e, err := b.Estimate(ctx, r)
@@ -81,6 +84,7 @@ func backfillCommand(a *app) *cobra.Command {
 	c.Flags().IntVar(&r.Rate, "rate", 0, "at most so many `calls` a minute to each destination (requests to VInfer keep its limit by themselves)")
 	c.Flags().BoolVar(&r.NoTranscripts, "no-transcripts", false, "ask for no transcripts of these calls: each is a request")
 	c.Flags().BoolVar(&r.WithTasks, "with-tasks", false, "make follow-up tasks even where they are overdue")
+	_ = c.RegisterFlagCompletionFunc("to", a.destinations) // the flag is there
 	c.AddCommand(backfillListCommand(a), backfillCancelCommand(a))
 	return c
 }
@@ -196,8 +200,8 @@ func printBackfills(w *screen, list []engine.BackfillStatus) error {
 }
 
 func backfillCancelCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{
+		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
 		Long: "Ends a backfill, also one that runs, and takes its calls that are not delivered out of the outbox. They count as never seen: another backfill\n" +
 			"brings them. What is not the backfill's alone stays: calls that the polls are still to read, and changes of calls that were delivered before.",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -205,7 +209,10 @@ func backfillCancelCommand(a *app) *cobra.Command {
 			if err != nil || id == 0 {
 				return usageError("%q is no backfill's number; vinfer-sync backfill list shows them", args[0])
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			if err := a.sure(c, "Give up backfill %d?", id); err != nil {
+				return err
+			}
+			return a.change(c, false, func(ctx context.Context, b backend) error {
 				x, err := b.CancelBackfill(ctx, id)
 				if errors.Is(err, store.ErrUnknown) {
 					return &exitError{exitLeft, fmt.Errorf("there is no backfill %d; vinfer-sync backfill list shows them", id)}
@@ -221,4 +228,6 @@ func backfillCancelCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+	a.asks(c)
+	return c
 }

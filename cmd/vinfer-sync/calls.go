@@ -59,6 +59,8 @@ func callsListCommand(a *app) *cobra.Command {
 	c.Flags().IntVarP(&q.N, "number", "n", 20, "how many")
 	c.Flags().StringVar(&q.Dest, "dest", "", "only those of this `destination`")
 	c.Flags().StringVar(&q.State, "state", "", "only those in this `state`")
+	_ = c.RegisterFlagCompletionFunc("dest", a.destinations) // the flags are there
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(callStates, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -102,7 +104,7 @@ func printCallsJSON(c *cobra.Command, calls []admin.CallLine) error {
 func callsShowCommand(a *app) *cobra.Command {
 	var reveal, live bool
 	c := &cobra.Command{
-		Use: "show CALL_ID", Short: "Show the life of a call", Args: cobra.ExactArgs(1),
+		Use: "show CALL_ID", Short: "Show the life of a call", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(callIDs),
 		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or left out. With --live it asks VInfer for the call's full details instead.",
 	}
 	o := outputFlags(c)

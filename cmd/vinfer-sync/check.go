@@ -20,6 +20,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -234,12 +235,12 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		t.row("store", "state file", err, or(remedy(err, site{}), "see store.bbolt.path"))
 		return all
 	}
-	if store.Absent(path) {
+	if bolt.Absent(path) {
 		t.row("store", "state file", nil, or(made, path+" is made at the first start"))
 		return all
 	}
 	var took time.Duration // of the last poll
-	st, err := store.OpenReadOnly(path)
+	st, err := bolt.OpenReadOnly(path)
 	if errors.Is(err, store.ErrLocked) {
 		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
 		return all

@@ -75,6 +75,7 @@ func deadListCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
 	c.Flags().IntVarP(&number, "number", "n", 20, "how many of each reason to name")
+	_ = c.RegisterFlagCompletionFunc("dest", a.destinations) // the flag is there
 	return c
 }
 
@@ -150,7 +151,7 @@ func (g *deadGroups) print(w *screen) error {
 func deadShowCommand(a *app) *cobra.Command {
 	var reveal bool
 	c := &cobra.Command{
-		Use: "show ID…", Short: "Show dead letters whole, by their number or their call's id", Args: cobra.MinimumNArgs(1),
+		Use: "show ID…", Short: "Show dead letters whole, by their number or their call's id", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completing(deadIDs),
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -225,9 +226,9 @@ func (n named) missing() error {
 
 func deadActCommand(a *app, name, short string, act func(context.Context, backend, []uint64) (int, error), done string) *cobra.Command {
 	var dest string
-	var all bool
+	var all, dry bool
 	c := &cobra.Command{
-		Use: name + " [ID…|--all] [--dest NAME]", Short: short, Args: cobra.ArbitraryArgs,
+		Use: name + " [ID…|--all] [--dest NAME]", Short: short, Args: cobra.ArbitraryArgs, ValidArgsFunction: a.completing(deadIDs),
 		Long: short + ". ID is the number that dead list shows, or the id of a call: then all of its dead letters are meant.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && !all && dest == "" {
@@ -235,6 +236,9 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 			}
 			if len(args) > 0 && all {
 				return usageError("either name dead letters or say --all")
+			}
+			if !dry {
+				a.announce = c.ErrOrStderr()
 			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
 				want := namedBy(args)
@@ -253,6 +257,15 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 				if err := want.missing(); err != nil {
 					return err
 				}
+				if dry {
+					_, err := fmt.Fprintf(c.OutOrStdout(), "%d would be %s; nothing was changed\n", len(nums), done)
+					return err
+				}
+				if name == "drop" && len(args) == 0 && len(nums) > 0 {
+					if err := a.sure(c, "Drop %s for good?", count(len(nums), "dead letter")); err != nil {
+						return err
+					}
+				}
 				n, err := act(ctx, b, nums)
 				if err != nil {
 					return err
@@ -266,6 +279,11 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
 	c.Flags().BoolVar(&all, "all", false, "all of them")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say how many")
+	if name == "drop" {
+		a.asks(c)
+	}
+	_ = c.RegisterFlagCompletionFunc("dest", a.destinations) // the flag is there
 	return c
 }
 

@@ -30,9 +30,11 @@ func (s *service) facts() (admin.Facts, error) {
 	if f.Status, err = p.local.Status(context.Background()); err != nil {
 		return f, err
 	}
-	if f.Facts, err = storeFacts(p.cfg, p.engine); err != nil {
+	stats, err := p.engine.Stats()
+	if err != nil {
 		return f, err
 	}
+	f.Facts = storeFacts(p.cfg, stats)
 	f.Started, f.Skew = s.began, p.api.Skew()
 	f.Oldest = map[string]time.Time{}
 	for _, d := range f.Stats.Dests {
@@ -52,13 +54,12 @@ func (s *service) facts() (admin.Facts, error) {
 }
 
 // storeFacts gathers what the store alone tells.
-func storeFacts(cfg *config.Config, from interface{ Stats() (store.Stats, error) }) (alert.Facts, error) {
-	stats, err := from.Stats()
+func storeFacts(cfg *config.Config, stats store.Stats) alert.Facts {
 	f := alert.Facts{Now: time.Now().UTC(), Stats: stats, Disks: spaces(cfg)}
 	if _, how, refused := strings.Cut(stats.LastRun.Error, vinfer.ErrRefused.Error()); refused {
 		f.Refusal = or(strings.TrimPrefix(how, ": "), "it was refused")
 	}
-	return f, err
+	return f
 }
 
 // rulesOf returns the rules by which a pipeline needs an operator.
@@ -73,8 +74,8 @@ func rulesOf(cfg *config.Config) alert.Rules {
 func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 	return func(s *engine.Status) {
 		s.Config = cfg.File
-		if f, err := storeFacts(cfg, st); err == nil { // else the status itself fails
-			s.Alerts = alert.Find(st, rulesOf(cfg), f)
+		if stats, err := st.Stats(); err == nil { // else the status itself fails
+			s.Alerts = alert.Find(st, rulesOf(cfg), storeFacts(cfg, stats))
 		}
 	}
 }

@@ -19,7 +19,7 @@ func onceCommand(a *app) *cobra.Command {
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
+		return a.change(c, true, func(ctx context.Context, b backend) error {
 			s, err := b.Once(ctx)
 			if perr := printSummary(c, s, o.json()); perr != nil {
 				return perr

@@ -147,11 +147,3 @@ func (c Config) key() (*rsa.PrivateKey, error) {
 	}
 	return r, nil
 }
-
-// or returns s, or what stands for an empty one.
-func or(s, byDefault string) string {
-	if s == "" {
-		return byDefault
-	}
-	return s
-}

@@ -143,9 +143,8 @@ func (t *target) newer(r *Record, held Fields) Fields {
 			delete(out, name)
 		}
 	}
-	title := held.Text(r.Title)
-	if title != "" && !strings.HasPrefix(title, text.Titled) || t.Entry.Call.Duration == nil || text.Outcome(t.Entry) == "" {
-		delete(out, r.Title) // people gave it another, or it would say less than before
+	if !text.Retitles(t.Entry, held.Text(r.Title)) {
+		delete(out, r.Title)
 	}
 	if r.Body.Field != "" {
 		old := r.Body.plain(held.Text(r.Body.Field))

@@ -317,8 +317,8 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 				}
 				return err
 			},
-			Task:     t.task,
-			Note:     t.notes,
+			Task: t.task,
+			Note: t.notes,
 		}
 		if err := steps.Take(ctx, &e); err != nil {
 			return err
