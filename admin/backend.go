@@ -178,8 +178,8 @@ func (l *Local) Pause(_ context.Context, r PauseRequest) error {
 	if l.Engine != nil {
 		return l.Engine.Pause(r.Dest, r.Why)
 	}
-	now := time.Now().UTC()
-	return l.Store.Pause(r.Dest, engine.PauseReason(r.Why, now), now)
+	_, err := engine.Pause(l.Store, r.Dest, r.Why)
+	return err
 }
 
 // Resume implements Backend.
@@ -217,12 +217,12 @@ func (l *Local) RetryDead(ctx context.Context, nums []uint64) (int, error) {
 	if l.Engine != nil {
 		return l.Engine.RetryDead(ctx, nums)
 	}
-	return l.Store.RetryDead(nums)
+	return l.Store.EndDead(nums, true)
 }
 
 // DropDead implements Backend.
 func (l *Local) DropDead(_ context.Context, nums []uint64) (int, error) {
-	return l.Store.DropDead(nums)
+	return l.Store.EndDead(nums, false)
 }
 
 // Survey implements Backend.
@@ -230,7 +230,11 @@ func (l *Local) Survey(context.Context) (store.Survey, error) { return l.Store.S
 
 // Backup implements Backend.
 func (l *Local) Backup(ctx context.Context, w io.Writer) error {
-	_, err := l.Store.WriteTo(&cancelled{ctx, w})
+	file, ok := l.Store.(io.WriterTo)
+	if !ok {
+		return errors.New("the state is in a database: copy it with the tools of that")
+	}
+	_, err := file.WriteTo(&cancelled{ctx, w})
 	return err
 }
 

@@ -186,7 +186,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(s.build, 1, s.version, runtime.Version())
 	gauge(s.started, unix(f.Started))
 	gauge(s.lag, max(f.Now.Sub(f.Stats.Watermark).Seconds(), 0))
-	gauge(s.lastSuccess, unix(f.Stats.LastSuccess))
+	gauge(s.lastSuccess, unix(f.Stats.LastRun.LastSuccess))
 	gauge(s.lastRun, unix(f.Stats.LastRun.At))
 	next, _ := time.Parse(time.RFC3339, f.Status.NextRun)
 	gauge(s.nextRun, unix(next))

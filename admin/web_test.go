@@ -34,7 +34,7 @@ func someFacts() Facts {
 	f := Facts{StoreBytes: 4096, Schedule: "@every 1m", Lag: 15 * time.Minute}
 	f.Now, f.Started = now, now.Add(-time.Hour)
 	f.Stats = store.Stats{
-		Watermark: now.Add(-20 * time.Second), LastSuccess: now.Add(-20 * time.Second), LastRun: store.Run{At: now.Add(-20 * time.Second)},
+		Watermark: now.Add(-20 * time.Second), LastRun: store.Run{LastSuccess: now.Add(-20 * time.Second), At: now.Add(-20 * time.Second)},
 		LateFound: 2, Pending: 7, Dead: 3, Transcripts: 1,
 		Dests: []store.Dest{
 			{DestSpec: store.DestSpec{Name: "sales", Kind: "webhook"}, Delivered: 40},

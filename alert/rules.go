@@ -164,7 +164,7 @@ func (r Rules) failing(f Facts) bool {
 	if f.Stats.LastRun.Error == "" || r.Next == nil {
 		return false
 	}
-	t := later(f.Stats.LastSuccess, f.Started)
+	t := later(f.Stats.LastRun.LastSuccess, f.Started)
 	for range missedRuns {
 		if t = r.Next(t); t.IsZero() || t.After(f.Now) {
 			return false
@@ -191,10 +191,10 @@ func (r Rules) behind(f Facts) time.Duration {
 }
 
 func since(f Facts) string {
-	if f.Stats.LastSuccess.IsZero() {
+	if f.Stats.LastRun.LastSuccess.IsZero() {
 		return "the start"
 	}
-	return f.Stats.LastSuccess.UTC().Format(time.RFC3339)
+	return f.Stats.LastRun.LastSuccess.UTC().Format(time.RFC3339)
 }
 
 func later(a, b time.Time) time.Time {

@@ -19,7 +19,7 @@ func healthy() Facts {
 	return Facts{
 		Now: now, Started: ago(24 * time.Hour),
 		Stats: store.Stats{
-			Watermark: ago(time.Minute), LastSuccess: ago(time.Minute), LastRun: store.Run{At: ago(time.Minute)},
+			Watermark: ago(time.Minute), LastRun: store.Run{At: ago(time.Minute), LastSuccess: ago(time.Minute)},
 			Dests: []store.Dest{{DestSpec: store.DestSpec{Name: "sales"}}},
 		},
 		Oldest: map[string]time.Time{},
@@ -53,16 +53,20 @@ func TestRules(t *testing.T) {
 			f.Stats.Dests[0].LeftOut = store.LeftOut{InARow: 100, Since: ago(3 * time.Hour), Until: ago(150 * time.Minute)}
 		}, ""},
 		{"the API fails for a moment", minutely, func(f *Facts) {
-			f.Stats.LastSuccess, f.Stats.LastRun.Error = ago(4*time.Minute), "502"
+			f.Stats.LastRun.LastSuccess, f.Stats.LastRun.Error = ago(4*time.Minute), "502"
 		}, ""},
 		{"the API fails", minutely, func(f *Facts) {
-			f.Stats.LastSuccess, f.Stats.Watermark, f.Stats.LastRun.Error = ago(40*time.Minute), ago(40*time.Minute), "502"
+			f.Stats.LastRun.LastSuccess, f.Stats.Watermark, f.Stats.LastRun.Error = ago(40*time.Minute), ago(40*time.Minute), "502"
 		}, "runs"},
 		{"the API fails, but the process is new", minutely, func(f *Facts) {
-			f.Started, f.Stats.LastSuccess, f.Stats.LastRun.Error = ago(time.Minute), ago(40*time.Minute), "502"
+			f.Started, f.Stats.LastRun.LastSuccess, f.Stats.LastRun.Error = ago(time.Minute), ago(40*time.Minute), "502"
 		}, ""},
-		{"a listing that takes long", minutely, func(f *Facts) { f.Stats.LastSuccess, f.Stats.Watermark = ago(14*time.Minute), ago(14*time.Minute) }, ""},
-		{"a listing that takes too long", minutely, func(f *Facts) { f.Stats.LastSuccess, f.Stats.Watermark = ago(17*time.Minute), ago(17*time.Minute) }, "lag"},
+		{"a listing that takes long", minutely, func(f *Facts) {
+			f.Stats.LastRun.LastSuccess, f.Stats.Watermark = ago(14*time.Minute), ago(14*time.Minute)
+		}, ""},
+		{"a listing that takes too long", minutely, func(f *Facts) {
+			f.Stats.LastRun.LastSuccess, f.Stats.Watermark = ago(17*time.Minute), ago(17*time.Minute)
+		}, "lag"},
 		{"it was down and catches up", minutely, func(f *Facts) { f.Started, f.Stats.Watermark = ago(5*time.Minute), ago(48*time.Hour) }, ""},
 		{"it polls by the hour", "@hourly", func(f *Facts) { f.Stats.Watermark = ago(59 * time.Minute) }, ""},
 		{"it polls by the hour, and missed one", "@hourly", func(f *Facts) { f.Stats.Watermark = ago(80 * time.Minute) }, "lag"},

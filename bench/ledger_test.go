@@ -55,10 +55,7 @@ func fill(b *testing.B, path string, n int) {
 	}()
 	now := time.Now().UTC().Truncate(time.Second)
 	first := now.Add(-ledgerDays * day)
-	if _, err := s.Init(first); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := s.Register([]store.DestSpec{{Name: "file", Kind: "jsonl", AppendOnly: true}}); err != nil {
+	if _, err := s.Begin(first, []store.DestSpec{{Name: "file", Kind: "jsonl", AppendOnly: true}}); err != nil {
 		b.Fatal(err)
 	}
 	const pages, most = 100, 20_000

@@ -28,18 +28,12 @@ func (d *DB) OpenBackfill(key string, spec []byte, at time.Time) (b Backfill, re
 				return nil
 			}
 		}
-		m, err := t.state()
+		made, err := t.newBackfill(key, spec, at)
 		if err != nil {
 			return err
 		}
-		m.nextBackfill++
-		t.metaDirty = true
-		b, resumed = Backfill{ID: m.nextBackfill, Key: key, Spec: slices.Clone(spec), CreatedAt: round(at)}, false
-		k := u64Key(b.ID)
-		if err := t.put(bucketBackfills, k, b.encode(k)); err != nil {
-			return err
-		}
-		return t.put(bucketBackfills, byKey, k)
+		b, resumed = *made, false
+		return t.put(bucketBackfills, byKey, u64Key(b.ID))
 	})
 	if err != nil {
 		return Backfill{}, false, err
@@ -47,49 +41,49 @@ func (d *DB) OpenBackfill(key string, spec []byte, at time.Time) (b Backfill, re
 	return b, resumed, nil
 }
 
-// Backfill implements Store.
-func (d *DB) Backfill(id uint64) (b Backfill, err error) {
-	err = d.view(func(t *txn) error {
-		r, err := t.backfill(id)
-		if err != nil {
-			return err
-		}
-		if r == nil {
-			return fmt.Errorf("backfill %d: %w", id, ErrUnknown)
-		}
-		b = *r
-		return nil
-	})
+func (t *txn) newBackfill(key string, spec []byte, at time.Time) (*Backfill, error) {
+	m, err := t.state()
+	if err != nil {
+		return nil, err
+	}
+	m.nextBackfill++
+	t.metaDirty = true
+	b := &Backfill{ID: m.nextBackfill, Key: key, Spec: slices.Clone(spec), CreatedAt: round(at)}
+	k := u64Key(b.ID)
+	if err := t.put(bucketBackfills, k, b.encode(k)); err != nil {
+		return nil, err
+	}
+	return t.knownBackfill(b.ID)
+}
+
+// knownBackfill is backfill, but errs with ErrUnknown if there is none.
+func (t *txn) knownBackfill(id uint64) (*Backfill, error) {
+	b, err := t.backfill(id)
+	if err == nil && b == nil {
+		err = fmt.Errorf("backfill %d: %w", id, ErrUnknown)
+	}
 	return b, err
 }
 
-// SetBackfillSpec implements Store.
-func (d *DB) SetBackfillSpec(id uint64, spec []byte) error {
-	return d.update(func(t *txn) error {
-		b, err := t.backfill(id)
-		if err == nil && b == nil {
-			err = fmt.Errorf("backfill %d: %w", id, ErrUnknown)
-		}
+// SaveBackfill implements Store.
+func (d *DB) SaveBackfill(id uint64, c BackfillChange) (out Backfill, err error) {
+	err = d.update(func(t *txn) error {
+		b, err := t.knownBackfill(id)
 		if err != nil {
 			return err
 		}
-		b.Spec = slices.Clone(spec)
+		if c.Spec != nil {
+			b.Spec, t.changed = slices.Clone(c.Spec), true
+		}
+		if !c.ReadDone.IsZero() {
+			if err := t.endRead(b, c.ReadDone); err != nil {
+				return err
+			}
+		}
+		out = *b
 		return nil
 	})
-}
-
-// EndRead implements Store.
-func (d *DB) EndRead(id uint64, at time.Time) error {
-	return d.update(func(t *txn) error {
-		b, err := t.backfill(id)
-		if err != nil {
-			return err
-		}
-		if b == nil {
-			return fmt.Errorf("backfill %d: %w", id, ErrUnknown)
-		}
-		return t.endRead(b, at)
-	})
+	return out, err
 }
 
 func (t *txn) endRead(b *Backfill, at time.Time) error {

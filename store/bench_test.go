@@ -20,10 +20,7 @@ func benchStore(b *testing.B) (*DB, string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = d.Close() })
-	if _, err := d.Init(time.Unix(0, 0)); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := d.Register([]DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
+	if _, err := d.Begin(time.Unix(0, 0), []DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
 		b.Fatal(err)
 	}
 	return d, path
@@ -100,13 +97,11 @@ func BenchmarkSettle8(b *testing.B) {
 	for w := range workers {
 		go func() {
 			mine := refs[w*b.N : (w+1)*b.N]
-			_, err := d.Claim(context.Background(), w, mine[0])
+			var err error
 			for i := 0; i < len(mine) && err == nil; i++ {
-				var next *JobRef
-				if i+1 < len(mine) {
-					next = &mine[i+1]
+				if _, err = d.Claim(context.Background(), mine[i:i+1]); err == nil {
+					_, err = d.Settle(context.Background(), Outcome{Job: mine[i], Verdict: Delivered, At: time.Unix(1_800_000_000, 0)})
 				}
-				_, err = d.Settle(context.Background(), w, Outcome{Job: mine[i], Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}, next)
 			}
 			done <- err
 		}()
@@ -161,7 +156,7 @@ func BenchmarkSize(b *testing.B) {
 			}
 			err = d.update(func(t *txn) error {
 				for _, j := range jobs {
-					if _, err := t.settle(0, &Outcome{Job: j, Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
+					if _, err := t.settle(&Outcome{Job: j, Verdict: Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
 						return err
 					}
 				}

@@ -19,12 +19,9 @@ func (d *DB) CancelBackfill(id uint64, at time.Time) (removed, live int, err err
 		next := from
 		err := d.update(func(t *txn) error {
 			out, moved = 0, 0
-			b, err := t.backfill(id)
+			b, err := t.knownBackfill(id)
 			if err != nil {
 				return err
-			}
-			if b == nil {
-				return fmt.Errorf("backfill %d: %w", id, ErrUnknown)
 			}
 			if b.Cancelled.IsZero() {
 				b.Cancelled = round(at)
@@ -96,7 +93,7 @@ func (c *canceller) job(j *jobRec, m *metaRec) error {
 	if err != nil {
 		return err
 	}
-	if c.claimed(j.dest, j.bytes()) {
+	if c.claimed(j.bytes()) {
 		return nil // it arrives, or is tried again: the receiver may have it
 	}
 	rec, gen, err := c.call(j.id)

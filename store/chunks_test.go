@@ -30,7 +30,7 @@ func refuseAll(t *testing.T, d *DB, n int) []uint64 {
 		outcomes = outcomes[len(chunk):]
 		if err := d.update(func(t *txn) error {
 			for i := range chunk {
-				if _, err := t.settle(0, &Outcome{Job: chunk[i], Verdict: Dead, At: time.Unix(1_900_000_000, 0), Error: "400"}); err != nil {
+				if _, err := t.settle(&Outcome{Job: chunk[i], Verdict: Dead, At: time.Unix(1_900_000_000, 0), Error: "400"}); err != nil {
 					return err
 				}
 			}
@@ -54,8 +54,8 @@ func refuseAll(t *testing.T, d *DB, n int) []uint64 {
 func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 	d := openTest(t)
 	nums := refuseAll(t, d, 2*letterChunk+200)
-	for name, f := range map[string]func([]uint64) (int, error){"retry": d.RetryDead, "drop": d.DropDead} {
-		if n, err := f(append(nums[:1:1], 1<<40)); !errors.Is(err, ErrUnknown) || n != 0 {
+	for name, retry := range map[string]bool{"retry": true, "drop": false} {
+		if n, err := d.EndDead(append(nums[:1:1], 1<<40), retry); !errors.Is(err, ErrUnknown) || n != 0 {
 			t.Errorf("%s of one that is not there: %d, %v", name, n, err)
 		}
 	}
@@ -63,14 +63,14 @@ func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 		t.Fatalf("%d dead letters, %v", st.Dead, err)
 	}
 	half := len(nums) / 2
-	for name, f := range map[string]func([]uint64) (int, error){"retry": d.RetryDead, "drop": d.DropDead} {
+	for name, retry := range map[string]bool{"retry": true, "drop": false} {
 		mine := nums[:half]
 		if name == "drop" {
 			mine = nums[half:]
 		}
 		n, commits := 0, 0
 		var err error
-		commits = writes(t, d, func() { n, err = f(mine) })
+		commits = writes(t, d, func() { n, err = d.EndDead(mine, retry) })
 		if err != nil || n != len(mine) || commits != (len(mine)+letterChunk-1)/letterChunk {
 			t.Errorf("%s: %d of %d in %d transactions, %v", name, n, len(mine), commits, err)
 		}
@@ -101,17 +101,16 @@ func TestLongLaneIsNotWalked(t *testing.T) {
 			t.Fatalf("%+v, %v", refs, err)
 		}
 		return testing.AllocsPerRun(20, func() {
-			if err := d.peek(func(t *txn) error {
-				if _, err := t.nextOf(&refs[0]); err != nil {
-					return err
-				}
-				to, err := t.destByName("crm")
+			if err := d.update(func(t *txn) error {
+				_, err := t.nextOf(&refs[0])
 				if err != nil {
 					return err
 				}
-				_, _, err = t.take(to, &refs[0])
-				return err
-			}); err != nil {
+				if _, err = t.claim(&refs[0]); err != nil {
+					return err
+				}
+				return errUndone // each run finds what the one before found
+			}); !errors.Is(err, errUndone) {
 				t.Error(err)
 			}
 		})

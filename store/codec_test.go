@@ -37,8 +37,7 @@ func codecs() []codec {
 	events := func(e *[]Event, k []byte) []byte { return encodeEvents(k, *e) }
 	return []codec{
 		codecOf("meta", metaRec{
-			first: at, read: []Interval{{at, at}}, skips: []Interval{{at, at}}, late: 1, run: Run{At: at, Took: 5, Fetched: 1, New: 2, Delivered: 3, Error: "x"},
-			lastSuccess: at, registered: true, nextDest: 2, nextWindow: 9, nextBackfill: 1, streams: []stream{{"live", 1, 2, true, false}}, broken: 1, transcripts: 2, unfinished: 3,
+			first: at, read: []Interval{{at, at}}, skips: []Interval{{at, at}}, late: 1, registered: true, nextDest: 2, nextWindow: 9, nextBackfill: 1, streams: []stream{{"live", 1, 2, true, false}}, broken: 1, transcripts: 2, unfinished: 3,
 		}, (*metaRec).encode, decodeMeta),
 		codecOf("late", lateRec{sums: []Lateness{{"audit", 1, time.Hour, at}}, recent: []LateCall{{"id", at, at, "audit"}}}, (*lateRec).encode, decodeLate),
 		codecOf("ledger", ledgerRec{seen: at, when: at, rev: 2, fields: []Field{{1, 2}, {3, 4}}, dests: []ledgerDest{{1, 2, 3}, {2, 0, 0}}}, (*ledgerRec).encode, decodeLedger),

@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 )
 
-// committer makes durable what workers hand it, in one goroutine: all that is queued meanwhile goes into the next group, and each is
-// acknowledged when it is durable. Thus a group is as large as the workers are many, and nobody waits for a timer. What the journal
-// can take goes there, the rest into the buckets.
+// committer makes changes durable in one goroutine. All changes that are queued while a group is being committed form the next group, and each
+// is acknowledged when it is durable. A group is as large as the deliveries in flight are many, and nobody waits for a timer.
 type committer struct {
 	d    *DB
 	mu   sync.Mutex
@@ -22,10 +22,9 @@ type committer struct {
 // two, and nothing where nobody is about to come.
 const yields = 8
 
-// op is one change. Its functions may be called more than once, each time in a new transaction, and start from scratch then.
+// op is one change. apply may be called more than once, each time in a new transaction, and starts from scratch then.
 type op struct {
-	apply func(t *txn) error           // into the buckets
-	jot   func(t *txn, e *entry) error // into e, for the journal, where that is enough; errBehind where it is not. It lets e be seen if need be
+	apply func(t *txn) error
 	taken bool
 	err   error
 	ack   chan struct{}
@@ -38,14 +37,14 @@ func newCommitter(d *DB) *committer {
 }
 
 // do has a change made durable. An op that has been taken is waited for even when ctx ends, so that nil and an error mean what they say.
-func (c *committer) do(ctx context.Context, jot func(t *txn, e *entry) error, apply func(t *txn) error) error {
+func (c *committer) do(ctx context.Context, apply func(t *txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if c == nil {
-		return errRehearsing
+		return errReadOnly
 	}
-	o := &op{jot: jot, apply: apply, ack: make(chan struct{})}
+	o := &op{apply: apply, ack: make(chan struct{})}
 	c.mu.Lock()
 	if c.quit {
 		c.mu.Unlock()
@@ -98,14 +97,15 @@ func (c *committer) run() {
 			o.taken = true
 		}
 		c.mu.Unlock()
-		c.commit(c.d.jot(group))
+		c.commit(group)
 		if quit {
 			return
 		}
 	}
 }
 
-// commit commits a group. One that cannot be applied is told so and the others are applied without it; a commit that fails fails all.
+// commit commits a group. A change that cannot be applied fails alone, and the others are applied without it. A group whose commit fails is
+// halved: on a full disk a small one may fit where a large one does not, and what it frees makes room for the next.
 func (c *committer) commit(group []*op) {
 	for len(group) > 0 {
 		bad := -1
@@ -122,6 +122,11 @@ func (c *committer) commit(group []*op) {
 			group[bad].err = err
 			close(group[bad].ack)
 			group = append(group[:bad:bad], group[bad+1:]...)
+			continue
+		}
+		if half := len(group) / 2; half > 0 && errors.As(err, new(*commitError)) {
+			c.commit(group[:half:half])
+			group = group[half:]
 			continue
 		}
 		for _, o := range group {

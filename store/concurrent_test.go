@@ -59,15 +59,15 @@ func TestSideBySide(t *testing.T) {
 		return err
 	})
 	until(func() error { _, err := d.Prune(noon, noon); return err })
-	for slot, x := range spec {
+	for _, x := range spec {
 		until(func() error {
 			refs, _, err := d.Scan(x.Name, nil, 20, nil)
 			for _, ref := range refs {
-				job, cerr := d.Claim(context.Background(), slot, ref)
+				job, cerr := claim(d, ref)
 				if cerr != nil || job == nil {
 					return fmt.Errorf("claiming %s: %w", ref.ID, cerr)
 				}
-				if _, cerr = d.Settle(context.Background(), slot, store.Outcome{Job: job.JobRef, Verdict: store.Delivered, At: noon}, nil); cerr != nil {
+				if _, cerr = d.Settle(context.Background(), store.Outcome{Job: job.JobRef, Verdict: store.Delivered, At: noon}); cerr != nil {
 					return cerr
 				}
 			}

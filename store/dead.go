@@ -148,47 +148,18 @@ func (d *DB) DeadLetters(dest string, all bool, after uint64, n int) (letters []
 // letterChunk is how many dead letters one transaction takes back or drops, so that polls and deliveries get in between.
 const letterChunk = 500
 
-// RetryDead implements Store.
-func (d *DB) RetryDead(nums []uint64) (int, error) {
-	return d.endLetters(nums, func(num uint64, r *deadRec) error {
-		if r.job.dest == 0 {
-			return fmt.Errorf("dead letter %d is a row that could not be understood: it can be dropped, not retried", num)
-		}
-		return nil
-	}, func(t *txn, num uint64, r *deadRec) (bool, error) {
-		back, err := t.revive(num, r, true)
-		if err != nil {
-			return false, err
-		}
-		what := "an operator ended its dead letter: a newer revision has overtaken it"
-		if back {
-			what = "an operator put it back into the outbox"
-		}
-		return back, t.noteLetter(r, what)
-	})
-}
-
-// DropDead implements Store.
-func (d *DB) DropDead(nums []uint64) (int, error) {
-	return d.endLetters(nums, nil, func(t *txn, num uint64, r *deadRec) (bool, error) {
-		if err := t.eraseDead(num, r); err != nil {
-			return false, err
-		}
-		return true, t.noteLetter(r, "an operator dropped its dead letter")
-	})
-}
-
-// endLetters ends dead letters by f, a chunk at a time, after it has looked whether all are there and accepted. It returns for how many f
-// returned true. A letter that somebody else has ended meanwhile is passed over.
-func (d *DB) endLetters(nums []uint64, accept func(num uint64, r *deadRec) error, f func(t *txn, num uint64, r *deadRec) (bool, error)) (done int, err error) {
+// EndDead implements Store.
+func (d *DB) EndDead(nums []uint64, retry bool) (done int, err error) {
 	err = d.view(func(t *txn) error {
 		for _, num := range nums {
-			r, err := t.knownLetter(num)
-			if err == nil && accept != nil {
-				err = accept(num, r)
-			}
-			if err != nil {
+			r, err := t.deadLetter(num)
+			switch {
+			case err != nil:
 				return err
+			case r == nil:
+				return fmt.Errorf("dead letter %d: %w", num, ErrUnknown)
+			case retry && r.job.dest == 0:
+				return fmt.Errorf("dead letter %d is a row that could not be understood: it can be dropped, not retried", num)
 			}
 		}
 		return nil
@@ -201,18 +172,11 @@ func (d *DB) endLetters(nums []uint64, accept func(num uint64, r *deadRec) error
 		err := d.update(func(t *txn) error {
 			n = 0
 			for _, num := range chunk {
-				r, err := t.deadLetter(num)
+				ended, err := t.endLetter(num, retry)
 				if err != nil {
 					return err
 				}
-				if r == nil {
-					continue
-				}
-				counts, err := f(t, num, r)
-				if err != nil {
-					return err
-				}
-				if counts {
+				if ended {
 					n++
 				}
 			}
@@ -226,6 +190,28 @@ func (d *DB) endLetters(nums []uint64, accept func(num uint64, r *deadRec) error
 	return done, nil
 }
 
+// endLetter retries or drops a dead letter, and tells whether it did. One that somebody else has ended meanwhile is passed over.
+func (t *txn) endLetter(num uint64, retry bool) (did bool, err error) {
+	r, err := t.deadLetter(num)
+	if err != nil || r == nil {
+		return false, err
+	}
+	if !retry {
+		if err := t.eraseDead(num, r); err != nil {
+			return false, err
+		}
+		return true, t.noteLetter(r, "an operator dropped its dead letter")
+	}
+	if did, err = t.revive(num, r, true); err != nil {
+		return false, err
+	}
+	what := "an operator ended its dead letter: a newer revision has overtaken it"
+	if did {
+		what = "an operator put it back into the outbox"
+	}
+	return did, t.noteLetter(r, what)
+}
+
 // noteLetter adds to the life of a dead letter's call what an operator did with it.
 func (t *txn) noteLetter(r *deadRec, what string) error {
 	if r.job.dest == 0 {
@@ -236,12 +222,4 @@ func (t *txn) noteLetter(r *deadRec, what string) error {
 		return err
 	}
 	return t.note(r.job.seen, r.job.id, round(time.Now()), d.Name+": "+what)
-}
-
-func (t *txn) knownLetter(num uint64) (*deadRec, error) {
-	r, err := t.deadLetter(num)
-	if r == nil && err == nil {
-		err = fmt.Errorf("dead letter %d: %w", num, ErrUnknown)
-	}
-	return r, err
 }

@@ -52,7 +52,7 @@ func deliver(t *testing.T, d store.Store, dest string, n int) {
 		t.Fatal(err)
 	}
 	for _, ref := range refs {
-		if _, err := d.Settle(context.Background(), 0, store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}, nil); err != nil {
+		if _, err := d.Settle(context.Background(), store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +158,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 			if _, err := d.Ingest(pageOf(500, call("new", 500))); !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("ingest: %v", err)
 			}
-			if _, err := d.Settle(context.Background(), 0, store.Outcome{Job: store.JobRef{Dest: "crm"}}, nil); !errors.Is(err, store.ErrDamaged) {
+			if _, err := d.Settle(context.Background(), store.Outcome{Job: store.JobRef{Dest: "crm"}}); !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("settle: %v", err)
 			}
 		})
@@ -219,7 +219,7 @@ func TestFlippedBody(t *testing.T) {
 		t.Fatalf("%d jobs, %v", len(refs), err)
 	}
 	for _, ref := range refs {
-		job, err := d.Claim(context.Background(), 0, ref)
+		job, err := claim(d, ref)
 		if ref.ID != "call150" {
 			if err != nil || job == nil {
 				t.Fatalf("%s: %v", ref.ID, err)
@@ -231,9 +231,12 @@ func TestFlippedBody(t *testing.T) {
 		}
 		mentions(t, err.Error(), "outbox", "call150")
 	}
-	s, err := d.Settle(context.Background(), 0, store.Outcome{Job: refs[0], Verdict: store.Delivered, At: noon}, &refs[150])
-	if err != nil || s.Claimed != nil {
-		t.Fatalf("what was delivered must be settled though the next job is damaged: %+v, %v", s, err)
+	claimed, err := d.Claim(context.Background(), []store.JobRef{refs[0], refs[150], refs[151]})
+	if err != nil || claimed[0].Job == nil || !errors.Is(claimed[1].Err, store.ErrDamaged) || claimed[2].Job == nil {
+		t.Fatalf("the others must be claimed though one is damaged: %+v, %v", claimed, err)
+	}
+	if _, err := d.Settle(context.Background(), store.Outcome{Job: refs[0], Verdict: store.Delivered, At: noon}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -301,9 +304,10 @@ func TestMadeAtOnce(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				salts[string(d.Salt())] = true
+				st, err := d.Stats()
+				salts[string(st.Salt)] = true
 				mu.Unlock()
-				if err := d.Close(); err != nil {
+				if err := errors.Join(err, d.Close()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -326,7 +330,7 @@ func TestClosed(t *testing.T) {
 	if _, err := d.Stats(); err == nil {
 		t.Error("a closed store answers")
 	}
-	if _, err := d.Settle(context.Background(), 0, store.Outcome{}, nil); err == nil {
+	if _, err := d.Settle(context.Background(), store.Outcome{}); err == nil {
 		t.Error("a closed store settles")
 	}
 	if _, err := d.Ingest(store.Page{}); err == nil {

@@ -18,10 +18,8 @@ type eraser struct {
 
 // theirs tells whether something in a lane with this body is the person's.
 func (w *eraser) theirs(lane Lane, body []byte) bool {
-	return lane != (Lane{}) && lane == w.f.Lane || w.about(body)
+	return lane != (Lane{}) && lane == w.f.Lane || w.f.IsAbout(body)
 }
-
-func (w *eraser) about(text []byte) bool { return w.f.About != nil && w.f.About(text) }
 
 func (w *eraser) findJobs() error {
 	c := w.bucket(bucketOutbox).Cursor()
@@ -39,7 +37,7 @@ func (w *eraser) findJobs() error {
 
 func (w *eraser) findWatches() error {
 	return each(w.bucket(bucketWatches), bucketWatches, decodeWatch, func(k []byte, r *watchRec) error {
-		if w.about(r.body) || slices.ContainsFunc(r.dests, func(d watchDest) bool { return w.theirs(d.lane, nil) }) {
+		if w.f.IsAbout(r.body) || slices.ContainsFunc(r.dests, func(d watchDest) bool { return w.theirs(d.lane, nil) }) {
 			w.ids[string(k[1:])] = true
 		}
 		return nil
@@ -50,7 +48,7 @@ func (w *eraser) findLetters() error {
 	return each(w.bucket(bucketDead), bucketDead, decodeDead, func(k []byte, r *deadRec) error {
 		switch {
 		case r.job.dest == 0:
-			if w.about(r.job.body) {
+			if w.f.IsMentionedIn(r.job.body) {
 				w.rows[keyUint(k)] = true
 			}
 		case w.theirs(r.job.lane, r.job.body):
@@ -290,8 +288,8 @@ func (w *eraser) eraseLanes() error {
 func (w *eraser) eraseClaims() error {
 	var old [][]byte
 	c := w.bucket(bucketClaims).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if key, ok := parseJobKey(v); ok && w.ids[key.id] {
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if key, ok := parseJobKey(k); ok && w.ids[key.id] {
 			old = append(old, bytes.Clone(k))
 		}
 	}
@@ -307,12 +305,14 @@ const erased = "(erased)"
 
 // eraseMessages cleans what is kept of the last errors, and the list of late calls.
 func (w *eraser) eraseMessages() error {
-	m, err := w.state()
+	run, err := w.setting(RunSetting)
 	if err != nil {
 		return err
 	}
-	if w.about([]byte(m.run.Error)) {
-		m.run.Error, w.metaDirty = erased, true
+	if w.f.IsMentionedIn(run) {
+		if err := w.del(bucketSettings, []byte(RunSetting)); err != nil {
+			return err
+		}
 	}
 	all, err := w.allDests()
 	if err != nil {
@@ -324,7 +324,7 @@ func (w *eraser) eraseMessages() error {
 			texts = append(texts, &r.streaks[i].signature)
 		}
 		for _, text := range texts {
-			if w.about([]byte(*text)) {
+			if w.f.IsMentionedIn([]byte(*text)) {
 				*text = erased
 				w.touch(r)
 			}

@@ -7,15 +7,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// CrashTo writes to path what a kill would leave now: the journal and the state file, with nothing worked in.
+// CrashTo writes to path what a kill would leave now.
 func (d *DB) CrashTo(path string) error {
-	b, err := os.ReadFile(d.journal.path)
-	if err == nil {
-		err = os.WriteFile(journalPath(path), b, 0o600)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// Forgetting says which calls to forget: those with the ids, and those of one person, whose lane, fingerprint and mention tell them.
-type Forgetting struct {
-	IDs   []string
-	Lane  Lane                   // of the person; zero: nobody's
-	Field Field                  // fingerprint of the person's number, as rows have it; Tag 0: none
-	About func(text []byte) bool // tells whether a body, a row that was not understood or a message is about them; nil: never
-	At    time.Time              // calls of the person that ended until then are not taken again, whoever shows them
-}
-
 // Forgotten is what was erased.
 type Forgotten struct {
 	Calls    []ForgottenCall
@@ -116,7 +107,7 @@ func (d *DB) Forget(f Forgetting) (out Forgotten, err error) {
 		return Forgotten{}, err
 	}
 	if out.File, err = d.scrub(); err != nil {
-		return out, fmt.Errorf("it is erased, but the file has not been written anew and may still hold traces in its free pages; do the same again: %w", err)
+		return out, fmt.Errorf("the data was deleted, but rewriting the state file failed, so traces may remain in it. Run the command again: %w", err)
 	}
 	return out, nil
 }
@@ -124,11 +115,9 @@ func (d *DB) Forget(f Forgetting) (out Forgotten, err error) {
 // keyScrub stands among the metas while what was erased may still be read in free pages.
 var keyScrub = []byte("scrub")
 
-// scrub removes what was erased from the journal and from free pages, and notes that it did.
-func (d *DB) scrub() (r Rewritten, err error) {
-	if err = d.scrubJournal(); err == nil {
-		r, err = d.rewrite(true)
-	}
+// scrub removes what was erased from free pages, and records that this was done.
+func (d *DB) scrub() (Rewritten, error) {
+	r, err := d.rewrite(true)
 	if err != nil {
 		return r, err
 	}

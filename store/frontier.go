@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"time"
 )
@@ -80,24 +79,6 @@ func (m *metaRec) skipped(t time.Time) bool {
 	return slices.ContainsFunc(m.skips, func(iv Interval) bool { return t.After(iv.From) && !t.After(iv.To) })
 }
 
-// Init implements Store.
-func (d *DB) Init(first time.Time) (Stats, error) {
-	err := d.update(func(t *txn) error {
-		m, err := t.state()
-		if err != nil {
-			return err
-		}
-		if m.first.IsZero() {
-			m.first, t.metaDirty = round(first), true
-		}
-		return nil
-	})
-	if err != nil {
-		return Stats{}, err
-	}
-	return d.Stats()
-}
-
 // SetCursor implements Store.
 func (d *DB) SetCursor(at time.Time) error {
 	return d.update(func(t *txn) error {
@@ -154,26 +135,4 @@ func (d *DB) PutSetting(key string, value []byte) error {
 		}
 		return nil
 	})
-}
-
-// RecordRun implements Store.
-func (d *DB) RecordRun(r Run) error {
-	err := d.update(func(t *txn) error {
-		m, err := t.state()
-		if err != nil {
-			return err
-		}
-		m.run, t.metaDirty = r, true
-		if r.Error == "" {
-			m.lastSuccess = r.At
-		}
-		return nil
-	})
-	if err == nil {
-		d.unrecorded.Store(nil)
-		return nil
-	}
-	r.Error = cmp.Or(r.Error, err.Error())
-	d.unrecorded.Store(&r)
-	return err
 }

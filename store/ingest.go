@@ -27,35 +27,36 @@ type intake struct {
 
 // Ingest implements Store.
 func (d *DB) Ingest(p Page) (Ingested, error) {
-	at := p.At
-	if at.IsZero() {
-		at = time.Now()
+	if p.At.IsZero() {
+		p.At = time.Now()
 	}
 	var out Ingested
-	err := d.update(func(t *txn) error {
-		m, err := t.state()
-		if err != nil {
-			return err
-		}
-		in := &intake{txn: t, p: &p, at: round(at), gen: generation(at), state: m, mark: m.watermark()}
-		if p.Backfill != 0 {
-			if in.fill, err = t.backfill(p.Backfill); err != nil {
-				return err
-			}
-			if in.fill == nil {
-				return fmt.Errorf("backfill %d: %w", p.Backfill, ErrUnknown)
-			}
-			if !in.fill.Cancelled.IsZero() {
-				return fmt.Errorf("backfill %d: %w", p.Backfill, ErrCancelled)
-			}
-		}
-		if err := in.page(); err != nil {
-			return err
-		}
-		out = in.out
-		return nil
+	err := d.update(func(t *txn) (err error) {
+		out, err = t.ingest(&p)
+		return err
 	})
-	return out, err
+	if err != nil {
+		return Ingested{}, err
+	}
+	return out, nil
+}
+
+func (t *txn) ingest(p *Page) (Ingested, error) {
+	m, err := t.state()
+	if err != nil {
+		return Ingested{}, err
+	}
+	in := &intake{txn: t, p: p, at: round(p.At), gen: generation(p.At), state: m, mark: m.watermark()}
+	if p.Backfill != 0 {
+		if in.fill, err = t.knownBackfill(p.Backfill); err != nil {
+			return Ingested{}, err
+		}
+		if !in.fill.Cancelled.IsZero() {
+			return Ingested{}, fmt.Errorf("backfill %d: %w", p.Backfill, ErrCancelled)
+		}
+	}
+	err = in.page()
+	return in.out, err
 }
 
 func (in *intake) page() error {

@@ -25,10 +25,7 @@ func openTest(t *testing.T) *DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	if _, err := d.Init(time.Unix(0, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Register([]DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
+	if _, err := d.Begin(time.Unix(0, 0), []DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -94,32 +91,6 @@ func TestCheckFindsWhatIsKeptTwice(t *testing.T) {
 	}
 }
 
-// The panic of a caller's function is the caller's, and the store goes on.
-func TestCallbackPanic(t *testing.T) {
-	d := openTest(t)
-	p := benchPage(1)
-	if _, err := d.Ingest(p); err != nil {
-		t.Fatal(err)
-	}
-	for i := range p.Rows {
-		p.Rows[i].Fields[3].Hash++
-	}
-	p.Merge = func(_, _ []byte) []byte { panic("mine") }
-	func() {
-		defer func() {
-			if r := recover(); r != "mine" {
-				t.Errorf("recovered %v", r)
-			}
-		}()
-		_, _ = d.Ingest(p)
-	}()
-	p.Merge = nil
-	got, err := d.Ingest(p)
-	if err != nil || got.Changed != 100 {
-		t.Fatalf("%+v, %v", got, err)
-	}
-}
-
 func setSchema(t *testing.T, d *DB, v int) string {
 	t.Helper()
 	err := d.bolt.Update(func(tx *bbolt.Tx) error {
@@ -142,38 +113,11 @@ func TestNewerSchema(t *testing.T) {
 	}
 }
 
-func TestMigration(t *testing.T) {
-	path := setSchema(t, openTest(t), 0)
-	if _, err := Open(path, Options{}); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("without a way from version 0: %v", err)
-	}
-	fail := true
-	migrations[0] = func(tx *bbolt.Tx) error {
-		if err := tx.Bucket([]byte(bucketSettings)).Put([]byte("half"), []byte("x")); err != nil {
-			return err
-		}
-		if fail {
-			return errors.New("no")
-		}
-		return tx.Bucket([]byte(bucketSettings)).Delete([]byte("half"))
-	}
-	defer delete(migrations, 0)
-	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "version 0") {
+func TestOlderSchema(t *testing.T) {
+	path := setSchema(t, openTest(t), schema-1)
+	_, err := Open(path, Options{})
+	if !errors.Is(err, ErrOlder) || !strings.Contains(err.Error(), fmt.Sprint("version ", schema-1)) || !strings.Contains(err.Error(), "backfill") {
 		t.Fatal(err)
-	}
-	fail = false
-	for range 2 {
-		d, err := Open(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v, err := d.Setting("half"); v != nil || err != nil {
-			t.Fatalf("half a migration: %q, %v", v, err)
-		}
-		if err := d.Close(); err != nil {
-			t.Fatal(err)
-		}
-		fail = true // it is not run again
 	}
 }
 
@@ -214,9 +158,8 @@ func TestQuiet(t *testing.T) {
 	q.Close = nil
 	quiet("known page, window open", func() { ingest(q) })
 	quiet("prune", func() { _, _ = d.Prune(time.Unix(0, 0), time.Unix(0, 0)) })
-	quiet("register", func() { _, _ = d.Register([]DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}) })
-	quiet("resume", func() { _ = d.Resume("crm") })
-	quiet("init", func() { _, _ = d.Init(time.Unix(5, 0)) })
+	quiet("begin", func() { _, _ = d.Begin(time.Unix(5, 0), []DestSpec{{Name: "crm", Kind: "webhook", AppendOnly: true}}) })
+	quiet("resume", func() { _ = d.Hold("crm", Hold{}) })
 	q.Close = &Interval{From: p.Close.To, To: p.Close.To.Add(time.Second)}
 	if n := writes(t, d, func() { ingest(q) }); n != 1 {
 		t.Errorf("%d commits for a window that moves on", n)
@@ -239,10 +182,10 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold, held := make(chan struct{}), make(chan struct{}, 100)
-	d.beforeJot = func() { held <- struct{}{}; <-hold }
+	d.beforeCommit = func() { held <- struct{}{}; <-hold }
 	results := make(chan error, 20)
-	settle := func(ref JobRef, slot int) {
-		_, err := d.Settle(context.Background(), slot, Outcome{Job: ref, Verdict: Delivered}, nil)
+	settle := func(ref JobRef) {
+		_, err := d.Settle(context.Background(), Outcome{Job: ref, Verdict: Delivered})
 		results <- err
 	}
 	queued := func(n int) {
@@ -258,17 +201,17 @@ func TestGroup(t *testing.T) {
 	}
 	n := 1
 	func() {
-		go settle(refs[0], 0)
+		go settle(refs[0])
 		<-held
 		for i := range 8 {
-			go settle(refs[1+i], 1+i)
+			go settle(refs[1+i])
 		}
-		go settle(JobRef{Dest: "nobody"}, 9)
+		go settle(JobRef{Dest: "nobody"})
 		queued(9)
 		ctx, cancel := context.WithCancel(context.Background())
 		waiting := make(chan error)
 		go func() {
-			_, err := d.Settle(ctx, 10, Outcome{Job: refs[20]}, nil)
+			_, err := d.Settle(ctx, Outcome{Job: refs[20]})
 			waiting <- err
 		}()
 		queued(10)
@@ -291,7 +234,7 @@ func TestGroup(t *testing.T) {
 		n += len(held)
 	}()
 	if n != 2 {
-		t.Errorf("%d writes of the journal for one op and a group", n)
+		t.Errorf("%d commits for one op and a group", n)
 	}
 	st, err := d.Stats()
 	if err != nil || st.Pending != 91 {

@@ -132,10 +132,6 @@ func jobOfLane(k []byte, prio byte) []byte {
 func u16Key(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
 func u64Key(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 
-func claimKey(dest uint16, slot int) []byte {
-	return binary.BigEndian.AppendUint32(u16Key(dest), uint32(slot))
-}
-
 // receiptKey: destination 0 holds the events of the call.
 func receiptKey(seen time.Time, id string, dest uint16) []byte {
 	return binary.BigEndian.AppendUint16(receiptPrefix(seen, id), dest)

@@ -27,7 +27,7 @@ var children = map[string]func(path string) error{
 	"full":    func(path string) error { return limited(path) },
 	"compact": compacting,
 	"forget":  forgetting,
-	"jot":     jotAndDie,
+	"settle":  settleAndDie,
 }
 
 // createOnly makes a store, again and again under new names, saying so before each.
@@ -41,11 +41,11 @@ func createOnly(path string) error {
 	return d.Close()
 }
 
-// jotted is how many deliveries jotAndDie has acknowledged: fewer than are worked into the buckets by their number alone.
-const jotted = 100
+// settled is how many deliveries settleAndDie has acknowledged.
+const settled = 100
 
-// jotAndDie delivers and kills itself right after the last acknowledgement.
-func jotAndDie(path string) error {
+// settleAndDie delivers and kills itself right after the last acknowledgement, with one more job claimed.
+func settleAndDie(path string) error {
 	d, err := store.Open(path, store.Options{})
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func jotAndDie(path string) error {
 		return err
 	}
 	var rows []store.Row
-	for n := range jotted + 10 {
+	for n := range settled + 10 {
 		rows = append(rows, call(fmt.Sprintf("call%03d", n), n))
 	}
 	if _, err := d.Ingest(pageOf(len(rows)-1, rows...)); err != nil {
@@ -64,21 +64,28 @@ func jotAndDie(path string) error {
 	if err != nil {
 		return err
 	}
-	for i, ref := range refs[:jotted] {
-		if _, err := d.Settle(context.Background(), 2, store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}, &refs[i+1]); err != nil {
+	if _, err := d.Claim(context.Background(), refs[:settled+1]); err != nil {
+		return err
+	}
+	acks := make(chan error, settled)
+	for _, ref := range refs[:settled] {
+		go func() {
+			_, err := d.Settle(context.Background(), store.Outcome{Job: ref, Verdict: store.Delivered, At: noon})
+			acks <- err
+		}()
+	}
+	for range settled {
+		if err := <-acks; err != nil {
 			return err
 		}
-	}
-	if _, err := os.Stat(path + ".journal"); err != nil {
-		return err
 	}
 	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
-// What only the journal has survives a kill of the process.
-func TestKillAheadOfBuckets(t *testing.T) {
+// What was acknowledged survives a kill of the process, the claim of what was under way with it.
+func TestKilledRightAfterSettling(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	cmd, out := child(t, "jot", path)
+	cmd, out := child(t, "settle", path)
 	said, err := io.ReadAll(out)
 	if err := errors.Join(err, cmd.Wait()); len(said) > 0 || err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("the child ended with %v: %s", err, said)
@@ -86,7 +93,7 @@ func TestKillAheadOfBuckets(t *testing.T) {
 	d := open(t, path)
 	defer d.Close() //nolint:errcheck // only read
 	st, err := d.Stats()
-	if err != nil || st.Dests[1].Delivered != jotted || st.Dests[1].Pending != 10 {
+	if err != nil || st.Dests[1].Delivered != settled || st.Dests[1].Pending != 10 {
 		t.Fatalf("%+v, %v", st.Dests, err)
 	}
 	refs, _, err := d.Scan("hook", nil, 100, nil)
@@ -96,6 +103,15 @@ func TestKillAheadOfBuckets(t *testing.T) {
 	if err := d.Check(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// claim claims one job.
+func claim(d store.Store, ref store.JobRef) (*store.Job, error) {
+	claimed, err := d.Claim(context.Background(), []store.JobRef{ref})
+	if err != nil {
+		return nil, err
+	}
+	return claimed[0].Job, claimed[0].Err
 }
 
 // work ingests pages and delivers them with four workers a destination, and prints what was acknowledged, each line in one write.
@@ -144,16 +160,19 @@ func work(path string) error {
 	return <-errs
 }
 
-// courier delivers what falls to a slot.
+// courier delivers the lanes that fall to it, one of four.
 func courier(d store.Store, dest string, slot int, say func(string, ...any)) error {
 	ctx := context.Background()
 	for {
-		refs, _, err := d.Scan(dest, nil, 64, func(l store.Lane) bool { return int(l[len(strings.TrimRight(string(l[:]), "\x00"))-1])%4 != slot })
+		refs, _, err := d.Scan(dest, nil, 256, nil)
 		if err != nil {
 			return err
 		}
 		for _, ref := range refs {
-			job, err := d.Claim(ctx, slot, ref)
+			if l := ref.Lane; int(l[len(strings.TrimRight(string(l[:]), "\x00"))-1])%4 != slot {
+				continue
+			}
+			job, err := claim(d, ref)
 			if err != nil {
 				return err
 			}
@@ -178,7 +197,7 @@ func courier(d store.Store, dest string, slot int, say func(string, ...any)) err
 			if o.Verdict == store.Delivered {
 				say("sent %s %s", dest, ref.ID)
 			}
-			if _, err := d.Settle(ctx, slot, o, nil); err != nil {
+			if _, err := d.Settle(ctx, o); err != nil {
 				return err
 			}
 			say("settled %s %s %d", dest, ref.ID, o.Verdict)

@@ -130,18 +130,6 @@ func (r *lateRec) add(c LateCall) {
 	r.recent = append(r.recent, c)
 }
 
-// LateCalls implements Store.
-func (d *DB) LateCalls() (calls []LateCall, err error) {
-	err = d.view(func(t *txn) error {
-		r, err := t.lateCalls()
-		if err == nil {
-			calls = r.recent
-		}
-		return err
-	})
-	return calls, err
-}
-
 // Owed implements Store.
 func (d *DB) Owed(from, to time.Time) (list []Owed, err error) {
 	err = d.view(func(t *txn) error {

@@ -70,14 +70,6 @@ func (l *laneState) delivered(when time.Time, id string, setStatus bool) {
 	}
 }
 
-// merge notes all that another one has.
-func (l *laneState) merge(o *laneState) {
-	l.delivered(o.deliveredWhen, o.deliveredID, false)
-	if later(o.statusWhen, o.statusID, l.statusWhen, l.statusID) {
-		l.statusWhen, l.statusID = o.statusWhen, o.statusID
-	}
-}
-
 // later orders calls of a lane.
 func later(when time.Time, id string, than time.Time, thanID string) bool {
 	if c := when.Compare(than); c != 0 {

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,13 +22,12 @@ import (
 type machine struct {
 	path     string
 	kills    int
-	blind    bool
 	d        *store.DB
 	now      time.Time
 	next     int
 	calls    map[string]*modelCall
 	order    []string
-	inFlight map[string]*store.Job // by destination: claimed and not settled
+	inFlight map[string]map[store.Lane]*store.Job // by destination: claimed and not settled
 	fills    []uint64
 	sent     map[string]string // to the append-only destination: key → body
 }
@@ -59,8 +60,6 @@ func versionOf(t *rapid.T, body []byte) int {
 }
 
 // newest merges as the pipeline does: the newer row wins.
-func newest(_, newer []byte) []byte { return newer }
-
 func (m *machine) row(c *modelCall, dests ...string) store.Row {
 	r := store.Row{
 		ID: c.id, When: c.when, Lane: store.Lane{c.lane}, Fields: []store.Field{{Tag: 1, Hash: uint32(c.version)}},
@@ -98,7 +97,7 @@ func (m *machine) some(t *rapid.T) *modelCall {
 // page makes a page of the live stream or of a backfill, perhaps the last of its window.
 func (m *machine) page(t *rapid.T, rows ...store.Row) store.Page {
 	m.now = m.now.Add(time.Second)
-	p := store.Page{Stream: store.LiveStream, At: m.now, Rows: rows, Merge: newest}
+	p := store.Page{Stream: store.LiveStream, At: m.now, Rows: rows}
 	if len(m.fills) > 0 && rapid.IntRange(0, 3).Draw(t, "stream") == 0 {
 		p.Backfill = rapid.SampledFrom(m.fills).Draw(t, "backfill")
 		p.Stream = store.BackfillStream(p.Backfill)
@@ -172,15 +171,15 @@ func (m *machine) heads(t *rapid.T, dest string) []store.JobRef {
 
 func (m *machine) Claim(t *rapid.T) {
 	dest := rapid.SampledFrom(modelDests).Draw(t, "dest")
-	refs := m.heads(t, dest)
-	if m.inFlight[dest] != nil || len(refs) == 0 {
+	refs := slices.DeleteFunc(m.heads(t, dest), func(r store.JobRef) bool { return m.inFlight[dest][r.Lane] != nil })
+	if len(refs) == 0 {
 		t.Skip("nothing to claim")
 	}
 	m.claim(t, rapid.SampledFrom(refs).Draw(t, "job"))
 }
 
 func (m *machine) claim(t *rapid.T, ref store.JobRef) {
-	job, err := m.d.Claim(context.Background(), 0, ref)
+	job, err := claim(m.d, ref)
 	if err != nil || job == nil {
 		t.Fatalf("claiming %+v: %v, %v", ref, job, err)
 	}
@@ -195,22 +194,27 @@ func (m *machine) claimed(t *rapid.T, job *store.Job) {
 	if v := versionOf(t, job.Body); v <= c.has[job.Dest] {
 		t.Fatalf("%s at %s: version %d once more", job.ID, job.Dest, v)
 	}
-	m.inFlight[job.Dest] = job
+	if m.inFlight[job.Dest] == nil {
+		m.inFlight[job.Dest] = map[store.Lane]*store.Job{}
+	}
+	m.inFlight[job.Dest][job.Lane] = job
 }
 
 func (m *machine) Settle(t *rapid.T) {
 	dest := rapid.SampledFrom(modelDests).Draw(t, "dest")
-	if m.inFlight[dest] == nil {
+	jobs := slices.SortedFunc(maps.Values(m.inFlight[dest]), func(a, b *store.Job) int { return cmp.Compare(a.ID, b.ID) })
+	if len(jobs) == 0 {
 		t.Skip("nothing in flight")
 	}
+	job := rapid.SampledFrom(jobs).Draw(t, "settled")
 	v := rapid.SampledFrom([]store.Verdict{store.Delivered, store.Delivered, store.Retry, store.Dead, store.Release}).Draw(t, "verdict")
-	m.settle(t, dest, v, rapid.Bool().Draw(t, "claim"))
+	m.settle(t, job, v)
 }
 
-// settle settles what is in flight and, with more, claims what can be had besides.
-func (m *machine) settle(t *rapid.T, dest string, v store.Verdict, more bool) {
-	job := m.inFlight[dest]
-	m.inFlight[dest] = nil
+// settle settles one job in flight.
+func (m *machine) settle(t *rapid.T, job *store.Job, v store.Verdict) {
+	dest := job.Dest
+	delete(m.inFlight[dest], job.Lane)
 	o := store.Outcome{Job: job.JobRef, Verdict: v, At: m.now}
 	if v == store.Dead {
 		o.Error, o.Signature, o.HaltAfter = "400", "400", 3
@@ -222,12 +226,7 @@ func (m *machine) settle(t *rapid.T, dest string, v store.Verdict, more bool) {
 		}
 		m.sent[key] = string(job.Body)
 	}
-	var claim *store.JobRef
-	if others := slices.DeleteFunc(m.heads(t, dest), func(r store.JobRef) bool { return r.Lane == job.Lane }); len(others) > 0 && more {
-		next := rapid.SampledFrom(others).Draw(t, "next")
-		claim = &next
-	}
-	s, err := m.d.Settle(context.Background(), 0, o, claim)
+	s, err := m.d.Settle(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,23 +236,14 @@ func (m *machine) settle(t *rapid.T, dest string, v store.Verdict, more bool) {
 	if v == store.Delivered {
 		m.calls[job.ID].has[dest] = versionOf(t, job.Body)
 	}
-	if claim != nil && s.Claimed == nil {
-		t.Fatalf("%+v could not be claimed", claim)
-	}
-	if s.Claimed != nil {
-		m.claimed(t, s.Claimed)
-	}
 }
-
-// Blind has the store looked at after every step, or only now and then, with much in its journal.
-func (m *machine) Blind(*rapid.T) { m.blind = !m.blind }
 
 func (m *machine) Crash(t *rapid.T) {
 	if err := m.d.Close(); err != nil {
 		t.Fatal(err)
 	}
 	m.open(t)
-	if j := m.inFlight["hook"]; j != nil {
+	for _, j := range m.inFlight["hook"] {
 		m.sent[fmt.Sprint(j.ID, "/", j.Revision)] = string(j.Body)
 	}
 	clear(m.inFlight)
@@ -271,14 +261,14 @@ func (m *machine) Kill(t *rapid.T) {
 	}
 	m.path = path
 	m.open(t)
-	if j := m.inFlight["hook"]; j != nil {
+	for _, j := range m.inFlight["hook"] {
 		m.sent[fmt.Sprint(j.ID, "/", j.Revision)] = string(j.Body)
 	}
 	clear(m.inFlight)
 }
 
 func (m *machine) Resume(t *rapid.T) {
-	if err := m.d.Resume(rapid.SampledFrom(modelDests).Draw(t, "dest")); err != nil {
+	if err := m.d.Hold(rapid.SampledFrom(modelDests).Draw(t, "dest"), store.Hold{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -292,7 +282,7 @@ func (m *machine) RetryDead(t *rapid.T) {
 		t.Skip("no letters")
 	}
 	l := rapid.SampledFrom(letters).Draw(t, "letter")
-	if _, err := m.d.RetryDead([]uint64{l.Num}); err != nil {
+	if _, err := m.d.EndDead([]uint64{l.Num}, true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -312,16 +302,13 @@ func (m *machine) EndRead(t *rapid.T) {
 	if len(m.fills) == 0 {
 		t.Skip("no backfill")
 	}
-	if err := m.d.EndRead(rapid.SampledFrom(m.fills).Draw(t, "backfill"), m.now); err != nil {
+	if _, err := m.d.SaveBackfill(rapid.SampledFrom(m.fills).Draw(t, "backfill"), store.BackfillChange{ReadDone: m.now}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // Check holds after every step: the store agrees with itself, and what is owed is there.
 func (m *machine) Check(t *rapid.T) {
-	if m.blind {
-		return
-	}
 	if err := m.d.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -352,14 +339,13 @@ func (m *machine) Check(t *rapid.T) {
 
 // drain ends all: windows are closed, letters retried, everything delivered.
 func (m *machine) drain(t *rapid.T) {
-	m.blind = false
 	m.Crash(t)
 	for range 2 { // the second one releases what was held
 		m.now = m.now.Add(time.Second)
 		m.ingest(t, store.Page{Stream: store.LiveStream, At: m.now, Close: &store.Interval{From: noon, To: m.now}})
 	}
 	for _, id := range m.fills {
-		if err := m.d.EndRead(id, m.now); err != nil {
+		if _, err := m.d.SaveBackfill(id, store.BackfillChange{ReadDone: m.now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -368,7 +354,7 @@ func (m *machine) drain(t *rapid.T) {
 		t.Fatal(err)
 	}
 	for _, l := range letters {
-		if _, err := m.d.RetryDead([]uint64{l.Num}); err != nil {
+		if _, err := m.d.EndDead([]uint64{l.Num}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -381,7 +367,7 @@ func (m *machine) drain(t *rapid.T) {
 				}
 				last[ref.Lane] = ref.When
 				m.claim(t, ref)
-				m.settle(t, dest, store.Delivered, false)
+				m.settle(t, m.inFlight[dest][ref.Lane], store.Delivered)
 			}
 		}
 	}
@@ -416,7 +402,7 @@ func TestModel(t *testing.T) {
 		defer os.RemoveAll(dir) //nolint:errcheck // temporary
 		m := &machine{
 			path: filepath.Join(dir, "state.db"), now: noon.Add(time.Minute), calls: map[string]*modelCall{},
-			inFlight: map[string]*store.Job{}, sent: map[string]string{},
+			inFlight: map[string]map[store.Lane]*store.Job{}, sent: map[string]string{},
 		}
 		m.open(t)
 		defer func() { _ = m.d.Close() }()

@@ -24,23 +24,16 @@ type Options struct {
 
 // DB is the embedded store.
 type DB struct {
-	path       string
-	salt       []byte
-	bolt       *bbolt.DB
-	file       *os.File
-	size       atomic.Int64 // of the file as last seen: it never shrinks
-	broken     atomic.Pointer[error]
-	queue      *committer
-	unrecorded atomic.Pointer[Run] // the last run, where it could not be written; nil: it could
-	rehearsal  *rehearsal          // nil: changes are committed
-	swap       sync.RWMutex        // held for writing while another file takes the place of this one
+	path   string
+	salt   []byte
+	bolt   *bbolt.DB
+	file   *os.File
+	size   atomic.Int64 // of the file as last seen: it never shrinks
+	broken atomic.Pointer[error]
+	queue  *committer   // nil: it is read only
+	swap   sync.RWMutex // held for writing while another file takes the place of this one
 
-	gate    sync.Mutex // held by what changes the buckets otherwise than by working the journal in, and by what writes the journal
-	journal *journal   // whoever holds gate uses it
-	ahead   ahead
-	soon    soon
-
-	beforeCommit, beforeJot func() // for tests
+	beforeCommit func() // for tests
 }
 
 var _ Store = (*DB)(nil)
@@ -52,53 +45,8 @@ var (
 	keySchema  = []byte("schema")
 )
 
-// schema is the version of the layout that this program writes.
-const schema = 4
-
-// migration brings a store from one version of the layout to the next, in one transaction with the others that are due.
-type migration func(tx *bbolt.Tx) error
-
-// migrations holds the step from each older version.
-var migrations = map[int]migration{
-	1: func(*bbolt.Tx) error { return nil }, // 2 has a journal beside the file, which a program that does not know it must not leave out
-	2: func(*bbolt.Tx) error { return nil }, // in 3 the bodies that are new have another form; those that are there stay as they are
-	3: toLayout4,
-}
-
-// toLayout4 brings the records of destinations into the form that counts rejections by sort and what is left out by reason, and lists the
-// jobs that have been tried.
-func toLayout4(tx *bbolt.Tx) error {
-	b := tx.Bucket([]byte(bucketDests))
-	fresh := map[string][]byte{}
-	decode := func(v []byte) (destRec, bool) { // a step that is taken twice changes nothing
-		if r, ok := decodeDest3(v); ok {
-			return r, true
-		}
-		return decodeDest(v)
-	}
-	err := each(b, bucketDests, decode, func(k []byte, r *destRec) error {
-		fresh[string(k)] = r.encode(k)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for k, v := range fresh {
-		if err := b.Put([]byte(k), v); err != nil {
-			return err
-		}
-	}
-	t, err := tx.CreateBucketIfNotExists([]byte(bucketTried))
-	if err != nil {
-		return err
-	}
-	return tx.Bucket([]byte(bucketOutbox)).ForEach(func(k, v []byte) error {
-		if h, ok := decodeHead(v); ok && h.flags&flagTried != 0 {
-			return t.Put(laneKey(k, h.lane), []byte{})
-		}
-		return nil
-	})
-}
+// schema is the version of the layout that this program writes, and the only one that it reads.
+const schema = 5
 
 // Open opens the store at path and makes it if there has been none. It errs with ErrLocked, ErrDamaged or ErrNewer where that is the
 // matter; it never overwrites a file that holds anything.
@@ -341,6 +289,9 @@ func (d *DB) identity() (install []byte, err error) {
 		switch {
 		case err != nil || len(d.salt) == 0:
 			return fmt.Errorf("%w: %s: the meta bucket is not readable; restore it from a backup", ErrDamaged, d.path)
+		case v < schema:
+			return fmt.Errorf("%w: %s has version %d of the layout, of a build that was never released; this program reads version %d. Move it and %s away and start again: "+
+				"set `start` to the cursor that the other build showed (cursor show) and deliver what was waiting with a backfill", ErrOlder, d.path, v, schema, filepath.Base(markerPath(d.path)))
 		case v > schema:
 			return fmt.Errorf("%w: %s has version %d of the layout, this program knows up to %d: install the newer program again", ErrNewer, d.path, v, schema)
 		}
@@ -357,27 +308,7 @@ func (d *DB) prepare() error {
 	if err := checkMarker(d.path, string(install)); err != nil {
 		return err
 	}
-	if err := d.migrate(); err != nil {
-		return err
-	}
-	if err := d.update((*txn).makeBuckets); err != nil {
-		return err
-	}
-	return d.replay(string(install))
-}
-
-// makeBuckets makes those that an older program did not know.
-func (t *txn) makeBuckets() error {
-	for _, name := range allBuckets {
-		if t.tx.Bucket([]byte(name)) != nil {
-			continue
-		}
-		t.changed = true
-		if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
-			return fmt.Errorf("making bucket %s: %w", name, err)
-		}
-	}
-	return nil
+	return d.update((*txn).reclaim)
 }
 
 // layout is the version of the layout.
@@ -386,77 +317,13 @@ func (t *txn) layout() int {
 	return v
 }
 
-// replay works in what a kill has left in the journal, and then looks which attempts may have been under way.
-func (d *DB) replay(install string) (err error) {
-	d.journal = &journal{path: journalPath(d.path), install: install}
-	if d.ahead.entries, err = d.journal.read(); err != nil {
-		return err
-	}
-	for _, e := range d.ahead.entries {
-		d.journal.num = e.num
-	}
-	if err := d.update(func(t *txn) error {
-		have, err := t.worked()
-		d.journal.num = max(d.journal.num, have)
-		if err != nil {
-			return err
-		}
-		return t.reclaim()
-	}); err != nil {
-		return err
-	}
-	d.ahead.passed(d.journal.num)
-	return d.journal.remove()
-}
-
-// migrate brings an older layout up to date, all or nothing.
-func (d *DB) migrate() error {
-	var from int
-	_ = d.bolt.View(func(tx *bbolt.Tx) error {
-		from, _ = strconv.Atoi(string(tx.Bucket([]byte(bucketMeta)).Get(keySchema)))
-		return nil
-	})
-	if from == schema {
-		return nil
-	}
-	return d.bolt.Update(d.bringUp)
-}
-
-// bringUp takes the steps from the layout that is there.
-func (d *DB) bringUp(tx *bbolt.Tx) error {
-	m := tx.Bucket([]byte(bucketMeta))
-	from, _ := strconv.Atoi(string(m.Get(keySchema)))
-	for v := from; v < schema; v++ {
-		step := migrations[v]
-		if step == nil {
-			return fmt.Errorf("%w: %s has version %d of the layout, from which this program cannot go on", ErrDamaged, d.path, v)
-		}
-		if err := step(tx); err != nil {
-			return fmt.Errorf("bringing %s from version %d of the layout to %d: %w", d.path, v, v+1, err)
-		}
-	}
-	if from == schema {
-		return nil
-	}
-	return m.Put(keySchema, []byte(strconv.Itoa(schema)))
-}
-
-// Salt implements Store.
-func (d *DB) Salt() []byte { return append([]byte(nil), d.salt...) }
-
-// Close waits for what is being committed, works the journal in and lets go of the file.
+// Close waits for what is being committed and lets go of the file.
 func (d *DB) Close() error {
-	if d.rehearsal != nil {
-		return d.rehearsal.close()
-	}
-	d.queue.close()
-	d.soon.end()
-	err := d.workIn()
-	if err == nil {
-		err = d.journal.remove()
+	if d.queue != nil {
+		d.queue.close()
 	}
 	if d.broken.Load() != nil {
-		return errors.Join(err, d.file.Close()) // bbolt may hold a lock for good after a fault
+		return d.file.Close() // bbolt may hold a lock for good after a fault
 	}
-	return errors.Join(err, d.bolt.Close())
+	return d.bolt.Close()
 }

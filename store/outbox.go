@@ -150,9 +150,6 @@ func (t *txn) headOf(dest uint16, lane Lane) ([]byte, error) {
 		if !ok {
 			return nil, damaged(bucketLanes, k, "it cannot be decoded")
 		}
-		if t.ahead != nil && t.ahead.has(dest, lane, jobOfLane(k, prio)) {
-			continue
-		}
 		released, err := t.released(window)
 		if err != nil {
 			return nil, err
@@ -179,8 +176,8 @@ func refAt(dest string, b *bbolt.Bucket, key []byte) (JobRef, error) {
 const maxScan = 8192
 
 // Scan implements Store.
-func (d *DB) Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error) {
-	err = d.peek(func(t *txn) error {
+func (d *DB) Scan(dest string, from []byte, n int, except map[Lane]struct{}) (jobs []JobRef, next []byte, err error) {
+	err = d.view(func(t *txn) error {
 		to, err := t.destByName(dest)
 		if err != nil {
 			return err
@@ -201,7 +198,7 @@ func (d *DB) Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs [
 				return nil
 			}
 			looked++
-			ref, err := t.scanned(b, dest, k, v, promoted, skip)
+			ref, err := t.scanned(b, dest, k, v, promoted, except)
 			if err != nil {
 				return err
 			}
@@ -219,13 +216,13 @@ func (d *DB) Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs [
 
 // scanned returns the job at k if it is the head of its lane. A live job that waits behind a backfill's job of its lane brings that one
 // forward: otherwise it would wait for the whole backfill.
-func (t *txn) scanned(b *bbolt.Bucket, dest string, k, v []byte, promoted map[Lane]bool, skip func(Lane) bool) (*JobRef, error) {
+func (t *txn) scanned(b *bbolt.Bucket, dest string, k, v []byte, promoted map[Lane]bool, except map[Lane]struct{}) (*JobRef, error) {
 	h, ok := decodeHead(v)
 	key, ok2 := parseJobKey(k)
 	if !ok || !ok2 {
 		return nil, damaged(bucketOutbox, k, "it cannot be decoded")
 	}
-	if skip != nil && skip(h.lane) || promoted[h.lane] || t.ahead.has(key.dest, h.lane, k) {
+	if _, skip := except[h.lane]; skip || promoted[h.lane] {
 		return nil, nil
 	}
 	if released, err := t.released(h.window); err != nil || !released {

@@ -13,8 +13,6 @@ type metaRec struct {
 	read         []Interval
 	skips        []Interval // that the operator passed over by moving the cursor forward
 	late         int64
-	run          Run
-	lastSuccess  time.Time
 	registered   bool
 	nextDest     uint16
 	nextWindow   uint64
@@ -42,13 +40,6 @@ func (m *metaRec) encode(key []byte) []byte {
 		e.time(iv.To)
 	}
 	e.int64(m.late)
-	e.time(m.run.At)
-	e.int64(int64(m.run.Took))
-	e.int(m.run.Fetched)
-	e.int(m.run.New)
-	e.int(m.run.Delivered)
-	e.str(m.run.Error)
-	e.time(m.lastSuccess)
 	e.bool(m.registered)
 	e.fix16(m.nextDest)
 	e.uint(m.nextWindow)
@@ -79,8 +70,6 @@ func decodeMeta(b []byte) (m metaRec, ok bool) {
 		m.read = append(m.read, Interval{From: d.time(), To: d.time()})
 	}
 	m.late = d.int64()
-	m.run = Run{At: d.time(), Took: time.Duration(d.int64()), Fetched: d.int(), New: d.int(), Delivered: d.int(), Error: d.str()}
-	m.lastSuccess = d.time()
 	m.registered = d.bool()
 	m.nextDest = d.fix16()
 	m.nextWindow = d.uint()
@@ -321,18 +310,12 @@ func (r *destRec) encode(key []byte) []byte {
 	return e.seal(key)
 }
 
-// dest reads the part of a destination that all layouts share.
-func (d *dec) dest() (r destRec) {
+func decodeDest(b []byte) (r destRec, ok bool) {
+	d := &dec{b: b}
 	r.id, r.Name, r.Kind, r.Fingerprint, r.AppendOnly = d.fix16(), d.str(), d.str(), d.str(), d.bool()
 	r.Since, r.Orphaned, r.Halted, r.HaltedAt = d.time(), d.bool(), d.str(), d.time()
 	r.Pending, r.Dead, r.Delivered = d.int(), d.int(), d.int64()
 	r.LastError, r.LastErrorAt, r.LastSuccess = d.str(), d.time(), d.time()
-	return r
-}
-
-func decodeDest(b []byte) (r destRec, ok bool) {
-	d := &dec{b: b}
-	r = d.dest()
 	r.Paused, r.PausedAt = d.str(), d.time()
 	for range d.count() {
 		sort := d.str()
@@ -341,17 +324,6 @@ func decodeDest(b []byte) (r destRec, ok bool) {
 		r.streaks = append(r.streaks, s)
 	}
 	r.LeftOut = d.leftOut()
-	return r, d.done()
-}
-
-// decodeDest3 decodes a destination as layouts up to 3 kept it: with one streak, of all sorts, which is not taken over.
-func decodeDest3(b []byte) (r destRec, ok bool) {
-	d := &dec{b: b}
-	r = d.dest()
-	d.streak()
-	if len(d.b) > 0 {
-		r.Paused, r.PausedAt = d.str(), d.time()
-	}
 	return r, d.done()
 }
 

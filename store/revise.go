@@ -66,7 +66,7 @@ func (in *intake) promote(r *Row, rec *ledgerRec) (did bool, err error) {
 		if err != nil {
 			return did, err
 		}
-		if len(jobs) == 0 || slices.ContainsFunc(jobs, func(j *jobRec) bool { return in.claimed(e.dest, j.bytes()) }) {
+		if len(jobs) == 0 || slices.ContainsFunc(jobs, func(j *jobRec) bool { return in.claimed(j.bytes()) }) {
 			continue // it has been delivered, or is on its way
 		}
 		w, err := in.window(r)
@@ -116,11 +116,11 @@ func (in *intake) offer(r *Row, rec *ledgerRec, target *Target, changed bool) (b
 func (in *intake) names(tags []byte) string {
 	names := make([]string, 0, len(tags))
 	for _, tag := range tags {
-		if in.p.FieldName != nil {
-			names = append(names, in.p.FieldName(tag))
-		} else {
-			names = append(names, "field "+strconv.Itoa(int(tag)))
+		name, known := in.p.FieldNames[tag]
+		if !known {
+			name = "field " + strconv.Itoa(int(tag))
 		}
+		names = append(names, name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -154,7 +154,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 		}
 		return in.addJob(d, &jobRec{
 			jobKey: key, jobHead: jobHead{window: w, lane: last.lane, backfill: last.backfill},
-			seen: rec.seen, changed: changed, body: in.p.merge(last.body, r.Body),
+			seen: rec.seen, changed: changed, body: Complete(last.body, r.Body),
 		})
 	}
 	if d.Orphaned {
@@ -180,7 +180,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 			return err
 		}
 		if dead != nil {
-			j.body, j.changed = in.p.merge(dead.job.body, r.Body), union(dead.job.changed, changed)
+			j.body, j.changed = Complete(dead.job.body, r.Body), union(dead.job.changed, changed)
 			j.flags |= dead.job.flags & flagFirst
 		}
 		if receipt != nil { // else it is forgotten what became of it
@@ -194,7 +194,7 @@ func (in *intake) revise(r *Row, rec *ledgerRec, e *ledgerDest, changed []byte) 
 
 // mayChange tells whether a job's body may still be replaced.
 func (in *intake) mayChange(d *destRec, j *jobRec) bool {
-	return !d.AppendOnly || !j.tried() && !in.claimed(d.id, j.bytes())
+	return !d.AppendOnly || !j.tried() && !in.claimed(j.bytes())
 }
 
 // replace makes a waiting job the newer revision.
@@ -202,7 +202,7 @@ func (in *intake) replace(r *Row, j *jobRec, rev int, changed []byte, alone bool
 	if err := in.eraseJob(j); err != nil {
 		return err
 	}
-	j.rev, j.changed, j.body = rev, union(j.changed, changed), in.p.merge(j.body, r.Body)
+	j.rev, j.changed, j.body = rev, union(j.changed, changed), Complete(j.body, r.Body)
 	if alone && !j.tried() && j.lane != r.Lane {
 		t := j.jobKey
 		t.kind, t.prio = TranscriptJob, prioOf(j.backfill, TranscriptJob)

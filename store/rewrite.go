@@ -35,9 +35,6 @@ func (d *DB) Compact() (Rewritten, error) {
 
 // rewrite rewrites the file; scrub: the old one is also overwritten with zeros on the disk.
 func (d *DB) rewrite(scrub bool) (r Rewritten, err error) {
-	if d.rehearsal != nil {
-		return r, errRehearsing
-	}
 	d.swap.Lock()
 	defer d.swap.Unlock()
 	if err := d.usable(); err != nil {
@@ -182,9 +179,6 @@ func (d *DB) explain(err error) error {
 
 // WriteTo writes a copy of the store as it is now, while work goes on.
 func (d *DB) WriteTo(w io.Writer) (n int64, err error) {
-	if d.rehearsal != nil {
-		return 0, errRehearsing
-	}
 	err = d.view(func(t *txn) error {
 		n, err = t.tx.WriteTo(w)
 		return err

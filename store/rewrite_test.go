@@ -163,7 +163,7 @@ func TestCompactBesideWork(t *testing.T) {
 				t.Error(err)
 			}
 			for _, ref := range refs {
-				if _, err := d.Settle(context.Background(), 0, store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}, nil); err != nil {
+				if _, err := d.Settle(context.Background(), store.Outcome{Job: ref, Verdict: store.Delivered, At: noon}); err != nil {
 					t.Error(err)
 				}
 			}

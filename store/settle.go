@@ -10,76 +10,52 @@ import (
 )
 
 // Claim implements Store.
-func (d *DB) Claim(ctx context.Context, slot int, ref JobRef) (job *Job, err error) {
-	durable := false
-	for {
-		err = d.peek(func(t *txn) error {
-			to, err := t.destByName(ref.Dest)
-			if err != nil {
-				return err
+func (d *DB) Claim(ctx context.Context, refs []JobRef) (claimed []Claimed, err error) {
+	claim := func(t *txn) error {
+		claimed = make([]Claimed, len(refs))
+		for i := range refs {
+			c := &claimed[i]
+			c.Job, c.Err = t.claim(&refs[i])
+			if c.Err != nil && !errors.Is(c.Err, ErrDamaged) && !errors.Is(c.Err, ErrUnknown) {
+				return c.Err
 			}
-			if durable = to.AppendOnly; durable {
+		}
+		return nil
+	}
+	durable := false
+	err = d.view(func(t *txn) error {
+		for i := range refs {
+			if to, err := t.destByName(refs[i].Dest); err == nil && to.AppendOnly {
+				durable = true
 				return nil
 			}
-			job, _, err = t.take(to, &ref)
-			return err
-		})
-		if !errors.Is(err, errBehind) {
-			break
 		}
-		if err := d.workIn(); err != nil {
-			return nil, err
-		}
-	}
+		return claim(t)
+	})
 	if err == nil && durable {
-		err = d.queue.do(ctx, func(t *txn, e *entry) (err error) {
-			to, err := t.destByName(ref.Dest)
-			if err != nil {
-				return err
-			}
-			e.dest, e.slot = to.id, slot
-			job, e.claim, err = t.take(to, &ref)
-			return err
-		}, func(t *txn) (err error) {
-			job, err = t.claim(slot, &ref)
-			return err
-		})
+		err = d.queue.do(ctx, claim)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return job, nil
+	return claimed, nil
 }
 
-// claim reads a job for an attempt; at an append-only destination it also keeps that the attempt may begin.
-func (t *txn) claim(slot int, ref *JobRef) (*Job, error) {
+// claim reads a job for an attempt. For an append-only destination it also records that the attempt may begin.
+func (t *txn) claim(ref *JobRef) (*Job, error) {
 	d, err := t.destByName(ref.Dest)
 	if err != nil {
 		return nil, err
 	}
-	job, key, err := t.take(d, ref)
-	if err != nil || key == nil {
-		return job, err
-	}
-	return job, t.put(bucketClaims, claimKey(d.id, slot), key)
-}
-
-// take reads a job for an attempt. key is what an append-only destination keeps of it before the attempt may begin.
-func (t *txn) take(d *destRec, ref *JobRef) (job *Job, key []byte, err error) {
 	j, err := t.findJob(d, ref, true)
 	if err != nil || j == nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if t.ahead.hasCall(d.id, j.lane, j.id) {
-		return nil, nil, errBehind
+	job, err := t.asJob(d, j)
+	if err != nil || !d.AppendOnly {
+		return job, err
 	}
-	if job, err = t.asJob(d, j); err != nil {
-		return nil, nil, err
-	}
-	if d.AppendOnly {
-		key = j.bytes()
-	}
-	return job, key, nil
+	return job, t.put(bucketClaims, j.bytes(), []byte{})
 }
 
 // asJob is a job with all that its delivery needs.
@@ -102,11 +78,6 @@ func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 	if s == nil {
 		s = &laneState{}
 	}
-	if t.ahead != nil {
-		if l := t.ahead.lanes[laneAt{d.id, j.lane}]; l != nil {
-			s.merge(&l.laneState)
-		}
-	}
 	job.Older = later(s.deliveredWhen, s.deliveredID, j.when, j.id)
 	if d.AppendOnly && !job.Older {
 		if job.Older, err = t.newerTried(j); err != nil {
@@ -115,16 +86,13 @@ func (t *txn) asJob(d *destRec, j *jobRec) (*Job, error) {
 	}
 	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
 	if job.First && !d.AppendOnly && s.deliveredID != "" {
-		job.Before, err = t.refsOf(j.dest, j.lane, s.deliveredID)
+		job.Before, err = t.refsOf(j.dest, s.deliveredID)
 	}
 	return job, err
 }
 
-// refsOf returns the refs of a delivered call of a lane; nil: there are none, or they are not kept any more.
-func (t *txn) refsOf(dest uint16, lane Lane, id string) (map[string]string, error) {
-	if refs := t.ahead.refs(dest, lane, id); refs != nil {
-		return refs, nil
-	}
+// refsOf returns the refs of a delivered call; nil: there are none, or they are not kept any more.
+func (t *txn) refsOf(dest uint16, id string) (map[string]string, error) {
 	c, _, err := t.call(id)
 	if err != nil || c == nil {
 		return nil, err
@@ -153,34 +121,25 @@ func (t *txn) newerTried(j *jobRec) (bool, error) {
 	return false, nil
 }
 
-// claimed tells whether a worker of an append-only destination has the job.
-func (t *txn) claimed(dest uint16, job []byte) bool {
-	prefix := u16Key(dest)
-	c := t.bucket(bucketClaims).Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if bytes.Equal(v, job) {
-			return true
-		}
-	}
-	return false
-}
+// claimed tells whether an append-only destination may be getting the job now.
+func (t *txn) claimed(job []byte) bool { return t.bucket(bucketClaims).Get(job) != nil }
 
-// reclaim runs when the store is opened: an attempt that was under way may have arrived.
+// reclaim runs when the store is opened: a claimed job may have arrived, so its attempt counts.
 func (t *txn) reclaim() error {
-	var claims, jobs [][]byte
+	var claims [][]byte
 	c := t.bucket(bucketClaims).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		claims, jobs = append(claims, bytes.Clone(k)), append(jobs, bytes.Clone(v))
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		claims = append(claims, bytes.Clone(k))
 	}
-	for i, k := range claims {
+	for _, k := range claims {
 		if err := t.del(bucketClaims, k); err != nil {
 			return err
 		}
-		v := t.bucket(bucketOutbox).Get(jobs[i])
+		v := t.bucket(bucketOutbox).Get(k)
 		if v == nil {
 			continue
 		}
-		j, err := openJob(jobs[i], v)
+		j, err := openJob(k, v)
 		if errors.Is(err, ErrDamaged) {
 			continue // told when it is claimed
 		}
@@ -198,10 +157,7 @@ func (t *txn) reclaim() error {
 
 // SaveRefs implements Store.
 func (d *DB) SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error {
-	return d.queue.do(ctx, func(t *txn, e *entry) error {
-		e.part = true
-		return t.jotOutcome(e, &Outcome{Job: ref, Refs: refs})
-	}, func(t *txn) error {
+	return d.queue.do(ctx, func(t *txn) error {
 		to, err := t.destByName(ref.Dest)
 		if err != nil {
 			return err
@@ -229,24 +185,13 @@ func (t *txn) addRefs(j *jobRec, refs map[string]string) error {
 }
 
 // Settle implements Store.
-func (d *DB) Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error) {
-	var s Settled
-	err := d.queue.do(ctx, func(t *txn, e *entry) error {
+func (d *DB) Settle(ctx context.Context, o Outcome) (s Settled, err error) {
+	err = d.queue.do(ctx, func(t *txn) (err error) {
 		s = Settled{}
-		return t.jotSettle(e, slot, &o, claim, &s)
-	}, func(t *txn) error {
-		var err error
-		s = Settled{}
-		if s.Halted, err = t.settle(slot, &o); err != nil {
+		if s.Halted, err = t.settle(&o); err != nil {
 			return err
 		}
-		if s.Next, err = t.nextOf(&o.Job); err != nil || claim == nil {
-			return err
-		}
-		s.Claimed, err = t.claim(slot, claim)
-		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnknown) {
-			s.Claimed, err = nil, nil // what was delivered is settled all the same; a Claim of its own tells
-		}
+		s.Next, err = t.nextOf(&o.Job)
 		return err
 	})
 	if err != nil {
@@ -269,12 +214,12 @@ func (t *txn) nextOf(r *JobRef) (*JobRef, error) {
 	return &next, err
 }
 
-func (t *txn) settle(slot int, o *Outcome) (halted string, err error) {
+func (t *txn) settle(o *Outcome) (halted string, err error) {
 	d, err := t.destByName(o.Job.Dest)
 	if err != nil {
 		return "", err
 	}
-	if k := claimKey(d.id, slot); t.bucket(bucketClaims).Get(k) != nil {
+	if k := refKey(d.id, &o.Job).bytes(); t.claimed(k) {
 		if err := t.del(bucketClaims, k); err != nil {
 			return "", err
 		}

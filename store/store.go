@@ -2,7 +2,7 @@
 // to be delivered where, what is waited for, and what became of each call. The embedded database (bbolt) is Open's.
 //
 // Every method is one transaction: when it returns nil its effect is durable, when it returns an error nothing of it
-// happened. All methods are safe for concurrent use. The store does not look into the bodies that it keeps.
+// happened. All methods are safe for concurrent use.
 //
 // Vocabulary: a lane is one contact at one destination; jobs of a lane are ordered by (When, ID, Kind, Revision). A
 // stream is one reader of the API (the live poll, a backfill, …); the rows that it brings belong to its open window
@@ -12,7 +12,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 )
 
@@ -25,6 +24,8 @@ var (
 	ErrDamaged = errors.New("the store is damaged")
 	// ErrNewer: the store was written by a newer version of the program.
 	ErrNewer = errors.New("the store was written by a newer version")
+	// ErrOlder: the store was written by an older version whose layout this one does not read.
+	ErrOlder = errors.New("the store was written by an older version")
 	// ErrKind: a destination has the name of one of another kind.
 	ErrKind = errors.New("a destination changed its kind")
 	// ErrUnknown: there is no such call, job, destination or backfill.
@@ -55,7 +56,7 @@ type Row struct {
 	When    time.Time // completion; fixed at first sight, it orders the lane
 	Lane    Lane
 	Fields  []Field // of the fields the row has, sorted by Tag; a missing one is unknown, not a change
-	Body    []byte  // opaque
+	Body    []byte  // a JSON object, see Complete
 	Targets []Target
 	Hold    bool // belongs to the stream's next window
 	// Uncovered: no listing has covered the call since it ended, so that it is not late when it is first seen behind the watermark.
@@ -108,10 +109,8 @@ type Page struct {
 	Seen int64
 	// Checkpoint is kept for the backfill together with the page; nil leaves the old one.
 	Checkpoint []byte
-	// Merge returns newer completed by the fields that only older has; both are bodies. nil: newer replaces older.
-	Merge func(older, newer []byte) []byte
-	// FieldName names a field's tag for people, in the call's life. nil: by number.
-	FieldName func(tag byte) string
+	// FieldNames names the tags of fields for people, in the call's life. One that is missing is named by its number.
+	FieldNames map[byte]string
 }
 
 // Ingested counts what a page brought.
@@ -209,11 +208,16 @@ type Outcome struct {
 	LeftOut []string
 }
 
+// Claimed is the answer of Claim for one job.
+type Claimed struct {
+	Job *Job  // nil: it is gone, or cannot be read
+	Err error // why it cannot be read
+}
+
 // Settled tells what settling did.
 type Settled struct {
-	Next    *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
-	Halted  string  // the reason, if the destination was halted by this outcome
-	Claimed *Job    // the job asked for with claim; nil if it is gone
+	Next   *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
+	Halted string  // the reason, if the destination was halted by this outcome
 }
 
 // DestSpec describes a configured destination.
@@ -299,16 +303,21 @@ func (b Backfill) Pending() int64 { return b.Queued - b.Delivered - b.Dead }
 
 // Run is one poll.
 type Run struct {
-	At        time.Time     `json:"at"`
-	Took      time.Duration `json:"took"`
-	Fetched   int           `json:"fetched"`
-	New       int           `json:"new"`
-	Delivered int           `json:"delivered"`
-	Error     string        `json:"error"`
+	// LastSuccess is when the last run without an error began, this one included.
+	LastSuccess time.Time     `json:"last_success,omitzero"`
+	At          time.Time     `json:"at"`
+	Took        time.Duration `json:"took"`
+	Fetched     int           `json:"fetched"`
+	New         int           `json:"new"`
+	Delivered   int           `json:"delivered"`
+	Error       string        `json:"error"`
 }
 
-// AuditedSetting is the setting that Stats shows as AuditedUntil: a time in RFC 3339.
-const AuditedSetting = "audited_until"
+// Settings that Stats shows.
+const (
+	AuditedSetting = "audited_until" // as AuditedUntil: a time in RFC 3339
+	RunSetting     = "last_run"      // as LastRun: a Run as JSON
+)
 
 // Stats is a summary of the store.
 type Stats struct {
@@ -316,9 +325,10 @@ type Stats struct {
 	Watermark               time.Time // everything up to here was read: the cursor
 	Read                    []Interval
 	Skipped                 []Interval // passed over by SetCursor
-	LastRun                 Run
-	LastSuccess             time.Time // last run without an error
+	LastRun                 Run        // from the setting RunSetting
+	Salt                    []byte     // random, made with the store and the same ever after: it keys hashes of phone numbers and credentials
 	LateFound               int64
+	Late                    []LateCall // the last late calls that a sweep or an audit found, oldest first
 	Lateness                []Lateness // of these, by stream
 	AuditedUntil            time.Time  // from the setting AuditedSetting
 	Pending, Dead           int
@@ -377,115 +387,154 @@ type CallSummary struct {
 	Dests     []DestLife
 }
 
+// Hold says why a destination is not tried. A halt is the program's, for an error that needs an operator: other credentials lift it. A pause is an
+// operator's, and outlives a change of credentials. The zero Hold lifts both.
+type Hold struct {
+	Reason   string
+	Operator bool // a pause, not a halt
+	At       time.Time
+}
+
+// Asked is what became of asking VInfer for what is watched for. Just one of Again, Found and GivenUp counts.
+type Asked struct {
+	At      time.Time
+	Again   *Watch // it is to be asked for again: Since, Attempts, Due and Note are kept
+	Found   []byte // the body of the job that brings a transcript to the destinations that wait for it
+	GivenUp string // why it is not asked for any more; kept in the call's life. A transcript given up counts as left out
+}
+
+// BackfillChange is what is new of a backfill; a zero field leaves what is there.
+type BackfillChange struct {
+	Spec     []byte    // replaces what is kept of the request
+	ReadDone time.Time // the range was read to its end: what its stream still holds is released
+}
+
+// Preview is what storing pages would do.
+type Preview struct {
+	New   int // ids never seen before
+	Dests []PreviewDest
+}
+
+// PreviewDest is what one destination would have to get then.
+type PreviewDest struct {
+	Dest    Dest
+	Jobs    []Queued // in the order of the outbox
+	More    int      // jobs that are not listed
+	Skipped []PreviewSkip
+}
+
+// Queued is a job as it would stand in the outbox.
+type Queued struct {
+	Job
+	New   bool   // it is not there yet
+	Waits string // what it would wait for, besides its due time; empty: its turn
+}
+
+// PreviewSkip is a call that the destination would not get.
+type PreviewSkip struct {
+	Row *Row
+	Why string
+}
+
 // Store is the durable state of one pipeline.
 type Store interface {
-	// Frontier.
+	Reading
+	Outbox
+	Watches
+	DeadLetters
+	Backfills
+	Records
+	Upkeep
+	Close() error
+}
 
-	// Init fixes the first cursor if the store has none and returns the frontier in any case.
-	Init(first time.Time) (Stats, error)
+// Reading is what readers of the API need: how far they came, and where to put what they read.
+type Reading interface {
+	// Begin says what is configured now and returns what is there. first becomes the first cursor if the store has none. A destination that is
+	// not in specs becomes orphaned; a known name with another kind is an error (ErrKind). Dests holds those of specs in their order, then the others.
+	Begin(first time.Time, specs []DestSpec) (Stats, error)
 	// SetCursor moves the live frontier to t: forwards skips what lies between, for every reader but a backfill; backwards reads again what
 	// lies after t (and lowers the first cursor if need be).
 	SetCursor(t time.Time) error
-	// Setting returns a small value that the caller keeps here, nil if there is none; PutSetting keeps one.
-	Setting(key string) ([]byte, error)
-	PutSetting(key string, value []byte) error
-	// Salt is random, made with the store, and the same ever after: it keys hashes of phone numbers and credentials.
-	Salt() []byte
 	// Ingest stores a page. For each row: an unknown id is queued for its targets; a known one with a change is queued again as a new
 	// revision for the destinations that have had it (replacing a job that was not attempted, or any job at a
 	// destination that is not append-only), and for targets that skipped it and do not any more. Live rows below
 	// the first cursor are left out unless the id is known. A row found finished ends its FinishWatch.
 	Ingest(p Page) (Ingested, error)
-	// RecordRun keeps the last run. One that cannot be written, as on a full disk, is shown as failed until one is.
-	RecordRun(r Run) error
+	// Preview tells what Ingest would make of pages, and stores nothing. Pages of a backfill are read as those of one that does not exist yet.
+	// At most n jobs of each destination are listed.
+	Preview(pages []Page, n int) (Preview, error)
+	// Setting returns a small value that the caller keeps here, nil if there is none; PutSetting keeps one, nil takes it away.
+	Setting(key string) ([]byte, error)
+	PutSetting(key string, value []byte) error
+}
 
-	// Destinations.
-
-	// Register says which destinations are configured now; others become orphaned. A known name with another kind is an error.
-	Register(specs []DestSpec) ([]Dest, error)
-	Halt(dest, reason string, at time.Time) error
-	// Pause holds a destination for an operator: unlike a halt it outlives a change of its credentials. Resume lifts both.
-	Pause(dest, reason string, at time.Time) error
-	Resume(dest string) error
-
-	// Outbox.
-
-	// Scan returns up to n released jobs at the heads of their lanes, live ones first, then by When, from where
-	// from stands (empty: the beginning); skip leaves out lanes. next is where to go on, empty at the end. Jobs that are not yet due are returned too.
-	Scan(dest string, from []byte, n int, skip func(Lane) bool) (jobs []JobRef, next []byte, err error)
-	// Claim takes a job for the attempt of one worker: (dest, slot) holds one claim. For an append-only destination the claim is durable, and a
-	// store that is opened with it counts the job as attempted. If a newer revision has replaced the job, that one is claimed; if it is gone, nil.
-	Claim(ctx context.Context, slot int, ref JobRef) (*Job, error)
+// Outbox is what deliveries need.
+type Outbox interface {
+	// Hold keeps a destination from being tried, or lets it be tried again (see Hold).
+	Hold(dest string, h Hold) error
+	// Scan returns up to n released jobs at the heads of their lanes, live ones first, then by When, but those of the lanes in except. from is where
+	// to begin (empty: at the beginning), next where to go on (empty: at the end). Jobs that are not yet due are returned too.
+	Scan(dest string, from []byte, n int, except map[Lane]struct{}) (jobs []JobRef, next []byte, err error)
+	// Claim takes jobs, each for one attempt, in one transaction; there is one Claimed for each ref. For an append-only destination a claim is
+	// durable until Settle ends it, and a store that is opened with it counts the job as attempted. If a newer revision has replaced a job, that
+	// one is claimed.
+	Claim(ctx context.Context, refs []JobRef) ([]Claimed, error)
 	// SaveRefs makes refs of a claimed job durable.
 	SaveRefs(ctx context.Context, ref JobRef, refs map[string]string) error
-	// Settle records the outcome of a claimed job and, if claim is not nil, claims that one for the slot in the same
-	// transaction. It returns when both are durable. A job that is gone is settled without effect; a newer revision that replaced
-	// the claimed one stays queued; a refusal of the older one is not held against it.
-	Settle(ctx context.Context, slot int, o Outcome, claim *JobRef) (Settled, error)
+	// Settle records the outcome of a claimed job, in one transaction with the others that come at the same time, and returns when it is durable.
+	// A job that is gone is settled without effect; a newer revision that replaced the claimed one stays queued; a refusal of the older one
+	// is not held against it.
+	Settle(ctx context.Context, o Outcome) (Settled, error)
+}
 
-	// Watch list.
-
+// Watches is the list of what VInfer is asked for until it is there: transcripts, and the ends of calls in progress.
+type Watches interface {
 	// DueWatches returns up to n watches that are due, the longest due first, and when the next one after those is due (zero: none).
 	DueWatches(kind WatchKind, now time.Time, n int) ([]Watch, time.Time, error)
-	// Postpone puts a watch off; Since, Attempts, Due and Note are taken from w. As with the next two, a watch that has ended is no error.
-	Postpone(w Watch) error
-	// DropWatch gives up, and notes why in the call's life. A transcript given up counts as left out.
-	DropWatch(kind WatchKind, id, why string, at time.Time) error
-	// Attach queues a transcript for the destinations that wait for it and ends the watch; body is the TranscriptJob's.
-	Attach(id string, body []byte, at time.Time) error
+	// SettleWatch records what became of asking (see Asked). A watch that has ended meanwhile is no error.
+	SettleWatch(kind WatchKind, id string, a Asked) error
+}
 
-	// Dead letters.
-
+// DeadLetters is what was refused, and what could not be understood.
+type DeadLetters interface {
 	// DeadLetters returns those of dest ("" with all: every one) with a number above after, at most n, bodies included.
 	DeadLetters(dest string, all bool, after uint64, n int) ([]DeadLetter, error)
-	// RetryDead puts dead letters back into the outbox, at their place in the lane, with no attempts counted; one that a newer revision has overtaken
-	// just ends. Those of no destination are not accepted. It returns how many went back. It takes none of nums if one is not
-	// there or not accepted; DropDead too. Many take several transactions, so that other work gets in between.
-	RetryDead(nums []uint64) (int, error)
-	DropDead(nums []uint64) (int, error)
+	// EndDead ends dead letters: with retry their jobs go back into the outbox, at their place in the lane, with no attempts counted, but one that
+	// a newer revision has overtaken; without they are dropped. It returns how many went back or were dropped. It takes none of nums if one
+	// is not there (ErrUnknown), or is of no destination and to be retried. Many take several transactions, so that other work gets in between.
+	EndDead(nums []uint64, retry bool) (int, error)
+}
 
-	// Backfills.
-
+// Backfills is what backfills need besides Reading.
+type Backfills interface {
 	// OpenBackfill returns the unfinished backfill with this key, or makes one; the bool tells whether it was there.
 	OpenBackfill(key string, spec []byte, at time.Time) (Backfill, bool, error)
-	Backfill(id uint64) (Backfill, error)
-	// SetBackfillSpec replaces what is kept of the request.
-	SetBackfillSpec(id uint64, spec []byte) error
+	// SaveBackfill changes what is kept of a backfill (see BackfillChange) and returns it as it is then.
+	SaveBackfill(id uint64, c BackfillChange) (Backfill, error)
 	// CancelBackfill takes the backfill's calls out of the outbox, but those in flight at an append-only destination, and returns how many
 	// jobs that were. They count as not seen, where no destination has them. What is not the backfill's alone becomes live work, and is
 	// counted by the second number: calls behind the cursor, changes of calls that were delivered before. Cancelled again, it takes out what a
 	// kill has left.
 	CancelBackfill(id uint64, at time.Time) (removed, live int, err error)
-	// EndRead marks the range as read to its end and releases what its stream still holds.
-	EndRead(id uint64, at time.Time) error
+}
 
-	// For people.
-
+// Records is what people look at.
+type Records interface {
 	Stats() (Stats, error)
-	// LateCalls returns the last late calls that a sweep or an audit found, oldest first.
-	LateCalls() ([]LateCall, error)
 	// Owed returns, for each destination that has not got all calls that completed after from and not after to, what it has not.
 	Owed(from, to time.Time) ([]Owed, error)
 	Calls(q CallQuery) ([]CallSummary, error) // the last seen that q selects, newest first
 	Life(id string) (Life, error)
+}
 
-	// For operators.
-
+// Upkeep is what keeps the store sound and small.
+type Upkeep interface {
 	// Survey checks all that is stored, structure, checksums and cross references, and counts it; it works beside everything else.
 	Survey() (Survey, error)
 	// Forget erases all that is kept of some calls, and what the file still held of it, and keeps salted hashes, so that whoever shows
 	// them again does not bring them back. It reads all that is stored, and nothing else gets at it meanwhile.
 	Forget(f Forgetting) (Forgotten, error)
-	// Jobs returns up to n jobs of a destination in the order of the outbox, whether they may go or not, from where from stands (empty: the
-	// beginning); next is where to go on, empty at the end. Nothing is claimed.
-	Jobs(dest string, from []byte, n int) (jobs []Queued, next []byte, err error)
-	// Rehearse calls fn with a store that is this one, and takes back all that fn did with it. Nothing else gets at this store meanwhile; fn
-	// must use s alone, and be quick.
-	Rehearse(fn func(s Store) error) error
-	// WriteTo writes a copy of the store as it is now, while work goes on.
-	WriteTo(w io.Writer) (int64, error)
-
 	// Prune forgets receipts first seen before receipts and ids last seen before ledger. It does a bounded amount of work and reports whether there is more.
 	Prune(receipts, ledger time.Time) (more bool, err error)
-	Close() error
 }

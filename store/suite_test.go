@@ -66,10 +66,7 @@ var (
 
 // begin gives a new store its first cursor and destinations.
 func begin(d store.Store) error {
-	if _, err := d.Init(noon); err != nil {
-		return err
-	}
-	_, err := d.Register(spec)
+	_, err := d.Begin(noon, spec)
 	return err
 }
 

@@ -3,13 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime/debug"
-	"syscall"
-	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // Survey is what a store holds, as Check counted it.
@@ -59,51 +52,12 @@ func (t *txn) countGenerations(name string) (n int) {
 	return n
 }
 
-// SurveyFile surveys the store in a file that no process has open, a backup say. It writes nothing.
-func SurveyFile(path string) (s Survey, err error) {
-	if path, err = filepath.Abs(path); err != nil {
-		return s, fmt.Errorf("store: %w", err)
-	}
-	st, err := os.Stat(path)
+// SurveyFile surveys the store in a file that no process has open for writing, a backup say. It writes nothing.
+func SurveyFile(path string) (Survey, error) {
+	d, err := OpenReadOnly(path)
 	if err != nil {
-		return s, fmt.Errorf("store: %w", err)
+		return Survey{}, err
 	}
-	if !st.Mode().IsRegular() { // a device would be read without end, a pipe waited for
-		return s, fmt.Errorf("%w: %s is no regular file", ErrDamaged, path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return s, fmt.Errorf("store: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // nil or a second time; only read
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
-		return s, fmt.Errorf("%w: %s%s", ErrLocked, path, holder(f))
-	}
-	empty, err := holdsNothing(f)
-	if err == nil && empty {
-		err = errors.New("it is empty")
-	}
-	if err == nil {
-		err = verifyFile(f)
-	}
-	if err != nil {
-		return s, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
-	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	d := &DB{path: path, file: f}
-	defer func() {
-		if r := recover(); r != nil {
-			err = d.fail(r)
-		}
-	}()
-	o := boltOptions(f, 0)
-	o.ReadOnly, o.Timeout = true, time.Second
-	if d.bolt, err = bbolt.Open(path, 0, o); err != nil {
-		return s, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
-	}
-	defer d.bolt.Close() //nolint:errcheck // only read
-	if _, err = d.identity(); err != nil {
-		return s, err
-	}
-	return d.Survey()
+	s, err := d.Survey()
+	return s, errors.Join(err, d.Close())
 }

@@ -20,7 +20,7 @@ const (
 	bucketOutbox    = "outbox"    // jobKey → jobRec
 	bucketLanes     = "lanes"     // destination, lane, order → priority, window
 	bucketTried     = "tried"     // destination, lane, order of the jobs of which an attempt has begun
-	bucketClaims    = "claims"    // destination, slot → outbox key
+	bucketClaims    = "claims"    // outbox keys of the jobs that an append-only destination may be getting now
 	bucketLaneState = "lanestate" // generation → bucket of destination, lane
 	bucketReceipts  = "receipts"  // first seen, id, destination → receiptRec; destination 0: events
 	bucketWatches   = "watches"   // kind, id → watchRec
@@ -42,6 +42,9 @@ var keyState = []byte("state")
 // errClosed is what a closed store answers.
 var errClosed = errors.New("the store is closed")
 
+// errReadOnly is what a store answers to a change that was opened to be read.
+var errReadOnly = errors.New("the store is open for reading only")
+
 // txn is one transaction with the records that many of its steps change; those are written once, at its end.
 type txn struct {
 	tx        *bbolt.Tx
@@ -53,59 +56,22 @@ type txn struct {
 	fills     map[uint64]*Backfill
 	open      map[uint64]bool // windows that are not released; nil: not yet worked out
 	gens      map[string][]uint64
-	ahead     *ahead // what the journal has and the buckets have not; nil: the buckets are all that counts
 }
 
-// view runs fn in a read transaction that shows all that happened before. On a full disk it does without what is only in the journal:
-// better than to show nothing.
-func (d *DB) view(fn func(t *txn) error) error {
-	_ = d.workIn()
-	return d.access(false, nil, fn)
-}
+// view runs fn in a read transaction.
+func (d *DB) view(fn func(t *txn) error) error { return d.access(false, fn) }
 
-// peek runs fn in a read transaction that sees the journal.
-func (d *DB) peek(fn func(t *txn) error) error {
-	d.ahead.mu.RLock()
-	defer d.ahead.mu.RUnlock()
-	return d.access(false, &d.ahead, fn)
-}
+// update runs fn in a write transaction and commits what fn changed. Nothing is written if fn changed nothing.
+func (d *DB) update(fn func(t *txn) error) error { return d.access(true, fn) }
 
-// update runs fn in a write transaction of buckets that have all that is in the journal, and commits what it changed; if it changed
-// nothing, nothing is written. Nothing goes into the journal meanwhile. fn may be run twice and starts from scratch then.
-func (d *DB) update(fn func(t *txn) error) error {
-	d.gate.Lock()
-	defer d.gate.Unlock()
-	entries := d.ahead.pending()
-	err := d.write(entries, fn)
-	if len(entries) > 0 && errors.As(err, new(*commitError)) && d.workIn() == nil {
-		err = d.write(nil, fn)
-	}
-	return err
-}
-
-// commitError reports a commit that failed: the disk is full, most likely.
+// commitError reports a commit that failed. The disk is full, most likely.
 type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
-// write works entries in and runs fn, in one write transaction.
-func (d *DB) write(entries []*entry, fn func(t *txn) error) error {
-	var worked uint64
-	err := d.access(true, nil, func(t *txn) (err error) {
-		if worked, err = t.catchUp(entries); err != nil || fn == nil {
-			return err
-		}
-		return fn(t)
-	})
-	if err == nil && worked > 0 {
-		d.ahead.passed(worked)
-	}
-	return err
-}
-
-func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) {
-	if d.rehearsal != nil {
-		return d.rehearsal.access(fn)
+func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
+	if write && d.bolt.IsReadOnly() {
+		return errReadOnly
 	}
 	d.swap.RLock()
 	defer d.swap.RUnlock()
@@ -126,25 +92,19 @@ func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) 
 		if r == nil {
 			return
 		}
-		foreign, ok := r.(callbackPanic)
-		if !ok {
-			err = d.fail(r)
-		}
+		err = d.fail(r)
 		if tx != nil {
 			func() {
 				defer func() { _ = recover() }()
 				_ = tx.Rollback() // so that others who wait for their turn get on, to be told the same
 			}()
 		}
-		if ok {
-			panic(foreign.value)
-		}
 	}()
 	tx, err = d.bolt.Begin(write)
 	if err != nil {
 		return d.closedOr(err)
 	}
-	t := &txn{tx: tx, ahead: over}
+	t := &txn{tx: tx}
 	err = fn(t)
 	if err == nil && write {
 		err = t.flush()
@@ -160,22 +120,6 @@ func (d *DB) access(write bool, over *ahead, fn func(t *txn) error) (err error) 
 		return &commitError{d.explain(err)}
 	}
 	return nil
-}
-
-// callbackPanic carries the panic of a caller's function through the recovery from faults: it says nothing of the file.
-type callbackPanic struct{ value any }
-
-// merge calls the page's Merge.
-func (p *Page) merge(older, newer []byte) []byte {
-	if p.Merge == nil || older == nil {
-		return newer
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			panic(callbackPanic{r})
-		}
-	}()
-	return p.Merge(slices.Clone(older), slices.Clone(newer))
 }
 
 func (d *DB) usable() error {

@@ -62,7 +62,7 @@ func (in *intake) mergeWatch(kind WatchKind, id string, body []byte) error {
 	if w == nil || err != nil {
 		return err
 	}
-	merged := in.p.merge(w.body, body)
+	merged := Complete(w.body, body)
 	if bytes.Equal(merged, w.body) {
 		return nil
 	}
@@ -114,39 +114,24 @@ func (t *txn) shown(kind WatchKind, id string, w *watchRec) (Watch, error) {
 	return x, nil
 }
 
-// Postpone implements Store.
-func (d *DB) Postpone(w Watch) error {
-	return d.update(func(t *txn) error {
-		r, err := t.watch(w.Kind, w.ID)
-		if r == nil || err != nil {
-			return err
-		}
-		if due := round(w.Due); !due.Equal(r.due) {
-			if err := t.del(bucketDue, dueKey(w.Kind, r.due, w.ID)); err != nil {
-				return err
-			}
-			if err := t.put(bucketDue, dueKey(w.Kind, due, w.ID), []byte{}); err != nil {
-				return err
-			}
-			r.due = due
-		}
-		r.since, r.attempts, r.note = w.Since, w.Attempts, w.Note
-		return t.saveWatch(w.Kind, w.ID, r)
-	})
-}
-
-// DropWatch implements Store.
-func (d *DB) DropWatch(kind WatchKind, id, why string, at time.Time) error {
+// SettleWatch implements Store.
+func (d *DB) SettleWatch(kind WatchKind, id string, a Asked) error {
 	return d.update(func(t *txn) error {
 		w, err := t.watch(kind, id)
 		if w == nil || err != nil {
 			return err
 		}
+		if a.Again != nil {
+			return t.askAgain(kind, id, w, a.Again)
+		}
 		if _, err := t.endWatch(kind, id); err != nil {
 			return err
 		}
-		if kind != TranscriptWatch {
+		switch {
+		case kind != TranscriptWatch:
 			return nil // the call has no life yet
+		case a.Found != nil:
+			return t.attach(id, w, a)
 		}
 		for _, x := range w.dests {
 			to, err := t.destByID(x.dest)
@@ -155,8 +140,41 @@ func (d *DB) DropWatch(kind WatchKind, id, why string, at time.Time) error {
 			}
 			t.leave(to, LeftTranscript)
 		}
-		return t.note(w.seen, id, at, why)
+		return t.note(w.seen, id, a.At, a.GivenUp)
 	})
+}
+
+func (t *txn) askAgain(kind WatchKind, id string, w *watchRec, again *Watch) error {
+	if due := round(again.Due); !due.Equal(w.due) {
+		if err := t.del(bucketDue, dueKey(kind, w.due, id)); err != nil {
+			return err
+		}
+		if err := t.put(bucketDue, dueKey(kind, due, id), []byte{}); err != nil {
+			return err
+		}
+		w.due = due
+	}
+	w.since, w.attempts, w.note = again.Since, again.Attempts, again.Note
+	return t.saveWatch(kind, id, w)
+}
+
+// attach queues a transcript for the destinations that wait for it.
+func (t *txn) attach(id string, w *watchRec, a Asked) error {
+	for _, x := range w.dests {
+		to, err := t.destByID(x.dest)
+		if err != nil {
+			return err
+		}
+		j := &jobRec{
+			jobKey:  jobKey{dest: x.dest, prio: prioOf(x.backfill, TranscriptJob), when: w.when, id: id, kind: TranscriptJob, rev: 1},
+			jobHead: jobHead{lane: x.lane, backfill: x.backfill},
+			seen:    w.seen, body: a.Found,
+		}
+		if err := t.addJob(to, j); err != nil {
+			return err
+		}
+	}
+	return t.note(w.seen, id, a.At, fmt.Sprintf("transcript found after %d asks", w.attempts+1))
 }
 
 // awaitTranscript adds a destination to the watch for the call's transcript.
@@ -174,32 +192,4 @@ func (t *txn) awaitTranscript(j *jobRec, at time.Time) error {
 	}
 	w.dests = append(w.dests, x)
 	return t.saveWatch(TranscriptWatch, j.id, w)
-}
-
-// Attach implements Store.
-func (d *DB) Attach(id string, body []byte, at time.Time) error {
-	return d.update(func(t *txn) error {
-		w, err := t.watch(TranscriptWatch, id)
-		if w == nil || err != nil {
-			return err
-		}
-		if _, err := t.endWatch(TranscriptWatch, id); err != nil {
-			return err
-		}
-		for _, x := range w.dests {
-			to, err := t.destByID(x.dest)
-			if err != nil {
-				return err
-			}
-			j := &jobRec{
-				jobKey:  jobKey{dest: x.dest, prio: prioOf(x.backfill, TranscriptJob), when: w.when, id: id, kind: TranscriptJob, rev: 1},
-				jobHead: jobHead{lane: x.lane, backfill: x.backfill},
-				seen:    w.seen, body: body,
-			}
-			if err := t.addJob(to, j); err != nil {
-				return err
-			}
-		}
-		return t.note(w.seen, id, at, fmt.Sprintf("transcript found after %d asks", w.attempts+1))
-	})
 }

@@ -221,11 +221,7 @@ func (e *Engine) closeAudit(p *auditProgress, r *AuditReport) error {
 	r.Gaps, r.Skipped = gaps(st), ranges(st.Skipped, p.From, p.To)
 	r.Advice = AdviceOf(st.Lateness, e.o.Lookback)
 	r.LateCalls = []store.LateCall{}
-	calls, err := e.o.Store.LateCalls()
-	if err != nil {
-		return err
-	}
-	for _, c := range calls {
+	for _, c := range st.Late {
 		if c.By == store.AuditStream && c.Seen.After(last.At) {
 			c.Seen = c.Seen.Truncate(time.Second)
 			r.LateCalls = append(r.LateCalls, c)

@@ -157,7 +157,21 @@ func (e *Engine) respec(b store.Backfill, asked backfillSpec) (backfillSpec, err
 	if err != nil {
 		return spec, err
 	}
-	return spec, e.o.Store.SetBackfillSpec(b.ID, raw)
+	_, err = e.o.Store.SaveBackfill(b.ID, store.BackfillChange{Spec: raw})
+	return spec, err
+}
+
+// storedBackfill returns a backfill as it is now.
+func (e *Engine) storedBackfill(id uint64) (store.Backfill, error) {
+	st, err := e.o.Store.Stats()
+	if err != nil {
+		return store.Backfill{}, err
+	}
+	i := slices.IndexFunc(st.Backfills, func(b store.Backfill) bool { return b.ID == id })
+	if i < 0 {
+		return store.Backfill{}, fmt.Errorf("backfill %d: %w", id, store.ErrUnknown)
+	}
+	return st.Backfills[i], nil
 }
 
 // applySpec lets deliveries know what was asked for.
@@ -176,7 +190,7 @@ func (e *Engine) specOf(id uint64) (spec backfillSpec) {
 	if v, ok := e.specs.Load(id); ok {
 		return v.(backfillSpec) //nolint:errcheck // applySpec stores nothing else
 	}
-	b, err := e.o.Store.Backfill(id)
+	b, err := e.storedBackfill(id)
 	if err != nil || json.Unmarshal(b.Spec, &spec) != nil {
 		return spec
 	}
@@ -267,7 +281,7 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 		return err
 	}
 	if bounds == nil {
-		return e.o.Store.EndRead(b.ID, time.Now().UTC()) // no call at all in the workspace
+		return w.endRead() // no call at all in the workspace
 	}
 	if n, ok, err := e.countByTotal(ctx, bounds, w.spec); err != nil {
 		return err
@@ -299,7 +313,7 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 		if time.Since(w.told) < progressEvery {
 			return
 		}
-		if b, err := e.o.Store.Backfill(p.ID); err == nil {
+		if b, err := e.storedBackfill(p.ID); err == nil {
 			w.count(b)
 		}
 		w.progress(false)
@@ -308,13 +322,19 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 		return err
 	}
 	p.Reading, p.ReadUpTo = false, w.spec.Until
-	if err := e.o.Store.EndRead(b.ID, time.Now().UTC()); err != nil {
+	if err := w.endRead(); err != nil {
 		return err
 	}
 	for _, c := range e.order {
 		c.refresh()
 	}
 	return nil
+}
+
+// endRead keeps that the range was read to its end.
+func (w *backfillRun) endRead() error {
+	_, err := w.e.o.Store.SaveBackfill(w.p.ID, store.BackfillChange{ReadDone: time.Now().UTC()})
+	return err
 }
 
 // asRange is what is read for it.
@@ -333,7 +353,7 @@ func (w *backfillRun) await(ctx context.Context) error {
 		quiet := e.quiet() // before the look: what ends between the two would seem to wait
 		if quiet && !waits || time.Since(looked) >= progressEvery {
 			looked = time.Now()
-			b, err := e.o.Store.Backfill(p.ID) // which makes the store work in what it has noted: not too often
+			b, err := e.storedBackfill(p.ID)
 			if err != nil {
 				return err
 			}

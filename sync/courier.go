@@ -7,11 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 const (
 	scanRows   = 256    // jobs looked up at a time
+	maxClaim   = 64     // jobs claimed in one transaction
 	maxWaiting = 50_000 // lanes whose back-off is kept in memory; the others are found by scanning again
 )
 
@@ -21,7 +23,10 @@ type courier struct {
 	e *Engine
 	d *Destination
 
-	claiming, delivering, settling string // what its workers are busy with
+	claiming, delivering, settling string // what it is busy with
+
+	seats seats
+	slots int // jobs on their way at most
 
 	mu      sync.Mutex
 	wake    chan struct{}           // closed and replaced when something changes; nil: nobody waits
@@ -39,6 +44,7 @@ type courier struct {
 	flight  int
 	aloft   map[store.Lane]struct{} // the lanes of those
 	urging  int                     // of these the live ones
+	writing int                     // of these the ones at the destination
 
 	halted    string
 	until     time.Time // throttled
@@ -59,8 +65,12 @@ type courier struct {
 }
 
 func newCourier(e *Engine, d *Destination) *courier {
+	slots := slotsKeyed
+	if _, appendOnly := d.Writer.(crm.AppendOnly); appendOnly {
+		slots = slotsAppendOnly
+	}
 	return &courier{
-		e: e, d: d, claiming: "claim " + d.Name, delivering: "deliver to " + d.Name, settling: "settle " + d.Name,
+		e: e, d: d, seats: seats{free: d.Workers}, slots: slots * d.Workers, claiming: "claim " + d.Name, delivering: "deliver to " + d.Name, settling: "settle " + d.Name,
 		lanes: map[store.Lane]struct{}{}, paces: map[uint64]*pace{}, aloft: map[store.Lane]struct{}{}, struck: map[store.Lane]struct{}{},
 	}
 }
@@ -126,7 +136,7 @@ func (c *courier) flies(lanes []store.Lane) bool {
 // take returns the next job to claim, or when to ask again (zero: when woken). The caller holds mu.
 func (c *courier) take(now time.Time) (store.JobRef, time.Time, bool, error) {
 	var none store.JobRef
-	if c.halted != "" {
+	if c.halted != "" || c.flight >= c.slots {
 		return none, time.Time{}, false, nil
 	}
 	if now.Before(c.until) {
@@ -231,7 +241,7 @@ func (c *courier) fill(now time.Time) error {
 			c.stale = false
 			c.scans++
 		}
-		refs, next, err := c.e.o.Store.Scan(c.d.Name, c.pos, scanRows, func(l store.Lane) bool { _, known := c.lanes[l]; return known })
+		refs, next, err := c.e.o.Store.Scan(c.d.Name, c.pos, scanRows, c.lanes)
 		if err != nil {
 			return err
 		}
@@ -276,22 +286,34 @@ func (c *courier) park(r store.JobRef) {
 	}
 }
 
-// next waits for a job to claim; false: ctx has ended.
-func (c *courier) next(ctx context.Context) (store.JobRef, bool) {
+// roomy tells whether so many slots are free that claims come many at a time, or live work waits behind other work. The caller holds mu.
+func (c *courier) roomy() bool {
+	return c.flight <= c.slots/2 || c.urging < c.flight && (c.urgent || len(c.buffer) > 0 && isLive(c.buffer[0]))
+}
+
+// next waits for jobs to claim, and returns all that there are slots for, up to maxClaim; none: ctx has ended.
+func (c *courier) next(ctx context.Context) (refs []store.JobRef) {
 	for {
 		c.mu.Lock()
 		if ctx.Err() != nil {
 			c.mu.Unlock()
-			return store.JobRef{}, false
+			return nil
 		}
-		ref, at, ok, err := c.take(time.Now())
-		if c.wake == nil && !ok {
+		var at time.Time
+		var err error
+		for ok := c.roomy(); ok && len(refs) < maxClaim && err == nil; {
+			var ref store.JobRef
+			if ref, at, ok, err = c.take(time.Now()); ok {
+				refs = append(refs, ref)
+			}
+		}
+		if c.wake == nil && len(refs) == 0 {
 			c.wake = make(chan struct{})
 		}
 		wake := c.wake
 		c.mu.Unlock()
-		if ok {
-			return ref, true
+		if len(refs) > 0 {
+			return refs
 		}
 		if err != nil {
 			c.e.log.Error("cannot read the outbox", keyDest, c.d.Name, keyError, err)
@@ -311,17 +333,6 @@ func (c *courier) next(ctx context.Context) (store.JobRef, bool) {
 			t.Stop()
 		}
 	}
-}
-
-// tryNext returns a job to claim if there is one at once.
-func (c *courier) tryNext() *store.JobRef {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ref, _, ok, err := c.take(time.Now())
-	if !ok || err != nil {
-		return nil
-	}
-	return &ref
 }
 
 // begun returns how many scans have begun, for landed.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -25,44 +26,70 @@ const (
 	soloTime   = 24 * time.Hour
 )
 
-// worker delivers job after job until ctx ends. The outcome of one and the claim of the next share a transaction; nothing
-// is begun before it is durable, so a kill repeats at most the one write that was in flight.
-func (c *courier) worker(ctx context.Context, slot int) {
-	for {
-		ref, ok := c.next(ctx)
-		if !ok {
-			return
-		}
-		job := c.claim(ctx, slot, ref)
-		for job != nil {
-			began := time.Now()
-			o := c.deliver(job)
-			c.observe(job, o, time.Since(began))
-			job = c.settle(ctx, slot, job, o)
+// run delivers until ctx ends, and returns when nothing is on its way any more. Each job has a goroutine of its own from its claim until its
+// outcome is durable; only then is the next job of its lane begun.
+func (c *courier) run(ctx context.Context) {
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
+	for refs := c.next(ctx); len(refs) > 0; refs = c.next(ctx) {
+		for _, job := range c.claim(ctx, refs) {
+			attempts.Go(func() { c.settle(ctx, job, c.attempt(ctx, job)) })
 		}
 	}
 }
 
-// claim claims a job; nil: it is gone, or cannot be had.
-func (c *courier) claim(ctx context.Context, slot int, ref store.JobRef) *store.Job {
+// attempt delivers a job as soon as there is a seat for it. It is released untried if the process ends before, or the destination is found
+// to be unwell.
+func (c *courier) attempt(ctx context.Context, job *store.Job) store.Outcome {
+	untried := store.Outcome{Job: job.JobRef, Verdict: store.Release, At: time.Now().UTC()}
+	if !c.seats.take(ctx, isLive(job.JobRef)) {
+		return untried
+	}
+	defer c.seats.give()
+	if !c.beginWrite() {
+		return untried
+	}
+	defer c.endWrite()
+	began := time.Now()
+	o := c.deliver(job)
+	c.observe(job, o, time.Since(began))
+	return o
+}
+
+// claim claims jobs and returns those that are there and can be read.
+func (c *courier) claim(ctx context.Context, refs []store.JobRef) (jobs []*store.Job) {
 	done := c.e.busy.begin(c.claiming)
 	defer done()
-	job, err := c.e.o.Store.Claim(ctx, slot, ref)
+	claimed, err := c.e.o.Store.Claim(ctx, refs)
 	if err != nil {
 		if ctx.Err() == nil { // else the process ends
-			c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
+			c.e.log.Error("cannot claim jobs", keyDest, c.d.Name, keyCall, refs[0].ID, "jobs", len(refs), keyError, err)
 		}
-		ref.Due = time.Now().Add(c.e.backoff(5))
-		c.landed(ref, &ref, 0)
+		for _, ref := range refs {
+			c.postpone(ref)
+		}
 		return nil
 	}
-	if job == nil {
-		c.landed(ref, nil, 0)
-		c.refresh()
-		return nil
+	for i, ref := range refs {
+		switch job, err := claimed[i].Job, claimed[i].Err; {
+		case err != nil:
+			c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
+			c.postpone(ref)
+		case job == nil:
+			c.landed(ref, nil, 0)
+			c.refresh()
+		default:
+			job.Urgent = ref.Urgent
+			jobs = append(jobs, job)
+		}
 	}
-	job.Urgent = ref.Urgent
-	return job
+	return jobs
+}
+
+// postpone puts a job off that could not be claimed.
+func (c *courier) postpone(ref store.JobRef) {
+	ref.Due = time.Now().Add(c.e.backoff(5))
+	c.landed(ref, &ref, 0)
 }
 
 // deliver makes one attempt and says what became of it.
@@ -123,7 +150,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 		o.Verdict = store.Dead // without a signature: it says nothing of the destination
 	case crm.Halt:
 		o.Verdict = store.Release
-		if herr := c.e.o.Store.Halt(c.d.Name, err.Error(), now); herr != nil {
+		if herr := c.e.o.Store.Hold(c.d.Name, store.Hold{Reason: err.Error(), At: now}); herr != nil {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
 		if c.halt(err.Error()) {
@@ -178,34 +205,29 @@ func (c *courier) passedSince(t time.Time) bool {
 	return c.passed.After(t)
 }
 
-// settle records an outcome, however long that takes, and returns the next job of the slot, if there is one at once.
-func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.Outcome) *store.Job {
+// settle records an outcome, however long that takes, and makes way for the next job of its lane.
+func (c *courier) settle(ctx context.Context, job *store.Job, o store.Outcome) {
 	done := c.e.busy.begin(c.settling)
 	defer done()
 	if o.Verdict == store.Dead && o.Signature != "" && c.isHalted() {
 		o.Verdict = store.Release // halted meanwhile, for this very error most likely: it stays in the outbox with the others
 	}
-	var claim *store.JobRef
-	if ctx.Err() == nil {
-		claim = c.tryNext()
-	}
 	var s store.Settled
 	scans := c.begun()
 	for n := 1; ; n++ {
 		var err error
-		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), slot, o, claim)
+		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), o)
 		if err == nil {
 			c.e.unrecorded.Store(0)
 			break
 		}
-		c.e.unrecorded.CompareAndSwap(0, time.Now().UnixNano())
 		// The disk is full, most likely. The call may have been delivered: it must not be forgotten that it was.
-		if n == 1 {
+		if c.e.unrecorded.CompareAndSwap(0, time.Now().UnixNano()) {
 			c.e.log.Error("cannot record a delivery; trying on", keyDest, c.d.Name, keyCall, o.Job.ID, keyError, err)
 		}
 		if c.e.writes.Err() != nil || ctx.Err() != nil && n > 5 {
 			c.e.log.Error("ended without recording a delivery; it will be repeated", keyDest, c.d.Name, keyCall, o.Job.ID)
-			return nil
+			return
 		}
 		c.e.busy.beat()
 		_ = pause(context.WithoutCancel(ctx), min(c.e.backoff(n), 10*time.Second)) // it cannot end early
@@ -222,16 +244,6 @@ func (c *courier) settle(ctx context.Context, slot int, job *store.Job, o store.
 		ahead = nil // found again by the scan after resume
 	}
 	c.landed(o.Job, ahead, scans)
-	if claim == nil {
-		return nil
-	}
-	if s.Claimed == nil {
-		c.landed(*claim, nil, scans)
-		c.refresh()
-		return nil
-	}
-	s.Claimed.Urgent = claim.Urgent
-	return s.Claimed
 }
 
 func (c *courier) isHalted() bool {

@@ -103,6 +103,12 @@ type Engine struct {
 	sweeper    *sweeper
 	auditing   sync.Mutex // held by the one audit
 
+	salt []byte // of the store
+
+	recording sync.Mutex // held for lastRun
+	lastRun   store.Run  // which the store has unless its disk is full
+	unkept    bool       // it has not
+
 	unrecorded atomic.Int64  // since when no outcome can be recorded, in Unix nanoseconds; 0: they can
 	patience   time.Duration // so long a run by hand waits for that to end
 
@@ -124,6 +130,11 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now(), patience: time.Minute}
 	e.clock.distrust = e.distrust
 	e.life, e.end = context.WithCancelCause(context.Background())
+	st, err := o.Store.Stats()
+	if err != nil {
+		return nil, err
+	}
+	e.salt, e.lastRun = st.Salt, st.LastRun
 	specs := make([]store.DestSpec, 0, len(o.Destinations))
 	for i := range o.Destinations {
 		d := &o.Destinations[i]
@@ -144,12 +155,7 @@ func New(o Options) (*Engine, error) {
 	if first.IsZero() {
 		first = e.began
 	}
-	st, err := o.Store.Init(first.UTC().Truncate(time.Second))
-	if err != nil {
-		return nil, err
-	}
-	states, err := o.Store.Register(specs)
-	if err != nil {
+	if st, err = o.Store.Begin(first.UTC().Truncate(time.Second), specs); err != nil {
 		return nil, err
 	}
 	for i := range o.Destinations {
@@ -158,7 +164,7 @@ func New(o Options) (*Engine, error) {
 		e.order = append(e.order, c)
 		c.takeWait(e.began)
 	}
-	for _, s := range states {
+	for _, s := range st.Dests {
 		c := e.dests[s.Name]
 		switch {
 		case c == nil:
@@ -217,7 +223,7 @@ func (e *Engine) fingerprint(d *Destination) string { return e.keyed(d.Kind + "\
 
 // keyed returns a hash of s that tells nothing to who has only the state file's hashes, and differs between stores.
 func (e *Engine) keyed(s string) string {
-	m := hmac.New(sha256.New, e.o.Store.Salt())
+	m := hmac.New(sha256.New, e.salt)
 	m.Write([]byte(s))
 	return hex.EncodeToString(m.Sum(nil)[:16])
 }

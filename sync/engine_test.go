@@ -122,7 +122,7 @@ func TestRevisionSupersedesWhatWasNeverAttempted(t *testing.T) {
 				w = &rec.recorder
 			}
 			r := newRig(t, a, w, nil)
-			if err := r.store.Halt("crm", "maintenance", time.Now()); err != nil {
+			if err := r.store.Hold("crm", store.Hold{Reason: "maintenance", At: time.Now()}); err != nil {
 				t.Fatal(err)
 			}
 			r.restart(nil)

@@ -1,14 +1,11 @@
 package sync
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"hash/fnv"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/number"
@@ -34,18 +31,26 @@ var ErrNoNumber = errors.New("it has no digits of a phone number")
 func Forget(s store.Store, region string, r ForgetRequest) (store.Forgotten, error) {
 	var out store.Forgotten
 	todo := make([]store.Forgetting, 0, len(r.Phones)+1)
-	now := time.Now().UTC()
-	if len(r.Calls) > 0 {
-		ids := slices.Clone(r.Calls)
-		todo = append(todo, store.Forgetting{IDs: ids, About: mentions(region, "", ids), At: now})
-	}
+	keys := make([]string, 0, len(r.Phones))
 	for _, p := range r.Phones {
 		key := phoneKey(p, region)
 		if len(number.Digits(key)) < 3 {
 			return out, ErrNoNumber
 		}
+		keys = append(keys, key)
+	}
+	now := time.Now().UTC()
+	st, err := s.Stats()
+	if err != nil {
+		return out, err
+	}
+	if len(r.Calls) > 0 {
+		ids := slices.Clone(r.Calls)
+		todo = append(todo, store.Forgetting{IDs: ids, Region: region, At: now})
+	}
+	for _, key := range keys {
 		todo = append(todo, store.Forgetting{
-			Lane: laneOf(s.Salt(), phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, About: mentions(region, key, nil), At: now,
+			Lane: laneOf(st.Salt, phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, Number: key, Region: region, At: now,
 		})
 	}
 	for _, f := range todo {
@@ -82,52 +87,6 @@ func (e *Engine) Forget(r ForgetRequest) (Forgotten, error) {
 		e.log.Info("forgot at an operator's request", "calls", len(out.Calls), "receipts", out.Receipts, "jobs", out.Jobs, "dead_letters", out.Letters)
 	}
 	return out, err
-}
-
-var numberLike = regexp.MustCompile(`\+?\d[\d\s().-]{4,24}\d`)
-
-// mentions returns a function that tells whether a text is about a person, given the key of their number, or one of the calls. A stored
-// call is about the one whom it says was called; in any other text it is enough that the number or the id stands there.
-func mentions(region, key string, ids []string) func([]byte) bool {
-	tail := number.Digits(key)
-	tail = tail[max(0, len(tail)-10):]
-	return func(text []byte) bool {
-		if c, err := decode(text); err == nil && c.Call.ID != "" {
-			return key != "" && phoneKey(c.Call.Phone, region) == key || slices.Contains(ids, c.Call.ID)
-		}
-		if slices.ContainsFunc(ids, func(id string) bool { return standsIn(text, id) }) {
-			return true
-		}
-		if len(tail) < 6 {
-			return false
-		}
-		for _, n := range numberLike.FindAllString(number.Plain(string(text)), -1) {
-			if strings.HasSuffix(number.Digits(n), tail) {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// standsIn tells whether an id stands in a text, and not as a part of another one.
-func standsIn(text []byte, id string) bool {
-	for at := 0; id != ""; {
-		i := bytes.Index(text[at:], []byte(id))
-		if i < 0 {
-			return false
-		}
-		from, to := at+i, at+i+len(id)
-		if (from == 0 || !wordByte(text[from-1])) && (to == len(text) || !wordByte(text[to])) {
-			return true
-		}
-		at = from + 1
-	}
-	return false
-}
-
-func wordByte(c byte) bool {
-	return c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }
 
 // laneOf hashes the name of a lane so that it tells nothing to who has not the store.

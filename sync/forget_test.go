@@ -81,34 +81,3 @@ func TestForgetWhoIsNoNumber(t *testing.T) {
 		}
 	}
 }
-
-// What is about whom: a stored call by whom it called, any other text by a number or an id that stands in it, however it is written.
-func TestMentions(t *testing.T) {
-	stored := func(id, phone, summary string) []byte {
-		return []byte(`{"call":{"id":"` + id + `","phone":"` + phone + `","summary":"` + summary + `"}}`)
-	}
-	person := mentions("IN", phoneKey("09876543210", "IN"), nil)
-	call := mentions("IN", "", []string{"cal_1"})
-	for _, c := range []struct {
-		about func([]byte) bool
-		text  []byte
-		want  bool
-	}{
-		{person, stored("x", "+919876543210", ""), true},
-		{person, stored("x", "098765 43210", ""), true},
-		{person, stored("x", "+919876543211", "asked to call +919876543210"), false},
-		{person, []byte(`{"call_id":7,"contact":{"phone":"+91 98765-43210"}`), true},
-		{person, []byte(`422: +919876543210 is no number`), true},
-		{person, []byte(`422: +919876543211 is no number, of 12345`), false},
-		{person, nil, false},
-		{call, stored("cal_1", "+919876543210", ""), true},
-		{call, stored("cal_12", "+919876543210", "cal_1"), false},
-		{call, []byte(`{"id":"cal_1","ended":[]}`), true},
-		{call, []byte(`{"id":"cal_12","ended":[]}`), false},
-		{call, []byte(`cal_12, cal_1`), true},
-	} {
-		if got := c.about(c.text); got != c.want {
-			t.Errorf("%s: %v", c.text, got)
-		}
-	}
-}

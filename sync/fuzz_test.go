@@ -9,6 +9,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/number"
+	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
@@ -54,8 +55,8 @@ func FuzzDisposition(f *testing.F) {
 
 // What the store keeps of a call is read as it was written; what is damaged is an error.
 func FuzzContent(f *testing.F) {
-	f.Add([]byte(`{"call":{"id":"c","phone":"+919876543210","ended":"2024-01-15T10:35:22Z","duration":1e3},"transcript":{"text":"नमस्ते"}}`))
-	f.Add([]byte(`{"call":{"ended":"9999-12-31T23:59:59-12:00"}}`))
+	f.Add([]byte(`{"id":"c","phone":"+919876543210","ended":"2024-01-15T10:35:22Z","duration":1e3,"transcript":{"text":"नमस्ते"}}`))
+	f.Add([]byte(`{"ended":"9999-12-31T23:59:59-12:00"}`))
 	f.Add([]byte(`{`))
 	qa := 87.5
 	f.Add(encode(content{
@@ -72,7 +73,7 @@ func FuzzContent(f *testing.F) {
 		if err != nil || !bytes.Equal(encode(again), kept) {
 			t.Errorf("%s became %s: %v", kept, encode(again), err)
 		}
-		if m := merge(kept, kept); !bytes.Equal(m, kept) {
+		if m := store.Complete(kept, kept); !bytes.Equal(m, kept) {
 			t.Errorf("merged with itself %s became %s", kept, m)
 		}
 		e := &Engine{}

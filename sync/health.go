@@ -41,6 +41,28 @@ func (c *courier) answered() {
 // open tells whether the breaker is open: the destination fails for more than one contact, and is only probed. The caller holds mu.
 func (c *courier) open() bool { return c.streak >= breakerAfter && len(c.struck) > 1 }
 
+// beginWrite tells whether a claimed job may be tried now: what was learned while it waited for a seat counts. A destination that asked to be
+// let alone, or whose breaker is open, gets one write at a time.
+func (c *courier) beginWrite() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case c.halted != "" || now.Before(c.until) || c.open() && now.Before(c.openUntil):
+		return false
+	case c.writing > 0 && (c.limited > 0 || c.open()):
+		return false
+	}
+	c.writing++
+	return true
+}
+
+func (c *courier) endWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing--
+}
+
 // failed notes a passing fault of an attempt that began then, and returns when the job is tried again and whether the fault counts against
 // the job alone. The breaker counts rounds: all writes in flight fail together when a destination goes down, so only a failure that
 // began after the breaker last opened tells that the destination is still down, and doubles the wait.

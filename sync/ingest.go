@@ -30,19 +30,11 @@ const (
 	tagDirection
 )
 
-// tagNames are for people.
+// tagNames names the tags, for people.
 var tagNames = map[byte]string{
 	tagDisposition: "disposition", tagPhone: "phone", tagName: "name", tagCampaign: "campaign", tagStatus: "status",
 	tagDuration: "duration", tagLanguage: "language", tagStarted: "start", tagEnded: "end", tagSentiment: "sentiment",
 	tagQA: "QA score", tagSummary: "summary", tagCallback: "call-back time", tagDirection: "direction",
-}
-
-// FieldName returns the name of a stored field tag, for people.
-func FieldName(tag byte) string {
-	if n, ok := tagNames[tag]; ok {
-		return n
-	}
-	return "field " + strconv.Itoa(int(tag))
 }
 
 // fields returns the fingerprint of what the row has.
@@ -81,53 +73,6 @@ func (e *Engine) fields(c vinfer.Call) []store.Field {
 	add(tagCallback, c.CallbackAt)
 	add(tagDirection, c.Direction)
 	return f
-}
-
-// merge completes the newer body by what only the older one has.
-func merge(older, newer []byte) []byte {
-	o, err1 := decode(older)
-	n, err2 := decode(newer)
-	if err1 != nil || err2 != nil {
-		return newer
-	}
-	n.Call = mergeCalls(o.Call, n.Call)
-	if n.Transcript == nil {
-		n.Transcript = o.Transcript
-	}
-	return encode(n)
-}
-
-func mergeCalls(o, n vinfer.Call) vinfer.Call {
-	keep := func(to *string, from string) {
-		if *to == "" {
-			*to = from
-		}
-	}
-	keep(&n.CampaignID, o.CampaignID)
-	keep(&n.Phone, o.Phone)
-	keep(&n.Name, o.Name)
-	keep(&n.Direction, o.Direction)
-	keep(&n.Status, o.Status)
-	keep(&n.Disposition, o.Disposition)
-	keep(&n.Language, o.Language)
-	keep(&n.TranscriptURL, o.TranscriptURL)
-	keep(&n.TranscriptJob, o.TranscriptJob)
-	keep(&n.Sentiment, o.Sentiment)
-	keep(&n.Summary, o.Summary)
-	keep(&n.CallbackAt, o.CallbackAt)
-	if n.DurationSeconds == nil {
-		n.DurationSeconds = o.DurationSeconds
-	}
-	if n.QAScore == nil {
-		n.QAScore = o.QAScore
-	}
-	if n.StartedAt.IsZero() {
-		n.StartedAt = o.StartedAt
-	}
-	if n.EndedAt.IsZero() {
-		n.EndedAt = o.EndedAt
-	}
-	return n
 }
 
 // placed returns where a call stands in its contact's order, seen at a time by the server's clock. One dated ahead of that clock would be
@@ -185,7 +130,7 @@ func (e *Engine) wanted(c vinfer.Call) bool {
 
 // ingest stores one page and wakes who has work by it.
 func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
-	p.At, p.Merge, p.FieldName = time.Now().UTC(), merge, FieldName
+	p.At, p.FieldNames = time.Now().UTC(), tagNames
 	got, err := e.o.Store.Ingest(p)
 	if err != nil {
 		return got, err

@@ -45,9 +45,7 @@ func (e *Engine) Start() error {
 	ctx, e.cancel = context.WithCancel(context.Background())
 	e.writes, e.abort = context.WithCancel(context.Background())
 	for _, c := range e.order {
-		for slot := range c.d.Workers {
-			e.work.Go(func() { c.worker(ctx, slot) })
-		}
+		e.work.Go(func() { c.run(ctx) })
 	}
 	e.work.Go(func() { e.watcher.run(ctx) })
 	return nil

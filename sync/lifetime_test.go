@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 // slowWriter is at its write until it may end, or its context does.
@@ -65,14 +66,14 @@ func TestStartAsksTheStoreForHalts(t *testing.T) {
 	rec := &recorder{}
 	r := newRig(t, newAPI(t, true, past(3)...), rec, nil)
 	r.e.Stop()
-	if err := r.store.Halt("crm", "401", time.Now()); err != nil {
+	if err := r.store.Hold("crm", store.Hold{Reason: "401", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := New(r.o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.store.Resume("crm"); err != nil {
+	if err := r.store.Hold("crm", store.Hold{}); err != nil {
 		t.Fatal(err)
 	}
 	r.e = e

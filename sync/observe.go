@@ -124,7 +124,7 @@ func (e *Engine) firstSeen(p store.Page, got store.Ingested) {
 
 // Oldest returns when the oldest call ended that waits for a destination, those of backfills left aside; zero: none waits.
 func (e *Engine) Oldest(dest string) (time.Time, error) {
-	refs, _, err := e.o.Store.Scan(dest, nil, 1, func(store.Lane) bool { return false })
+	refs, _, err := e.o.Store.Scan(dest, nil, 1, nil)
 	if err != nil || len(refs) == 0 || refs[0].Backfill != 0 {
 		return time.Time{}, err
 	}

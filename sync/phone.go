@@ -10,9 +10,9 @@ import (
 func (e *Engine) lane(rawPhone, callID string) store.Lane {
 	key := phoneKey(rawPhone, e.o.Region)
 	if key == "" {
-		return laneOf(e.o.Store.Salt(), "call:"+callID)
+		return laneOf(e.salt, "call:"+callID)
 	}
-	return laneOf(e.o.Store.Salt(), phoneLane+key)
+	return laneOf(e.salt, phoneLane+key)
 }
 
 // phoneLane begins the names of lanes of phone numbers.

@@ -13,17 +13,11 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/number/numbertest"
-	"github.com/vinfer-sync/vinfer-sync/store"
 )
-
-// salted is a store that only has a salt.
-type salted struct{ store.Store }
-
-func (salted) Salt() []byte { return []byte("salt") }
 
 // A number has one lane however it is spelled, and shares it with no other number; who has none shares it with nobody.
 func TestLaneOfEverySpelling(t *testing.T) {
-	e := &Engine{o: Options{Store: salted{}}}
+	e := &Engine{salt: []byte("salt")}
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := numbertest.Draw(t, "a"), numbertest.Draw(t, "b")
 		e.o.Region = a.Region

@@ -2,9 +2,9 @@ package sync
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -94,16 +94,22 @@ func (e *Engine) Plan(ctx context.Context, r PlanRequest) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := &planner{e: e, at: time.Now().UTC().Truncate(time.Microsecond), since: r.Since.UTC().Truncate(time.Second), known: map[string]bool{}}
+	p := &planner{e: e, at: time.Now().UTC().Truncate(time.Microsecond), since: r.Since.UTC().Truncate(time.Second)}
 	p.out = Plan{Since: rfc3339(st.Watermark), Transcripts: st.Transcripts}
 	if err := p.look(ctx, st); err != nil {
 		return Plan{}, err
 	}
-	if err := e.o.Store.Rehearse(p.rehearse); err != nil {
+	would, err := e.o.Store.Preview(p.pages, planJobs)
+	if err != nil {
 		return Plan{}, err
 	}
+	p.out.New = would.New
 	for _, c := range e.order {
-		p.out.Destinations = append(p.out.Destinations, p.destination(ctx, c))
+		i := slices.IndexFunc(would.Dests, func(d store.PreviewDest) bool { return d.Dest.Name == c.d.Name })
+		if i < 0 {
+			return Plan{}, fmt.Errorf("destination %q: %w", c.d.Name, store.ErrUnknown)
+		}
+		p.out.Destinations = append(p.out.Destinations, p.destination(ctx, c, &would.Dests[i]))
 	}
 	return p.out, ctx.Err()
 }
@@ -115,20 +121,10 @@ type planner struct {
 	since time.Time
 	pages []store.Page
 	rows  int
-	known map[string]bool // jobs that waited before, see jobName
-	jobs  map[string][]store.Queued
-	more  map[string]int
-	skips map[string][]planSkip
-	state []DestStatus
 	out   Plan
 }
 
-type planSkip struct {
-	row    *store.Row
-	reason string
-}
-
-// planBackfill stands for the backfill of a plan until there is one.
+// planBackfill stands for the backfill of a plan.
 const planBackfill = 1
 
 // look reads what a run would read.
@@ -161,114 +157,21 @@ func (p *planner) take(page store.Page) error {
 	if p.rows += len(page.Rows); p.rows > planRows {
 		return fmt.Errorf("%w: more than %d; take a later --since, or see how many they are with backfill --dry-run", errPlanTooBig, planRows)
 	}
-	page.At, page.Merge, page.FieldName = p.at, merge, FieldName
+	page.At, page.FieldNames = p.at, tagNames
 	p.pages = append(p.pages, page)
 	p.out.Unreadable += len(page.Broken)
 	return nil
 }
 
-func jobName(dest string, r store.JobRef) string {
-	return fmt.Sprintf("%s\x00%s\x00%d\x00%d", dest, r.ID, r.Kind, r.Revision)
-}
-
-// rehearse stores the pages in a store that forgets it, and takes down what stands in the outbox then.
-func (p *planner) rehearse(s store.Store) error {
-	for _, c := range p.e.order {
-		jobs, _, err := s.Jobs(c.d.Name, nil, planJobs)
-		if err != nil {
-			return err
-		}
-		for _, j := range jobs {
-			p.known[jobName(c.d.Name, j.JobRef)] = true
-		}
-	}
-	raw, err := json.Marshal(backfillSpec{Since: p.since, Until: p.at})
-	if err != nil {
-		return err
-	}
-	fill, _, err := s.OpenBackfill("plan", raw, p.at)
-	if err != nil {
-		return err
-	}
-	p.out.New = 0
-	for _, page := range p.pages {
-		if page.Backfill != 0 {
-			page.Backfill, page.Stream = fill.ID, store.BackfillStream(fill.ID)
-		}
-		got, err := s.Ingest(page)
-		if err != nil {
-			return err
-		}
-		p.out.New += got.New
-	}
-	if err := s.EndRead(fill.ID, p.at); err != nil {
-		return err
-	}
-	p.jobs, p.more, p.skips = map[string][]store.Queued{}, map[string]int{}, map[string][]planSkip{}
-	st, err := s.Stats()
-	if err != nil {
-		return err
-	}
-	p.state = StatusOf(st, "", "").Destinations
-	for _, d := range st.Dests {
-		if p.e.dests[d.Name] == nil {
-			continue
-		}
-		if p.jobs[d.Name], _, err = s.Jobs(d.Name, nil, planJobs); err != nil {
-			return err
-		}
-		p.more[d.Name] = d.Pending - len(p.jobs[d.Name])
-	}
-	return p.findSkips(s)
-}
-
-// findSkips takes down for which destinations the run would leave a call out.
-func (p *planner) findSkips(s store.Store) error {
-	seen := map[string]bool{}
-	for i := range p.pages {
-		for k := range p.pages[i].Rows {
-			row := &p.pages[i].Rows[k]
-			if seen[row.ID] {
-				continue
-			}
-			seen[row.ID] = true
-			var life store.Life
-			for _, t := range row.Targets {
-				if t.Skip == "" {
-					continue
-				}
-				if life.ID == "" {
-					var err error
-					if life, err = s.Life(row.ID); errors.Is(err, store.ErrUnknown) {
-						break // it lies before the first cursor
-					} else if err != nil {
-						return err
-					}
-				}
-				for _, w := range life.Dests {
-					if w.Dest == t.Dest && w.State == "skipped" && w.At.Equal(p.at) {
-						p.skips[t.Dest] = append(p.skips[t.Dest], planSkip{row, w.Error})
-					}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
-	out := PlanDest{Name: c.d.Name, Kind: c.d.Kind, Calls: []PlanCall{}, Omitted: p.more[c.d.Name]}
-	for _, s := range p.state {
-		if s.Name == c.d.Name {
-			out.State, out.Reason = s.State, s.Reason
-		}
-	}
+func (p *planner) destination(ctx context.Context, c *courier, would *store.PreviewDest) PlanDest {
+	now := destStatus(would.Dest)
+	out := PlanDest{Name: c.d.Name, Kind: c.d.Kind, State: now.State, Reason: now.Reason, Calls: []PlanCall{}, Omitted: would.More}
 	if why, _ := c.waitingFor(); out.State == "ok" && why != "" {
 		out.State, out.Reason = "waiting", why
 	}
 	find := contactFinder{d: c.d, region: p.e.o.Region, known: map[string]*PlanContact{}}
-	for i := range p.jobs[c.d.Name] {
-		call := p.call(ctx, c, &p.jobs[c.d.Name][i], &find)
+	for i := range would.Jobs {
+		call := p.call(ctx, c, &would.Jobs[i], &find)
 		switch {
 		case call.Action == "send" && out.State == "halted":
 			call.Action, call.Reason = "wait", "the destination is halted"
@@ -290,16 +193,16 @@ func (p *planner) destination(ctx context.Context, c *courier) PlanDest {
 		}
 		out.Calls = append(out.Calls, call)
 	}
-	for _, s := range p.skips[c.d.Name] {
+	for _, s := range would.Skipped {
 		out.Skip++
 		out.Calls = append(out.Calls, p.skipped(s))
 	}
 	return out
 }
 
-func (p *planner) skipped(s planSkip) PlanCall {
-	call := PlanCall{CallID: s.row.ID, Action: "skip", Reason: s.reason, Origin: "new", Event: crm.CallCompleted, EndedAt: rfc3339(s.row.When)}
-	if body, err := decode(s.row.Body); err == nil {
+func (p *planner) skipped(s store.PreviewSkip) PlanCall {
+	call := PlanCall{CallID: s.Row.ID, Action: "skip", Reason: s.Why, Origin: "new", Event: crm.CallCompleted, EndedAt: rfc3339(s.Row.When)}
+	if body, err := decode(s.Row.Body); err == nil {
 		call.Phone, call.Disposition = mask.Phones(body.Call.Phone), Disposition(body.Call.Disposition)
 	}
 	return call
@@ -309,7 +212,7 @@ func (p *planner) skipped(s planSkip) PlanCall {
 func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *contactFinder) PlanCall {
 	out := PlanCall{CallID: j.ID, Action: "send", Origin: "new", EndedAt: rfc3339(j.When)}
 	switch {
-	case p.known[jobName(c.d.Name, j.JobRef)]:
+	case !j.New:
 		out.Origin = "waiting"
 	case !j.First:
 		out.Origin = "changed"

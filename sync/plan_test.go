@@ -172,7 +172,7 @@ func TestPlanSince(t *testing.T) {
 	rows := past(40)
 	a := newAPI(t, false, rows...)
 	path := filepath.Join(t.TempDir(), "state.db")
-	st, err := store.OpenRehearsal(path, store.Options{})
+	st, err := store.OpenCopy(path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

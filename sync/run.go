@@ -1,7 +1,9 @@
 package sync
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,7 +54,7 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 
 // confirmStart corrects the first cursor, taken from the local clock, to the server's, once that is known.
 func (e *Engine) confirmStart() (store.Stats, error) {
-	st, err := e.o.Store.Init(e.began)
+	st, err := e.o.Store.Stats()
 	if err != nil || !e.o.Start.IsZero() {
 		return st, err
 	}
@@ -69,7 +71,7 @@ func (e *Engine) confirmStart() (store.Stats, error) {
 	if err := e.o.Store.PutSetting(settingStart, []byte("1")); err != nil {
 		return st, err
 	}
-	return e.o.Store.Init(e.began)
+	return e.o.Store.Stats()
 }
 
 // pollAndRecord polls, keeps the result as the last run and logs one line if there is something to say.
@@ -92,13 +94,36 @@ func (e *Engine) pollAndRecord(ctx context.Context, deliveredBefore int64) (read
 	return got, took, err
 }
 
-// record keeps a run as the last one.
+// record keeps a run as the last one. One that the store cannot keep, as on a full disk, is shown as failed until one is kept.
 func (e *Engine) record(at time.Time, got readResult, delivered int64, err error) error {
-	r := store.Run{At: at.UTC(), Took: time.Since(at), Fetched: got.fetched, New: got.New, Delivered: int(delivered)}
+	e.recording.Lock()
+	defer e.recording.Unlock()
+	r := store.Run{At: at.UTC(), Took: time.Since(at), Fetched: got.fetched, New: got.New, Delivered: int(delivered), LastSuccess: e.lastRun.LastSuccess}
 	if err != nil {
 		r.Error = err.Error()
+	} else {
+		r.LastSuccess = r.At
 	}
-	return e.o.Store.RecordRun(r)
+	b, err := json.Marshal(r)
+	if err == nil {
+		err = e.o.Store.PutSetting(store.RunSetting, b)
+	}
+	if e.unkept = err != nil; e.unkept {
+		r.Error, r.LastSuccess = cmp.Or(r.Error, err.Error()), e.lastRun.LastSuccess
+	}
+	e.lastRun = r
+	return err
+}
+
+// Stats returns what the store says, with the last run even where the store could not keep it.
+func (e *Engine) Stats() (store.Stats, error) {
+	st, err := e.o.Store.Stats()
+	e.recording.Lock()
+	defer e.recording.Unlock()
+	if e.unkept {
+		st.LastRun = e.lastRun
+	}
+	return st, err
 }
 
 func (e *Engine) counts() (delivered int64, dead int) {

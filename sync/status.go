@@ -127,7 +127,7 @@ type BackfillStatus struct {
 
 // Status tells how the pipeline is.
 func (e *Engine) Status() (Status, error) {
-	st, err := e.o.Store.Stats()
+	st, err := e.Stats()
 	if err != nil {
 		return Status{}, err
 	}
@@ -172,7 +172,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 			At: rfc3339(st.LastRun.At), TookMS: st.LastRun.Took.Milliseconds(), Fetched: st.LastRun.Fetched,
 			New: st.LastRun.New, Delivered: st.LastRun.Delivered, Error: st.LastRun.Error,
 		},
-		LastSuccess:  rfc3339(st.LastSuccess),
+		LastSuccess:  rfc3339(st.LastRun.LastSuccess),
 		Destinations: []DestStatus{}, Backfills: []BackfillStatus{}, Alerts: []Alert{}, Lateness: []LateStatus{},
 		LeftOut: leftOutOf(st), Requests: []vinfer.KindRequests{},
 	}
@@ -187,18 +187,7 @@ func StatusOf(st store.Stats, name, version string) Status {
 		s.Lateness = append(s.Lateness, LateStatus{By: by, Found: l.Found, MostSeconds: int64(l.Most.Seconds()), Last: rfc3339(l.Last)})
 	}
 	for _, d := range st.Dests {
-		ds := DestStatus{Name: d.Name, Kind: d.Kind, State: stateOK, Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError, LeftOut: map[string]int64{}}
-		maps.Copy(ds.LeftOut, d.LeftOut.Counts)
-		switch {
-		case d.Orphaned:
-			ds.State, ds.Reason = "orphaned", "no longer in the configuration"
-		case d.Held() != "":
-			ds.State, ds.Reason, ds.Paused = "halted", d.Held(), d.Paused != ""
-			ds.LastError = cmp.Or(d.Halted, ds.LastError)
-		case d.Pending > 0 && d.LastErrorAt.After(d.LastSuccess):
-			ds.State, ds.Reason = stateWaiting, d.LastError
-		}
-		s.Destinations = append(s.Destinations, ds)
+		s.Destinations = append(s.Destinations, destStatus(d))
 	}
 	for _, b := range st.Backfills {
 		if x := backfillStatus(b); x.State == backfillInterrupted || x.State == backfillDelivering {
@@ -206,6 +195,22 @@ func StatusOf(st store.Stats, name, version string) Status {
 		}
 	}
 	return s
+}
+
+// destStatus tells how a destination is from its store alone.
+func destStatus(d store.Dest) DestStatus {
+	ds := DestStatus{Name: d.Name, Kind: d.Kind, State: stateOK, Pending: d.Pending, Dead: d.Dead, Delivered: d.Delivered, LastError: d.LastError, LeftOut: map[string]int64{}}
+	maps.Copy(ds.LeftOut, d.LeftOut.Counts)
+	switch {
+	case d.Orphaned:
+		ds.State, ds.Reason = "orphaned", "no longer in the configuration"
+	case d.Held() != "":
+		ds.State, ds.Reason, ds.Paused = "halted", d.Held(), d.Paused != ""
+		ds.LastError = cmp.Or(d.Halted, ds.LastError)
+	case d.Pending > 0 && d.LastErrorAt.After(d.LastSuccess):
+		ds.State, ds.Reason = stateWaiting, d.LastError
+	}
+	return ds
 }
 
 // budget is VInfer's request budget as last seen.
@@ -282,8 +287,8 @@ func rfc3339(t time.Time) string {
 
 // Pause holds a destination for an operator, for good until Resume. What is in flight is finished.
 func (e *Engine) Pause(dest, why string) error {
-	reason := PauseReason(why, time.Now())
-	if err := e.o.Store.Pause(dest, reason, time.Now().UTC()); err != nil {
+	reason, err := Pause(e.o.Store, dest, why)
+	if err != nil {
 		return err
 	}
 	if c := e.dests[dest]; c != nil {
@@ -293,13 +298,14 @@ func (e *Engine) Pause(dest, why string) error {
 	return nil
 }
 
-// PauseReason is what status shows of a destination that an operator paused at that time.
-func PauseReason(why string, at time.Time) string {
-	reason := "paused by an operator at " + rfc3339(at)
+// Pause holds a destination in its store for an operator, and returns the reason that status shows. An engine that runs has a Pause of its own.
+func Pause(s store.Store, dest, why string) (reason string, err error) {
+	now := time.Now().UTC()
+	reason = "paused by an operator at " + rfc3339(now)
 	if why != "" {
 		reason += ": " + why
 	}
-	return reason
+	return reason, s.Hold(dest, store.Hold{Reason: reason, Operator: true, At: now})
 }
 
 // Resume lifts the halt of a destination.
@@ -315,7 +321,7 @@ func (e *Engine) Resume(dest string) error {
 
 // RetryDead puts dead letters back into the outbox and returns how many went.
 func (e *Engine) RetryDead(_ context.Context, nums []uint64) (int, error) {
-	n, err := e.o.Store.RetryDead(nums)
+	n, err := e.o.Store.EndDead(nums, true)
 	for _, c := range e.order {
 		c.hasten()
 	}

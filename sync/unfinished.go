@@ -200,7 +200,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	known := body.Call
 	if due := e.plan.askAt(known, 0); x.Attempts == 0 && time.Until(due) > time.Second {
 		x.Due = due // listings still reach back to its start
-		return e.o.Store.Postpone(x)
+		return w.again(x)
 	}
 	c, err := e.o.API.Call(ctx, x.ID, vinfer.Unfinished)
 	if ctx.Err() != nil {
@@ -208,7 +208,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	}
 	if err != nil && !errors.Is(err, vinfer.ErrNotFound) {
 		x.Due = time.Now().Add(time.Minute) // a fault of the API is no answer
-		return e.o.Store.Postpone(x)
+		return w.again(x)
 	}
 	if err != nil { // the listing may still show its end
 		c = known
@@ -221,7 +221,7 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	if c.Unfinished() && !e.overdue(began, now) {
 		x.Attempts++
 		x.Due = e.plan.askAt(known, x.Attempts)
-		return e.o.Store.Postpone(x)
+		return w.again(x)
 	}
 	c = mergeCalls(known, c)
 	if c.Unfinished() {

@@ -13,7 +13,7 @@ import (
 // brokenDisk is a store that can record no outcome.
 type brokenDisk struct{ store.Store }
 
-func (brokenDisk) Settle(context.Context, int, store.Outcome, *store.JobRef) (store.Settled, error) {
+func (brokenDisk) Settle(context.Context, store.Outcome) (store.Settled, error) {
 	return store.Settled{}, syscall.EIO
 }
 

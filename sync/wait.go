@@ -54,7 +54,7 @@ func (c *courier) takeWait(now time.Time) {
 
 // Resume lifts the halt of a destination in its store, and ends a wait that it asked for. An engine that runs has a Resume of its own.
 func Resume(s store.Store, dest string) error {
-	if err := s.Resume(dest); err != nil {
+	if err := s.Hold(dest, store.Hold{}); err != nil {
 		return err
 	}
 	if waitOf(s, dest).Until.IsZero() {

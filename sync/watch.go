@@ -136,11 +136,16 @@ func (w *watcher) askAll(ctx context.Context, kind store.WatchKind, due []store.
 func (w *watcher) later(x store.Watch, waits []time.Duration, err error) error {
 	if err != nil {
 		x.Due = time.Now().Add(time.Minute)
-		return w.e.o.Store.Postpone(x)
+		return w.again(x)
 	}
 	x.Attempts++
 	x.Due = time.Now().Add(waitAfter(waits, x.Attempts))
-	return w.e.o.Store.Postpone(x)
+	return w.again(x)
+}
+
+// again keeps when to ask again.
+func (w *watcher) again(x store.Watch) error {
+	return w.e.o.Store.SettleWatch(x.Kind, x.ID, store.Asked{Again: &x})
 }
 
 // wantsTranscript tells whether a delivered call's transcript is to be asked for. A call that nobody answered has none.
@@ -169,7 +174,7 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 		if body.Call.TranscriptJob == "" {
 			body.Call.TranscriptJob = job
 		}
-		if err := w.e.o.Store.Attach(x.ID, encode(body), now); err != nil {
+		if err := w.e.o.Store.SettleWatch(x.Kind, x.ID, store.Asked{At: now, Found: encode(body)}); err != nil {
 			return err
 		}
 		for _, d := range x.Dests {
@@ -182,7 +187,7 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 		w.e.log.Debug("cannot ask for a transcript", keyCall, x.ID, keyError, err)
 		return w.later(x, transcriptWaits, err)
 	case now.Sub(x.Since) >= w.e.o.GiveUpAfter:
-		return w.e.o.Store.DropWatch(store.TranscriptWatch, x.ID, "no transcript after "+w.e.o.GiveUpAfter.String()+": "+err.Error(), now)
+		return w.e.o.Store.SettleWatch(x.Kind, x.ID, store.Asked{At: now, GivenUp: "no transcript after " + w.e.o.GiveUpAfter.String() + ": " + err.Error()})
 	}
 	return w.later(x, transcriptWaits, nil)
 }
@@ -200,7 +205,7 @@ func (w *watcher) tells(err error) bool {
 			return false
 		}
 	}
-	st, serr := w.e.o.Store.Stats()
+	st, serr := w.e.Stats()
 	return serr == nil && !st.LastRun.At.IsZero() && st.LastRun.Error == ""
 }
 

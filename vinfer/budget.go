@@ -228,7 +228,8 @@ func (b *budget) answered(t *ticket, status int, h http.Header, now time.Time, s
 // (0, a date or a reset in the past) is none, and neither is its absence: then for a second, which doubles with each round of refusals.
 // After it one request goes ahead of the others.
 func (b *budget) refused(t *ticket, r rates, after string, now time.Time, skew time.Duration) {
-	if t.seq > b.refusal { // those that were under way with the first one are refused by the same fault
+	// Those that were under way with the first one are refused by the same fault, unless another one of them was answered well meanwhile.
+	if t.seq > b.refusal || b.limited == 0 {
 		b.refusal = b.seq
 		b.limited++
 	}

@@ -339,6 +339,35 @@ func TestRefusalsWithoutAdviceWaitLonger(t *testing.T) {
 	})
 }
 
+// Of requests that are under way together some are refused and some are not, in any order: the next one is held up for a second.
+func TestAnswersOfAllSortsCrossRefusals(t *testing.T) {
+	for order := range 1 << 4 {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBudget(0.1)
+			defer b.close()
+			teach(t, b, 200, http.Header{})
+			var flying []*ticket
+			for range 5 {
+				tk, err := b.acquire(t.Context(), News)
+				if err != nil {
+					t.Fatal(err)
+				}
+				flying = append(flying, tk)
+			}
+			for i, tk := range flying {
+				status := 200
+				if i == 4 || order>>i&1 == 1 {
+					status = 429
+				}
+				b.answered(tk, status, http.Header{}, time.Now(), 0)
+			}
+			if d := holdUp(t, b, News); d != time.Second {
+				t.Errorf("order %04b: held up for %v", order, d)
+			}
+		})
+	}
+}
+
 func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0.1)

@@ -112,9 +112,8 @@ func unreached(cfg *config.Config, err error) error {
 	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
 }
 
-// rehearse runs f against the daemon, if one runs, and else against a pipeline that is not started and over a store that forgets what is
-// done with it.
-func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) error) error {
+// preview runs f against the daemon, if one runs, and else against a pipeline that is not started, over a copy of the state.
+func (a *app) preview(ctx context.Context, f func(context.Context, backend) error) error {
 	_, client, err := a.reach()
 	if err != nil {
 		return err
@@ -127,7 +126,7 @@ func (a *app) rehearse(ctx context.Context, f func(context.Context, backend) err
 	if err != nil {
 		return err
 	}
-	st, err := store.OpenRehearsal(cfg.Store.Bolt.Path, store.Options{})
+	st, err := store.OpenCopy(cfg.Store.Bolt.Path, store.Options{})
 	if err != nil {
 		return unreached(cfg, err)
 	}

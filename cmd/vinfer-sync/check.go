@@ -212,7 +212,7 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		return all
 	}
 	var took time.Duration // of the last poll
-	st, err := store.OpenRehearsal(path, store.Options{})
+	st, err := store.OpenReadOnly(path)
 	if errors.Is(err, store.ErrLocked) {
 		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
 		return all

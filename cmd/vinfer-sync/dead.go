@@ -162,7 +162,7 @@ func deadShowCommand(a *app) *cobra.Command {
 					if !want.has(&d) {
 						return nil
 					}
-					body := engine.Readable(d.Body)
+					body := string(d.Body)
 					if !reveal {
 						body = mask.Phones(body)
 					}

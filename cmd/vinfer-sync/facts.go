@@ -27,7 +27,7 @@ func (s *service) facts() (admin.Facts, error) {
 	if f.Status, err = p.local.Status(context.Background()); err != nil {
 		return f, err
 	}
-	if f.Stats, err = p.store.Stats(); err != nil {
+	if f.Stats, err = p.engine.Stats(); err != nil {
 		return f, err
 	}
 	f.Now, f.Started = time.Now().UTC(), s.began

@@ -62,7 +62,7 @@ func TestDiskThatFills(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.ledger(workers)
+	w.ledger(onTheirWay * workers)
 }
 
 // fill takes all that is left of a file system.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/store"
-	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 // printLife tells a call's life in plain words. out belongs to a command whose reader may have gone.
@@ -24,7 +23,7 @@ func printLife(out io.Writer, l store.Life, reveal bool) {
 	if l.Body == nil {
 		fmt.Fprintln(out, "content     deleted: no destination waits for it (calls show --live asks VInfer)")
 	} else {
-		body := engine.Readable(l.Body)
+		body := string(l.Body)
 		if !reveal {
 			body = mask.Phones(body)
 		}

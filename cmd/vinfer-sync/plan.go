@@ -39,7 +39,7 @@ func planCommand(a *app) *cobra.Command {
 					return usageError("--since %s lies in the future", since)
 				}
 			}
-			return a.rehearse(c.Context(), func(ctx context.Context, b backend) error {
+			return a.preview(c.Context(), func(ctx context.Context, b backend) error {
 				p, err := b.Plan(ctx, r)
 				if err != nil {
 					return err

@@ -19,7 +19,7 @@ func find(e *env, all []store.Dest, name string) store.Dest {
 
 var destTests = []test{
 	{"the first destinations of a store are not new", func(e *env) {
-		all, err := e.s().Register(specs)
+		all, err := e.register(specs)
 		e.must(err)
 		equal(e, "count", len(all), 3)
 		for i, d := range all {
@@ -33,75 +33,75 @@ var destTests = []test{
 	}},
 	{"one added later is new once", func(e *env) {
 		more := append(specs[:3:3], store.DestSpec{Name: "late", Kind: "jsonl"})
-		all, err := e.s().Register(more)
+		all, err := e.register(more)
 		e.must(err)
 		equal(e, "new", find(e, all, "late").New, true)
 		equal(e, "known", find(e, all, crm).New, false)
-		all, err = e.s().Register(more)
+		all, err = e.register(more)
 		e.must(err)
 		equal(e, "again", find(e, all, "late").New, false)
 	}},
 	{"one that left is orphaned and keeps its jobs", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil))
-		all, err := e.s().Register(specs[1:])
+		all, err := e.register(specs[1:])
 		e.must(err)
 		d := find(e, all, crm)
 		equal(e, "orphaned", d.Orphaned, true)
 		equal(e, "pending", d.Pending, 1)
-		all, err = e.s().Register(specs)
+		all, err = e.register(specs)
 		e.must(err)
 		equal(e, "back", find(e, all, crm).Orphaned, false)
 		same(e, "heads", e.headIDs(crm), []string{"1"})
 	}},
 	{"a pause outlives new credentials, resume lifts it together with a halt", func(e *env) {
-		wantErr(e, e.s().Pause("nobody", "x", at(1)), store.ErrUnknown)
-		e.must(e.s().Pause(crm, "maintenance", at(1)))
-		e.must(e.s().Halt(crm, "401", at(2)))
+		wantErr(e, e.s().Hold("nobody", store.Hold{Reason: "x", Operator: true, At: at(1)}), store.ErrUnknown)
+		e.must(e.s().Hold(crm, store.Hold{Reason: "maintenance", Operator: true, At: at(1)}))
+		e.must(e.s().Hold(crm, store.Hold{Reason: "401", At: at(2)}))
 		d := e.dest(crm)
 		equal(e, "paused", d.Paused, "maintenance")
 		sameTime(e, "paused at", d.PausedAt, at(1))
 		equal(e, "held", d.Held(), "maintenance; and it was halted: 401")
 		fresh := append(specs[:0:0], specs...)
 		fresh[0].Fingerprint = "another"
-		all, err := e.s().Register(fresh)
+		all, err := e.register(fresh)
 		e.must(err)
 		equal(e, "halted", find(e, all, crm).Halted, "")
 		equal(e, "held", find(e, all, crm).Held(), "maintenance")
-		e.must(e.s().Halt(crm, "401", at(3)))
-		e.must(e.s().Resume(crm))
+		e.must(e.s().Hold(crm, store.Hold{Reason: "401", At: at(3)}))
+		e.must(e.s().Hold(crm, store.Hold{}))
 		equal(e, "resumed", e.dest(crm).Held(), "")
 		equal(e, "the others", e.dest(crm2).Held(), "")
 	}},
 	{"a known name with another kind is an error, and nothing is changed", func(e *env) {
 		bad := append([]store.DestSpec{{Name: "late", Kind: "jsonl"}}, specs...)
 		bad[1].Kind = "salesforce"
-		_, err := e.s().Register(bad)
+		_, err := e.register(bad)
 		wantErr(e, err, nil)
 		equal(e, "count", len(e.stats().Dests), 3)
 	}},
 	{"one name twice is an error", func(e *env) {
-		_, err := e.s().Register(append(specs[:3:3], specs[0]))
+		_, err := e.register(append(specs[:3:3], specs[0]))
 		wantErr(e, err, nil)
 	}},
 	{"a halt is kept until resumed", func(e *env) {
-		e.must(e.s().Halt(crm, "401", at(3)))
+		e.must(e.s().Hold(crm, store.Hold{Reason: "401", At: at(3)}))
 		d := e.dest(crm)
 		equal(e, "halted", d.Halted, "401")
 		sameTime(e, "at", d.HaltedAt, at(3))
 		equal(e, "others go on", e.dest(crm2).Halted, "")
-		_, err := e.s().Register(specs)
+		_, err := e.register(specs)
 		e.must(err)
 		equal(e, "still", e.dest(crm).Halted, "401")
-		e.must(e.s().Resume(crm))
+		e.must(e.s().Hold(crm, store.Hold{}))
 		equal(e, "resumed", e.dest(crm).Halted, "")
-		wantErr(e, e.s().Halt("nobody", "x", at(1)), store.ErrUnknown)
-		wantErr(e, e.s().Resume("nobody"), store.ErrUnknown)
+		wantErr(e, e.s().Hold("nobody", store.Hold{Reason: "x", At: at(1)}), store.ErrUnknown)
+		wantErr(e, e.s().Hold("nobody", store.Hold{}), store.ErrUnknown)
 	}},
 	{"another fingerprint lifts a halt", func(e *env) {
-		e.must(e.s().Halt(crm, "401", at(3)))
+		e.must(e.s().Hold(crm, store.Hold{Reason: "401", At: at(3)}))
 		changed := append([]store.DestSpec{}, specs...)
 		changed[0].Fingerprint = "new key"
-		all, err := e.s().Register(changed)
+		all, err := e.register(changed)
 		e.must(err)
 		equal(e, "lifted", find(e, all, crm).Halted, "")
 	}},
@@ -109,7 +109,7 @@ var destTests = []test{
 		e.live(0, 20, e.contacts(14)...)
 		for i, ref := range e.heads(crm) {
 			if i == 7 {
-				e.must(e.s().Resume(crm))
+				e.must(e.s().Hold(crm, store.Hold{}))
 			}
 			equal(e, "halted", e.attempt(ref, store.Dead, reject("x")).Halted, "")
 		}
@@ -155,7 +155,7 @@ var watchTests = []test{
 	{"a watch is put off", func(e *env) {
 		w := e.watched()
 		w.Since, w.Attempts, w.Due, w.Note = at(501), 2, at(520), []byte("job 5")
-		e.must(e.s().Postpone(w))
+		e.must(e.s().SettleWatch(w.Kind, w.ID, store.Asked{Again: &w}))
 		due, next, err := e.s().DueWatches(store.TranscriptWatch, at(519), 9)
 		e.must(err)
 		equal(e, "due", len(due), 0)
@@ -169,7 +169,7 @@ var watchTests = []test{
 	}},
 	{"a transcript is queued for who waits for it, behind the calls of its time", func(e *env) {
 		w := e.watched()
-		e.must(e.s().Attach(w.ID, []byte("text"), at(502)))
+		e.must(e.s().SettleWatch(store.TranscriptWatch, w.ID, store.Asked{Found: []byte("text"), At: at(502)}))
 		equal(e, "waiting", e.stats().Transcripts, 0)
 		h := e.head(crm)
 		equal(e, "kind", h.Kind, store.TranscriptJob)
@@ -184,12 +184,12 @@ var watchTests = []test{
 		if e.life("1").Body != nil {
 			e.Fatal("the content is still there")
 		}
-		e.must(e.s().Attach(w.ID, []byte("text"), at(502)))
+		e.must(e.s().SettleWatch(store.TranscriptWatch, w.ID, store.Asked{Found: []byte("text"), At: at(502)}))
 		same(e, "a watch that has ended attaches nothing", e.headIDs(crm), nil)
 	}},
 	{"a transcript is asked for once", func(e *env) {
 		w := e.watched()
-		e.must(e.s().Attach(w.ID, []byte("text"), at(502)))
+		e.must(e.s().SettleWatch(store.TranscriptWatch, w.ID, store.Asked{Found: []byte("text"), At: at(502)}))
 		e.deliver(e.head(crm))
 		e.live(9, 10, rowTo("1", 1, "a", fields{"name": "B"}, crm))
 		e.deliver(e.head(crm), func(o *store.Outcome) { o.Transcript = true })
@@ -197,12 +197,12 @@ var watchTests = []test{
 	}},
 	{"a dropped watch says why in the call's life", func(e *env) {
 		w := e.watched()
-		e.must(e.s().DropWatch(w.Kind, w.ID, "no transcript after 24h", at(503)))
+		e.must(e.s().SettleWatch(w.Kind, w.ID, store.Asked{GivenUp: "no transcript after 24h", At: at(503)}))
 		equal(e, "waiting", e.stats().Transcripts, 0)
 		ev := e.life("1").Events
 		equal(e, "event", ev[len(ev)-1].What, "no transcript after 24h")
-		e.must(e.s().DropWatch(w.Kind, w.ID, "again", at(503)))
-		e.must(e.s().Postpone(w))
+		e.must(e.s().SettleWatch(w.Kind, w.ID, store.Asked{GivenUp: "again", At: at(503)}))
+		e.must(e.s().SettleWatch(w.Kind, w.ID, store.Asked{Again: &w}))
 		equal(e, "gone", e.stats().Transcripts, 0)
 	}},
 	{"what is watched is brought up to date", func(e *env) {
@@ -222,7 +222,7 @@ var watchTests = []test{
 		equal(e, "due at once", len(due), 1)
 		w := due[0]
 		w.Due, w.Attempts = at(20), 1
-		e.must(e.s().Postpone(w))
+		e.must(e.s().SettleWatch(w.Kind, w.ID, store.Asked{Again: &w}))
 		p = closed(5, 6)
 		p.Unfinished = []store.Unfinished{{ID: "1", Body: body(fields{"summary": "s"})}}
 		e.ingest(p)

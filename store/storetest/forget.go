@@ -7,12 +7,12 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// person tells what is about whom by the contact's name in it.
+// phones are the numbers of the people in these tests.
+var phones = map[string]string{"anna": "+919876500001", "ben": "+919876500002"}
+
 func person(contact string, minute int) store.Forgetting {
-	return store.Forgetting{
-		Lane: lane(contact), Field: row("", 0, contact, fields{"name": contact}).Fields[0], At: at(minute),
-		About: func(text []byte) bool { return bytes.Contains(text, []byte(`"`+contact+`"`)) },
-	}
+	f := row("", 0, contact, fields{"phone": phones[contact]}).Fields[0]
+	return store.Forgetting{Lane: lane(contact), Field: f, Number: phones[contact], Region: "IN", At: at(minute)}
 }
 
 func (e *env) forget(f store.Forgetting) store.Forgotten {
@@ -32,7 +32,7 @@ func forgottenIDs(f store.Forgotten) (out []string) {
 
 var forgetTests = []test{
 	{"a person is erased from everything, and nobody else is", func(e *env) {
-		anna, ben := fields{"name": "anna"}, fields{"name": "ben"}
+		anna, ben := fields{"phone": phones["anna"]}, fields{"phone": phones["ben"]}
 		// Delivered, refused, awaited and waiting; and a row that nobody understands.
 		e.live(0, 9, rowTo("a1", 1, "anna", anna, crm), rowTo("b1", 2, "ben", ben, crm))
 		for _, h := range e.heads(crm) {
@@ -40,10 +40,10 @@ var forgetTests = []test{
 		}
 		e.live(9, 20, rowTo("a2", 11, "anna", anna, hook), rowTo("b2", 12, "ben", ben, hook))
 		for _, h := range e.heads(hook) {
-			e.attempt(h, store.Dead, failed(`"anna" is unknown`))
+			e.attempt(h, store.Dead, failed(`098765 00001 is unknown`))
 		}
 		p := closed(20, 30, rowTo("a3", 21, "anna", anna, crm, crm2), rowTo("b3", 22, "ben", ben, crm, crm2))
-		p.Broken = []store.Broken{{Key: "r1", Raw: []byte(`{"who":"anna"`), Err: "cut"}, {Key: "r2", Raw: []byte(`{"who":"ben"`), Err: "cut"}}
+		p.Broken = []store.Broken{{Key: "r1", Raw: []byte(`{"who":"+91-98765-00001"`), Err: "cut"}, {Key: "r2", Raw: []byte(`{"who":"+91-98765-00002"`), Err: "cut"}}
 		p.Unfinished = []store.Unfinished{{ID: "a4", Body: body(anna)}, {ID: "b4", Body: body(ben)}}
 		e.ingest(p)
 		got := e.forget(person("anna", 40))
@@ -58,7 +58,7 @@ var forgetTests = []test{
 		equal(e, "dead", s.Dead, 2)
 		equal(e, "awaited", s.Transcripts+s.Unfinished, 2)
 		for _, d := range s.Dests {
-			if bytes.Contains([]byte(d.LastError), []byte("anna")) {
+			if bytes.Contains([]byte(d.LastError), []byte("00001")) {
 				e.Fatalf("%s still says %q", d.Name, d.LastError)
 			}
 		}
@@ -73,7 +73,7 @@ var forgetTests = []test{
 		equal(e, "a second time", len(again.Calls)+again.Jobs+again.Receipts, 0)
 	}},
 	{"who was forgotten is not brought back, but a new call is new", func(e *env) {
-		anna := fields{"name": "anna"}
+		anna := fields{"phone": phones["anna"]}
 		e.live(0, 9, rowTo("a1", 1, "anna", anna, crm))
 		e.deliver(e.head(crm))
 		e.forget(person("anna", 40))
@@ -107,12 +107,11 @@ var forgetTests = []test{
 		b, _, err := e.s().OpenBackfill("k", nil, at(0))
 		e.must(err)
 		e.ingest(backfillPage(b.ID, 9, rowTo("1", 1, "a", nil, crm, crm2), rowTo("2", 2, "b", nil, crm)))
-		e.must(e.s().EndRead(b.ID, at(10)))
+		e.saveBackfill(b.ID, store.BackfillChange{ReadDone: at(10)})
 		e.attempt(e.head(crm2), store.Dead, failed("400"))
 		e.forget(store.Forgetting{IDs: []string{"1"}, At: at(20)})
 		e.deliver(e.head(crm))
-		f, err := e.s().Backfill(b.ID)
-		e.must(err)
+		f := e.backfill(b.ID)
 		equal(e, "pending", f.Pending(), 0)
 		equal(e, "dead", f.Dead, 0)
 	}},

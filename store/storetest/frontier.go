@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 var frontierTests = []test{
 	{"init fixes the first cursor once", func(e *env) {
-		s, err := e.s().Init(at(99))
+		s, err := e.s().Begin(at(99), specs)
 		e.must(err)
 		sameTime(e, "first", s.First, base)
 		sameTime(e, "watermark", s.Watermark, base)
@@ -93,19 +94,19 @@ var frontierTests = []test{
 		}
 	}},
 	{"the salt stays", func(e *env) {
-		one := e.s().Salt()
+		one := e.stats().Salt
 		e.again()
-		if len(one) < 16 || !bytes.Equal(one, e.s().Salt()) {
+		if len(one) < 16 || !bytes.Equal(one, e.stats().Salt) {
 			e.Fatal("the salt changed, or is too short")
 		}
 	}},
-	{"the last run is kept, and the last that had no error", func(e *env) {
-		e.must(e.s().RecordRun(store.Run{At: at(1), Took: time.Second, Fetched: 5, New: 4, Delivered: 3}))
-		bad := store.Run{At: at(2), Took: time.Minute, Error: "no route"}
-		e.must(e.s().RecordRun(bad))
-		s := e.stats()
-		equal(e, "run", s.LastRun, bad)
-		sameTime(e, "last success", s.LastSuccess, at(1))
+	{"the last run is a setting", func(e *env) {
+		equal(e, "before the first", e.stats().LastRun, store.Run{})
+		run := store.Run{At: at(2), Took: time.Minute, Fetched: 5, New: 4, Delivered: 3, Error: "no route", LastSuccess: at(1)}
+		b, err := json.Marshal(run)
+		e.must(err)
+		e.must(e.s().PutSetting(store.RunSetting, b))
+		equal(e, "run", e.stats().LastRun, run)
 	}},
 	{"the audit's mark is a setting", func(e *env) {
 		e.must(e.s().PutSetting(store.AuditedSetting, []byte(at(7).Format(time.RFC3339))))
@@ -236,8 +237,7 @@ var windowTests = []test{
 		equal(e, "by the audit", sums[store.AuditStream].Found, int64(1))
 		equal(e, "how late", sums[store.AuditStream].Most, at(500).Sub(at(20)))
 		sameTime(e, "last", sums[store.SweepStream].Last, at(120))
-		calls, err := e.s().LateCalls()
-		e.must(err)
+		calls := e.stats().Late
 		equal(e, "by name", len(calls), 2)
 		equal(e, "first", calls[0].ID, "sweep")
 		sameTime(e, "its end", calls[1].When, at(20))
@@ -315,7 +315,7 @@ var windowTests = []test{
 		equal(e, "error", l[0].Error, "cut off")
 		equal(e, "dest", l[0].Dest, "")
 		equal(e, "dead", e.stats().Dead, 1)
-		n, err := e.s().DropDead([]uint64{l[0].Num})
+		n, err := e.s().EndDead([]uint64{l[0].Num}, false)
 		e.must(err)
 		equal(e, "dropped", n, 1)
 		p.Close = &store.Interval{From: at(6), To: at(7)}

@@ -2,71 +2,66 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
+// preview is what pages would bring, by destination.
+func (e *env) preview(n int, pages ...store.Page) map[string]store.PreviewDest {
+	e.Helper()
+	p, err := e.s().Preview(pages, n)
+	e.must(err)
+	out := map[string]store.PreviewDest{}
+	for _, d := range p.Dests {
+		out[d.Dest.Name] = d
+	}
+	return out
+}
+
 var outboxTests = []test{
-	{"all jobs of a destination are listed, those that may not go yet as well", func(e *env) {
+	{"a preview lists all jobs of a destination, those that may not go yet as well", func(e *env) {
 		e.live(0, 9, rowTo("1", 1, "a", fields{"name": "A"}, crm), rowTo("2", 2, "a", nil, crm), rowTo("x", 2, "a", nil, crm2))
 		e.ingest(page(10, rowTo("3", 10, "b", nil, crm)))
 		var got, waits []string
-		var from []byte
-		for {
-			jobs, next, err := e.s().Jobs(crm, from, 2)
-			e.must(err)
-			for _, j := range jobs {
-				got, waits = append(got, j.ID), append(waits, j.Waits)
-			}
-			if from = next; len(next) == 0 {
-				break
-			}
+		p := e.preview(10)
+		for _, j := range p[crm].Jobs {
+			got, waits = append(got, j.ID), append(waits, j.Waits)
+			equal(e, "new", j.New, false)
 		}
 		same(e, "jobs", got, []string{"1", "2", "3"})
 		same(e, "what they wait for", waits, []string{"", "call 1 of the same contact goes first", store.WaitsForListing})
-		jobs, _, err := e.s().Jobs(crm, nil, 1)
-		e.must(err)
-		equal(e, "first", jobs[0].First, true)
-		equal(e, "body", string(jobs[0].Body), `{"name":"A"}`)
-		_, _, err = e.s().Jobs("nobody", nil, 1)
-		wantErr(e, err, store.ErrUnknown)
+		equal(e, "first", p[crm].Jobs[0].First, true)
+		equal(e, "body", string(p[crm].Jobs[0].Body), `{"name":"A"}`)
+		p = e.preview(1)
+		equal(e, "listed", len(p[crm].Jobs), 1)
+		equal(e, "more", p[crm].More, 2)
+		equal(e, "of another", p[crm2].More, 0)
 	}},
-	{"what is rehearsed can be seen meanwhile and is taken back", func(e *env) {
+	{"a preview shows what pages would bring, and brings nothing", func(e *env) {
 		e.live(0, 9, rowTo("1", 1, "a", nil, crm))
 		before := e.stats()
-		mine := errors.New("mine")
-		for _, end := range []error{nil, mine} {
-			err := e.s().Rehearse(func(s store.Store) error {
-				_, err := s.Ingest(closed(9, 20, rowTo("2", 12, "b", fields{"name": "A"}, crm, crm2)))
-				e.must(err)
-				_, err = s.Ingest(closed(20, 21, rowTo("2", 12, "b", fields{"name": "B"}, crm, crm2)))
-				e.must(err)
-				e.must(s.PutSetting("k", []byte("v")))
-				st, err := s.Stats()
-				e.must(err)
-				equal(e, "pending", st.Pending, 3)
-				sameTime(e, "watermark", st.Watermark, at(21))
-				l, err := s.Life("2")
-				e.must(err)
-				equal(e, "revision", l.Revision, 2)
-				e.must(s.Rehearse(func(s store.Store) error { return s.PutSetting("k", nil) }))
-				return end
-			})
-			if !errors.Is(err, end) {
-				e.Fatalf("%v, want %v", err, end)
-			}
-		}
+		skips := rowTo("3", 13, "c", nil, crm)
+		skips.Targets = append(skips.Targets, store.Target{Dest: hook, Skip: "filter", Reason: store.LeftFiltered})
+		p := e.preview(10,
+			closed(9, 20, rowTo("2", 12, "b", fields{"name": "A"}, crm, crm2)), closed(20, 21, rowTo("2", 12, "b", fields{"name": "B"}, crm, crm2), skips),
+			backfillPage(1, 22, rowTo("0", -9, "d", nil, hook)))
+		equal(e, "pending", len(p[crm].Jobs), 3)
+		equal(e, "there before", p[crm].Jobs[0].New, false)
+		equal(e, "new", p[crm].Jobs[1].New, true)
+		equal(e, "revision", p[crm].Jobs[1].Revision, 2)
+		equal(e, "of the backfill", p[hook].Jobs[0].ID, "0")
+		equal(e, "may go", p[hook].Jobs[0].Waits, "")
+		equal(e, "skipped", len(p[hook].Skipped), 1)
+		equal(e, "why", p[hook].Skipped[0].Why, "filter")
+		equal(e, "whom", p[hook].Skipped[0].Row.ID, "3")
 		st := e.stats()
 		equal(e, "pending", st.Pending, before.Pending)
 		sameTime(e, "watermark", st.Watermark, before.Watermark)
 		_, err := e.s().Life("2")
 		wantErr(e, err, store.ErrUnknown)
-		v, err := e.s().Setting("k")
-		e.must(err)
-		equal(e, "setting", len(v), 0)
+		equal(e, "backfills", len(st.Backfills), 0)
 		equal(e, "it goes on", e.live(9, 30, rowTo("2", 12, "b", nil, crm)).New, 1)
 	}},
 	{"a lane shows its first job only", func(e *env) {
@@ -109,7 +104,7 @@ var outboxTests = []test{
 	}},
 	{"a scan leaves out lanes", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
-		jobs, next, err := e.s().Scan(crm, nil, 10, func(l store.Lane) bool { return l == lane("a") })
+		jobs, next, err := e.s().Scan(crm, nil, 10, map[store.Lane]struct{}{lane("a"): {}})
 		e.must(err)
 		same(e, "heads", ids(jobs), []string{"2"})
 		equal(e, "end", len(next), 0)
@@ -264,40 +259,36 @@ var outboxTests = []test{
 			}
 		}
 	}},
-	{"settling claims the next job in the same step", func(e *env) {
-		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
+	{"claims are durable until they are settled", func(e *env) {
+		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil), row("3", 3, "c", nil))
 		h := e.heads(hook)
-		j := e.claim(h[0])
-		s, err := e.store.Settle(context.Background(), 0, store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(9)}, &h[1])
+		claimed, err := e.s().Claim(context.Background(), h[:2])
 		e.must(err)
-		if s.Claimed == nil || s.Claimed.ID != "2" || s.Next != nil {
-			e.Fatalf("settled %+v", s)
-		}
-		e.again()
-		equal(e, "the claim is durable", e.head(hook).Attempts, 1)
-		s, err = e.s().Settle(context.Background(), 0, store.Outcome{Job: h[1], Verdict: store.Delivered, At: at(9)}, &h[0])
-		e.must(err)
-		if s.Claimed != nil {
-			e.Fatalf("a job that is gone was claimed: %+v", s.Claimed)
-		}
-	}},
-	{"a slot holds one claim", func(e *env) {
-		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
-		h := e.heads(hook)
-		_, err := e.store.Claim(context.Background(), 3, h[0])
-		e.must(err)
-		_, err = e.store.Claim(context.Background(), 3, h[1])
-		e.must(err)
+		equal(e, "claimed", len(claimed), 2)
+		e.settle(store.Outcome{Job: claimed[0].Job.JobRef, Verdict: store.Release, At: at(9)})
 		e.again()
 		h = e.heads(hook)
-		equal(e, "first", h[0].Attempts, 0)
-		equal(e, "second", h[1].Attempts, 1)
+		equal(e, "released", h[0].Attempts, 0)
+		equal(e, "claimed and cut short", h[1].Attempts, 1)
+		equal(e, "never claimed", h[2].Attempts, 0)
+	}},
+	{"jobs that are gone are claimed as nothing, the others beside them", func(e *env) {
+		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil))
+		for _, dest := range []string{crm, hook} {
+			h := e.heads(dest)
+			e.deliver(h[0])
+			claimed, err := e.s().Claim(context.Background(), h)
+			e.must(err)
+			if claimed[0].Job != nil || claimed[0].Err != nil || claimed[1].Job == nil || claimed[1].Job.ID != "2" {
+				e.Fatalf("claimed %+v", claimed)
+			}
+		}
 	}},
 	{"an ended context stops a settlement that was not begun", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_, err := e.s().Settle(ctx, 0, store.Outcome{Job: e.head(crm), Verdict: store.Delivered, At: at(9)}, nil)
+		_, err := e.s().Settle(ctx, store.Outcome{Job: e.head(crm), Verdict: store.Delivered, At: at(9)})
 		wantErr(e, err, context.Canceled)
 		same(e, "heads", e.headIDs(crm), []string{"1"})
 	}},
@@ -315,9 +306,9 @@ var outboxTests = []test{
 			for w := range workers {
 				go func() {
 					for _, ref := range h[w*each : (w+1)*each] {
-						j, err := e.store.Claim(context.Background(), w, ref)
+						j, err := claim(e.store, ref)
 						if err == nil {
-							_, err = e.store.Settle(context.Background(), w, store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(70)}, nil)
+							_, err = e.store.Settle(context.Background(), store.Outcome{Job: j.JobRef, Verdict: store.Delivered, At: at(70)})
 						}
 						if err != nil {
 							done <- err

@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"context"
-
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
@@ -29,8 +27,7 @@ var revisionTests = []test{
 		equal(e, "changed", e.live(5, 6, row("1", 1, "a", fields{"name": "A"})).Changed, 0)
 		equal(e, "changed", e.live(6, 7, row("1", 1, "a", fields{"name": "B"})).Changed, 1)
 		j := e.claim(e.head(crm))
-		equal(e, "summary kept", parse(j.Body)["summary"], "s")
-		equal(e, "name", parse(j.Body)["name"], "B")
+		equal(e, "body: the summary is kept", string(j.Body), `{"name":"B","summary":"s"}`)
 		equal(e, "and it still counts as known", e.live(7, 8, row("1", 1, "a", fields{"summary": "s"})).Changed, 0)
 	}},
 	{"a change replaces a job that was not attempted", func(e *env) {
@@ -227,7 +224,7 @@ var revisionTests = []test{
 	{"an orphaned destination gets no new revision", func(e *env) {
 		e.live(0, 5, rowTo("1", 1, "a", fields{"name": "A"}, crm), rowTo("2", 2, "b", fields{"name": "A"}, crm))
 		e.deliver(e.heads(crm)[0])
-		_, err := e.s().Register(specs[1:])
+		_, err := e.register(specs[1:])
 		e.must(err)
 		e.live(5, 6, rowTo("1", 1, "a", fields{"name": "B"}), rowTo("2", 2, "b", fields{"name": "B"}))
 		equal(e, "its job that waits is brought up to date", e.head(crm).Revision, 2)
@@ -238,13 +235,13 @@ var revisionTests = []test{
 		for _, dest := range []string{crm, hook} {
 			ref := e.head(dest)
 			e.deliver(ref)
-			j, err := e.s().Claim(context.Background(), 0, ref)
+			j, err := claim(e.s(), ref)
 			e.must(err)
 			if j != nil {
 				e.Fatalf("a delivered job was claimed: %+v", j)
 			}
 		}
-		_, err := e.s().Claim(context.Background(), 0, store.JobRef{Dest: "nobody", ID: "1"})
+		_, err := claim(e.s(), store.JobRef{Dest: "nobody", ID: "1"})
 		wantErr(e, err, store.ErrUnknown)
 	}},
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"hash/crc32"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -66,11 +65,33 @@ func newEnv(t *testing.T, open Factory, reopen bool) *env {
 	t.Helper()
 	e := &env{T: t, open: open, store: open(t), reopen: reopen}
 	t.Cleanup(func() { e.must(e.store.Close()) })
-	_, err := e.s().Init(base)
-	e.must(err)
-	_, err = e.s().Register(specs)
+	_, err := e.register(specs)
 	e.must(err)
 	return e
+}
+
+// register says which destinations there are, and returns all.
+func (e *env) register(specs []store.DestSpec) ([]store.Dest, error) {
+	st, err := e.s().Begin(base, specs)
+	return st.Dests, err
+}
+
+// backfill is a backfill as it is now.
+func (e *env) backfill(id uint64) store.Backfill {
+	e.Helper()
+	for _, b := range e.stats().Backfills {
+		if b.ID == id {
+			return b
+		}
+	}
+	e.Fatalf("backfill %d is not there", id)
+	return store.Backfill{}
+}
+
+func (e *env) saveBackfill(id uint64, c store.BackfillChange) {
+	e.Helper()
+	_, err := e.s().SaveBackfill(id, c)
+	e.must(err)
 }
 
 // s is the store for one call.
@@ -121,9 +142,13 @@ const (
 	tagDisposition = 1
 	tagName        = 2
 	tagSummary     = 3
+	tagPhone       = 4
 )
 
-var tagNames = map[string]byte{"disposition": tagDisposition, "name": tagName, "summary": tagSummary}
+var (
+	tags  = map[string]byte{"disposition": tagDisposition, "name": tagName, "summary": tagSummary, "phone": tagPhone}
+	names = map[byte]string{tagDisposition: "disposition", tagName: "name", tagSummary: "summary", tagPhone: "phone"}
+)
 
 type fields map[string]string
 
@@ -135,7 +160,7 @@ func row(id string, minute int, contact string, f fields) store.Row {
 func rowTo(id string, minute int, contact string, f fields, dests ...string) store.Row {
 	r := store.Row{ID: id, When: at(minute), Lane: lane(contact), Body: body(f)}
 	for name, v := range f {
-		r.Fields = append(r.Fields, store.Field{Tag: tagNames[name], Hash: crc32.ChecksumIEEE([]byte(v))})
+		r.Fields = append(r.Fields, store.Field{Tag: tags[name], Hash: crc32.ChecksumIEEE([]byte(v))})
 	}
 	slices.SortFunc(r.Fields, func(a, b store.Field) int { return int(a.Tag) - int(b.Tag) })
 	for _, d := range dests {
@@ -157,32 +182,9 @@ func body(f fields) []byte {
 	return b
 }
 
-func parse(b []byte) fields {
-	f := fields{}
-	if err := json.Unmarshal(b, &f); err != nil {
-		panic(err)
-	}
-	return f
-}
-
-func merge(older, newer []byte) []byte {
-	f := parse(older)
-	maps.Copy(f, parse(newer))
-	return body(f)
-}
-
-func fieldName(tag byte) string {
-	for n, t := range tagNames {
-		if t == tag {
-			return n
-		}
-	}
-	return "?"
-}
-
 // page is one page of the live poll, read at that minute.
 func page(minute int, rows ...store.Row) store.Page {
-	return store.Page{Stream: store.LiveStream, At: at(minute), Rows: rows, Merge: merge, FieldName: fieldName}
+	return store.Page{Stream: store.LiveStream, At: at(minute), Rows: rows, FieldNames: names}
 }
 
 // closed is a page that closes the window up to that minute.
@@ -271,10 +273,10 @@ func (e *env) head(dest string) store.JobRef {
 	return h[0]
 }
 
-// claim claims a job in slot 0. The claim and what follows in the test run without reopening in between, see settle.
+// claim claims a job. The claim and what follows in the test run without reopening in between, see settle.
 func (e *env) claim(ref store.JobRef) *store.Job {
 	e.Helper()
-	j, err := e.s().Claim(context.Background(), 0, ref)
+	j, err := claim(e.s(), ref)
 	e.must(err)
 	if j == nil {
 		e.Fatalf("job %s at %s is gone", ref.ID, ref.Dest)
@@ -282,10 +284,18 @@ func (e *env) claim(ref store.JobRef) *store.Job {
 	return j
 }
 
+func claim(s store.Store, ref store.JobRef) (*store.Job, error) {
+	claimed, err := s.Claim(context.Background(), []store.JobRef{ref})
+	if err != nil {
+		return nil, err
+	}
+	return claimed[0].Job, claimed[0].Err
+}
+
 // settle settles without reopening: that would count the attempt as one that may have begun.
 func (e *env) settle(o store.Outcome) store.Settled {
 	e.Helper()
-	s, err := e.store.Settle(context.Background(), 0, o, nil)
+	s, err := e.store.Settle(context.Background(), o)
 	e.must(err)
 	return s
 }

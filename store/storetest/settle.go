@@ -12,7 +12,7 @@ var settleTests = []test{
 	{"a delivered job leaves the outbox for the receipts", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", fields{"name": "A"}))
 		_, s := e.deliver(e.head(crm), withRefs(map[string]string{"contact": "7"}), func(o *store.Outcome) { o.Warnings = []string{"w"} })
-		if s.Next != nil || s.Halted != "" || s.Claimed != nil {
+		if s.Next != nil || s.Halted != "" {
 			e.Fatalf("settled %+v", s)
 		}
 		same(e, "heads", e.headIDs(crm), nil)
@@ -34,7 +34,7 @@ var settleTests = []test{
 			ref := e.head(dest)
 			e.deliver(ref)
 			for _, v := range []store.Verdict{store.Delivered, store.Retry, store.Dead, store.Release, store.Skip} {
-				s, err := e.s().Settle(context.Background(), 0, store.Outcome{Job: ref, Verdict: v, At: at(9), Error: "x"}, nil)
+				s, err := e.s().Settle(context.Background(), store.Outcome{Job: ref, Verdict: v, At: at(9), Error: "x"})
 				e.must(err)
 				if s.Next == nil || s.Next.ID != "2" {
 					e.Fatalf("next is %+v", s.Next)
@@ -123,7 +123,7 @@ var settleTests = []test{
 		equal(e, "at the heads", len(h), 9)
 		equal(e, "in order", slices.IsSortedFunc(h, func(a, b store.JobRef) int { return a.When.Compare(b.When) }), true)
 		equal(e, "state", e.way("0", crm).State, "pending")
-		e.must(e.s().Resume(crm))
+		e.must(e.s().Hold(crm, store.Hold{}))
 		equal(e, "resumed", e.dest(crm).Halted, "")
 	}},
 	{"a delivery between ends the series", func(e *env) {
@@ -223,7 +223,7 @@ var settleTests = []test{
 			o.Transcript, o.LeftOut = true, []string{store.LeftOverdue, store.LeftNoNumber}
 		})
 		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1})
-		e.must(e.s().DropWatch(store.TranscriptWatch, h[1].ID, "given up", at(20)))
+		e.must(e.s().SettleWatch(store.TranscriptWatch, h[1].ID, store.Asked{GivenUp: "given up", At: at(20)}))
 		e.again()
 		left(0, map[string]int64{store.LeftFiltered: 1, store.LeftUnknown: 1, store.LeftSkipped: 1, store.LeftOverdue: 1, store.LeftNoNumber: 1, store.LeftTranscript: 1})
 	}},
@@ -240,7 +240,7 @@ var settleTests = []test{
 		h := e.heads(crm)
 		e.attempt(h[0], store.Dead, reject("no such field"))
 		l := e.letters(crm)
-		_, err := e.s().DropDead([]uint64{l[0].Num})
+		_, err := e.s().EndDead([]uint64{l[0].Num}, false)
 		e.must(err)
 		for _, ref := range h[1:] {
 			e.attempt(ref, store.Dead, reject("no such field"))
