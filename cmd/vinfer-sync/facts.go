@@ -54,11 +54,8 @@ func (s *service) facts() (admin.Facts, error) {
 func spaces(cfg *config.Config) []alert.Space {
 	dirs := []string{filepath.Dir(cfg.Store.Bolt.Path)}
 	for _, d := range cfg.CRM {
-		switch {
-		case d.SQLite != nil:
-			dirs = append(dirs, filepath.Dir(d.SQLite.Path))
-		case d.JSONL != nil:
-			dirs = append(dirs, filepath.Dir(d.JSONL.Path))
+		if path := d.File(); path != "" {
+			dirs = append(dirs, filepath.Dir(path))
 		}
 	}
 	var all []alert.Space
