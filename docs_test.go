@@ -75,7 +75,7 @@ func TestLinks(t *testing.T) {
 // Every alert has a heading in docs/OPERATIONS.md that says what to do.
 func TestAlertsAreExplained(t *testing.T) {
 	page := text(t, "docs/OPERATIONS.md")
-	page = page[strings.Index(page, "\n## Alerts\n"):strings.Index(page, "\n## Repair\n")]
+	page = page[strings.Index(page, "\n## Alerts\n"):strings.Index(page, "\n## Monitoring\n")]
 	var explained []string
 	for _, m := range heading.FindAllStringSubmatch(page, -1) {
 		explained = append(explained, strings.Split(m[1], ", ")...)

@@ -64,7 +64,7 @@ var arrows = []struct {
 	{"soak", []string{"vinfer/simulator"}},                                                // runs the program as it is
 	{"packaging/", nil},                                                                   // they know of the program what go list says
 	{"alert", []string{"internal/", "=store", "=sync"}},
-	{"admin", []string{"alert", "internal/", "store", "sync", "vinfer", "crm"}},
+	{"admin", []string{"alert", "internal/", "=store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
 	{"store", []string{"=store", "internal/"}},

@@ -30,7 +30,8 @@ type Backend interface {
 	Resume(ctx context.Context, dest string) error
 	Cursor(ctx context.Context) (time.Time, error)
 	SetCursor(ctx context.Context, t time.Time) error
-	Calls(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error)
+	// Calls lists the calls seen last, newest first.
+	Calls(ctx context.Context, q store.CallQuery) ([]CallLine, error)
 	Life(ctx context.Context, id string) (store.Life, error)
 	// Dead returns at most n dead letters with a number above after; dest "" and all: of every destination.
 	Dead(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error)
@@ -45,6 +46,12 @@ type Backend interface {
 
 // PauseRequest names a destination to hold, and why.
 type PauseRequest struct{ Dest, Why string }
+
+// CallLine is a call in a list, with what is remembered of it: of old ones only when it was seen and what became of it.
+type CallLine struct {
+	store.CallSummary
+	Known engine.NewCall
+}
 
 // DeadQuery selects dead letters.
 type DeadQuery struct {
@@ -65,7 +72,9 @@ type Local struct {
 	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
 	// has begun goes on with that. nil: there will be none.
 	Successor func(context.Context) (*Local, error)
-	// Notes adds to a status what the daemon knows besides its engine. nil: nothing.
+	// Recent remembers the calls seen last; it is asked to forget as well. nil: nothing does.
+	Recent *Tally
+	// Notes adds to a status what neither the engine nor the store knows. nil: nothing.
 	Notes func(*engine.Status)
 }
 
@@ -73,12 +82,16 @@ var _ Backend = (*Local)(nil)
 
 // Status implements Backend.
 func (l *Local) Status(context.Context) (engine.Status, error) {
+	s, err := l.status()
+	if err == nil && l.Notes != nil {
+		l.Notes(&s)
+	}
+	return s, err
+}
+
+func (l *Local) status() (engine.Status, error) {
 	if l.Engine != nil {
-		s, err := l.Engine.Status()
-		if err == nil && l.Notes != nil {
-			l.Notes(&s)
-		}
-		return s, err
+		return l.Engine.Status()
 	}
 	st, err := l.Store.Stats()
 	if err != nil {
@@ -200,8 +213,17 @@ func (l *Local) Cursor(context.Context) (time.Time, error) {
 func (l *Local) SetCursor(_ context.Context, t time.Time) error { return l.Store.SetCursor(t) }
 
 // Calls implements Backend.
-func (l *Local) Calls(_ context.Context, q store.CallQuery) ([]store.CallSummary, error) {
-	return l.Store.Calls(q)
+func (l *Local) Calls(_ context.Context, q store.CallQuery) ([]CallLine, error) {
+	calls, err := l.Store.Calls(q)
+	lines := make([]CallLine, 0, len(calls))
+	for _, c := range calls {
+		line := CallLine{CallSummary: c}
+		if l.Recent != nil {
+			line.Known, _ = l.Recent.call(c.ID)
+		}
+		lines = append(lines, line)
+	}
+	return lines, err
 }
 
 // Life implements Backend.
@@ -248,6 +270,11 @@ func (l *Local) Plan(ctx context.Context, r engine.PlanRequest) (engine.Plan, er
 
 // Forget implements Backend.
 func (l *Local) Forget(_ context.Context, r engine.ForgetRequest) (engine.Forgotten, error) {
+	if l.Recent != nil { // before the store, which then writes its file anew
+		if err := l.Recent.Forget(r.Calls, r.Phones); err != nil {
+			return engine.Forgotten{}, err
+		}
+	}
 	if l.Engine != nil {
 		return l.Engine.Forget(r)
 	}

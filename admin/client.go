@@ -204,7 +204,7 @@ func (c *Client) SetCursor(ctx context.Context, t time.Time) error {
 }
 
 // Calls implements Backend.
-func (c *Client) Calls(ctx context.Context, q store.CallQuery) (s []store.CallSummary, err error) {
+func (c *Client) Calls(ctx context.Context, q store.CallQuery) (s []CallLine, err error) {
 	err = c.call(ctx, "calls", q, &s, nil)
 	return s, err
 }

@@ -34,7 +34,7 @@ const (
 // Source is where the dashboard finds what it shows.
 type Source struct {
 	Facts func() (Facts, error)
-	Calls func(context.Context, store.CallQuery) ([]store.CallSummary, error)
+	Calls func(context.Context, store.CallQuery) ([]CallLine, error)
 	Dead  func(context.Context, DeadQuery) ([]store.DeadLetter, error)
 	Tally *Tally
 	Zone  func() *time.Location // of the operator's clock
@@ -84,8 +84,7 @@ func (d *dashboard) render(ctx context.Context) ([]byte, error) {
 // view is what the page's template shows. All of it is text: the template escapes.
 type view struct {
 	Pipeline, Version, Now, Zone string
-	Class                        string // ok, warn or bad
-	Verdict, Sentence            string
+	Verdict                      Verdict
 	Alerts                       []notice
 	Tiles                        []tile
 	Hours                        hoursChart
@@ -193,10 +192,10 @@ func (d *dashboard) recent(ctx context.Context, v *view, f Facts, zone *time.Loc
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(calls, func(a, b store.CallSummary) int { return b.When.Compare(a.When) })
+	slices.SortStableFunc(calls, func(a, b CallLine) int { return b.When.Compare(a.When) })
 	for _, c := range calls[:min(pageCalls, len(calls))] {
 		x := callView{ID: c.ID, Ended: clock(c.When, f.Now, zone), Ago: since(c.When, f.Now)}
-		if known, ok := d.source.Tally.call(c.ID); ok {
+		if known := c.Known; known.ID != "" {
 			x.Phone, x.Outcome = known.Phone, words(cmp.Or(known.Disposition, noOutcome))
 			if known.Talked > 0 {
 				s := int(known.Talked.Round(time.Second).Seconds())

@@ -79,7 +79,7 @@ func emptyFacts() Facts {
 func source(f func() Facts, empty bool) Source {
 	s := Source{
 		Facts: func() (Facts, error) { return f(), nil },
-		Calls: func(context.Context, store.CallQuery) ([]store.CallSummary, error) { return nil, nil },
+		Calls: func(context.Context, store.CallQuery) ([]CallLine, error) { return nil, nil },
 		Dead:  func(context.Context, DeadQuery) ([]store.DeadLetter, error) { return nil, nil },
 		Tally: NewTally(settings{}, zone), Zone: zone,
 	}
@@ -89,7 +89,7 @@ func source(f func() Facts, empty bool) Source {
 	now := time.Now().UTC()
 	outcomes := []string{"interested", "callback_requested", "not_reachable", "not_reachable", "payment_promised", "", "<script>alert(1)</script>"}
 	var fresh []engine.NewCall
-	var calls []store.CallSummary
+	var calls []CallLine
 	for i := range 240 {
 		c := engine.NewCall{
 			ID: fmt.Sprintf("call_%04d", i), Disposition: outcomes[i%len(outcomes)], Phone: fmt.Sprintf("+xxxxxxxxxx%02d", i%100),
@@ -97,17 +97,17 @@ func source(f func() Facts, empty bool) Source {
 		}
 		fresh = append(fresh, c)
 		if i < 12 {
-			calls = append(calls, store.CallSummary{ID: c.ID, When: c.Ended, Dests: []store.DestLife{
+			calls = append(calls, CallLine{Known: c, CallSummary: store.CallSummary{ID: c.ID, When: c.Ended, Dests: []store.DestLife{
 				{Dest: "sales", State: "pending", Waits: "an operator"},
 				{Dest: "support-desk", State: "delivered", At: now},
 				{Dest: "collections", State: "dead", Error: "422 for +919812309876"},
 				{Dest: "night-shift", State: "skipped", Error: "campaign"},
-			}})
+			}}})
 		}
 	}
 	slices.Reverse(fresh) // as they end
 	s.Tally.Stored(len(fresh), 0, fresh)
-	s.Calls = func(context.Context, store.CallQuery) ([]store.CallSummary, error) { return calls, nil }
+	s.Calls = func(context.Context, store.CallQuery) ([]CallLine, error) { return calls, nil }
 	s.Dead = func(context.Context, DeadQuery) ([]store.DeadLetter, error) {
 		return []store.DeadLetter{
 			{Num: 1, Dest: "collections", ID: "call_1", Error: "422: phone 919812309876 is <i>not</i> valid"},
@@ -143,18 +143,18 @@ func TestDashboard(t *testing.T) {
 				"All is well", "Every call that VInfer has shown is delivered. Transcripts awaited: 2.", "It has every call.", "900 of 1000 requests", "in 3",
 				"callback requested", "none yet", "call_0000", "&#43;xxxxxxxxxx00", "<svg class=\"hours\"", "&lt;script&gt;alert(1)&lt;/script&gt;",
 			},
-			[]string{"Needs you", "<script>alert", "98123"},
+			[]string{"halted", "<script>alert", "98123"},
 		},
 		{
 			"halted", source(haltedFacts, false),
 			[]string{
-				"Needs you", "class=\"verdict bad\"", "vinfer-sync resume sales", "token &lt;b&gt;expired&lt;/b&gt;", "the configuration&#39;s file has faults",
+				"<h1>sales is halted since ", ", and 2 more</h1>", "class=\"verdict bad\"", "vinfer-sync resume sales", "token &lt;b&gt;expired&lt;/b&gt;", "The configuration on the disk has faults",
 				"next try 15 Jan 15:30", "crm.example answers 503", "vinfer-sync resume night-shift", "vinfer-sync dead list --dest collections",
 				"a row without an id", "sales: waits", "collections: refused", "night-shift: left out", "40 %", "1000 of 4000",
 			},
 			[]string{"<b>expired", "<i>not", "98123", "All is well"},
 		},
-		{"empty", source(emptyFacts, true), []string{"Starts", "The first poll is under way", "No call has been seen yet"}, []string{"Needs you", "Backfills", "Dead letters by reason", "NaN"}},
+		{"empty", source(emptyFacts, true), []string{"Starting", "The first poll is under way", "No call has been seen yet"}, []string{"halted", "Backfills", "Dead letters by reason", "NaN"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp, text := get(t, &dashboard{source: tt.page, log: quiet}, "/")
@@ -266,8 +266,15 @@ func TestTally(t *testing.T) {
 	}
 	again := NewTally(kept, zone)
 	check(again)
-	if _, ok := again.call("a"); ok {
-		t.Error("a call outlived the process")
+	if c, ok := again.call("a"); !ok || c.Disposition != "interested" {
+		t.Errorf("a call was lost with the process: %+v", c)
+	}
+	again.Stored(2, 0, []engine.NewCall{{ID: "f", Phone: "+xxxxxxxxxx10", Ended: now}, {ID: "g", Phone: "+xxxxxxxxxx11", Ended: now}})
+	if err := again.Forget([]string{"a"}, []string{"98765 43210"}); err != nil {
+		t.Fatal(err)
+	}
+	if raw := string(kept[recentSetting]); strings.Contains(raw, `"a"`) || strings.Contains(raw, `"f"`) || !strings.Contains(raw, `"g"`) || !strings.Contains(raw, `"b"`) {
+		t.Errorf("after two were forgotten: %s", raw)
 	}
 	kept[tallySetting] = nil
 	ta.Stored(1, 0, []engine.NewCall{call("e", "x", time.Minute)})

@@ -11,7 +11,6 @@ import (
 type Facts struct {
 	alert.Facts
 	Status     engine.Status
-	Stuck      error         // what shows no sign of life; nil: nothing
 	Schedule   string        // as configured
 	Lag        time.Duration // over which an operator is called; 0: never
 	StoreBytes int64         // size of the state file

@@ -138,7 +138,7 @@ func handler(b Backend, storePath string) http.Handler {
 	answer(mux, "resume", func(ctx context.Context, dest string) (struct{}, error) { return struct{}{}, b.Resume(ctx, dest) })
 	answer(mux, "cursor", func(ctx context.Context, _ struct{}) (time.Time, error) { return b.Cursor(ctx) })
 	answer(mux, "set-cursor", func(ctx context.Context, t time.Time) (struct{}, error) { return struct{}{}, b.SetCursor(ctx, t) })
-	answer(mux, "calls", func(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error) { return b.Calls(ctx, q) })
+	answer(mux, "calls", func(ctx context.Context, q store.CallQuery) ([]CallLine, error) { return b.Calls(ctx, q) })
 	answer(mux, "life", func(ctx context.Context, id string) (store.Life, error) { return b.Life(ctx, id) })
 	answer(mux, "dead", func(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error) { return b.Dead(ctx, q) })
 	answer(mux, "retry-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) })

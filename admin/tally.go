@@ -3,11 +3,15 @@ package admin
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -17,6 +21,7 @@ const (
 	tallyNames    = 20 // dispositions counted apart in one hour: the set is open
 	tallyEvery    = time.Minute
 	tallySetting  = "tally"
+	recentSetting = "recent_calls"
 	otherOutcomes = "others"
 	noOutcome     = "none yet"
 )
@@ -27,8 +32,8 @@ type Keeper interface {
 	PutSetting(key string, value []byte) error
 }
 
-// Tally counts new calls by hour and disposition for the dashboard, and remembers the last ones without what names a person. The counts
-// outlive the process; the calls do not. It is an engine's Observer.
+// Tally counts new calls by hour and disposition for the dashboard, and remembers the last ones with their numbers masked. Both outlive the
+// process. It is an engine's Observer.
 type Tally struct {
 	keep Keeper
 	zone func() *time.Location
@@ -49,6 +54,12 @@ func NewTally(keep Keeper, zone func() *time.Location) *Tally {
 	if raw, err := keep.Setting(tallySetting); err == nil && raw != nil {
 		if json.Unmarshal(raw, &t.hours) != nil || t.hours == nil {
 			t.hours = map[int64]map[string]int{} // it is only a chart
+		}
+	}
+	var calls []engine.NewCall
+	if raw, err := keep.Setting(recentSetting); err == nil && json.Unmarshal(raw, &calls) == nil {
+		for _, c := range calls {
+			t.remember(c)
 		}
 	}
 	return t
@@ -81,15 +92,53 @@ func (t *Tally) Stored(_, _ int, recent []engine.NewCall) {
 		}
 		t.hours[hour][name]++
 		t.dirty = true
-		if _, known := t.recent[c.ID]; !known {
-			t.order = append(t.order, c.ID)
-		}
-		t.recent[c.ID] = c
+		t.remember(c)
 	}
+}
+
+// remember takes up a call among the last ones. The caller holds mu.
+func (t *Tally) remember(c engine.NewCall) {
+	if _, known := t.recent[c.ID]; !known {
+		t.order = append(t.order, c.ID)
+	}
+	t.recent[c.ID] = c
 	for len(t.order) > tallyRecent {
 		delete(t.recent, t.order[0])
 		t.order = t.order[1:]
 	}
+}
+
+// Forget erases the calls that are named by their ids, or whose masked number ends like one of the phone numbers: a few more may go than
+// are meant, which costs a line on the dashboard.
+func (t *Tally) Forget(ids, phones []string) error {
+	t.mu.Lock()
+	before := len(t.order)
+	t.order = slices.DeleteFunc(t.order, func(id string) bool {
+		phone := t.recent[id].Phone
+		gone := slices.Contains(ids, id) || slices.ContainsFunc(phones, func(p string) bool { return phone != "" && ending(p) == ending(phone) })
+		if gone {
+			delete(t.recent, id)
+		}
+		return gone
+	})
+	gone := len(t.order) < before
+	t.dirty = t.dirty || gone
+	t.mu.Unlock()
+	if !gone {
+		return nil
+	}
+	return t.Save(time.Now(), true)
+}
+
+// ending is what a masked number shows of a number.
+func ending(phone string) string {
+	digits := strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) || r == 'x' {
+			return r
+		}
+		return -1
+	}, mask.Phone(phone))
+	return digits[max(0, len(digits)-2):]
 }
 
 // Save keeps the counts if they have changed and were not kept just now; last: in any case.
@@ -102,12 +151,17 @@ func (t *Tally) Save(now time.Time, last bool) error {
 		return nil
 	}
 	t.dirty, t.saved = false, now
-	raw, err := json.Marshal(t.hours)
+	hours, err := json.Marshal(t.hours)
+	calls := make([]engine.NewCall, 0, len(t.order))
+	for _, id := range t.order {
+		calls = append(calls, t.recent[id])
+	}
+	recent, rerr := json.Marshal(calls)
 	t.mu.Unlock() // not held while the disk is written to: who delivers calls must not wait
-	if err != nil {
+	if err := errors.Join(err, rerr); err != nil {
 		return err
 	}
-	return t.keep.PutSetting(tallySetting, raw)
+	return errors.Join(t.keep.PutSetting(tallySetting, hours), t.keep.PutSetting(recentSetting, recent))
 }
 
 // count is how many calls had an outcome.

@@ -13,77 +13,16 @@ import (
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
-// The classes by which the page is coloured.
-const (
-	fine  = "ok"
-	mild  = "warn"
-	grave = "bad"
-)
-
-// judge says in one glance whether all is well.
+// judge shows the verdict and what needs an operator.
 func (v *view) judge(f Facts, zone *time.Location) {
-	v.Class = fine
-	worse := func(class string) {
-		if v.Class == fine || class == grave {
-			v.Class = class
-		}
-	}
+	v.Verdict = Judge(f.Status, f.Now, zone)
 	for _, a := range f.Status.Alerts {
-		class := grave
-		if a.Alert == alert.Dead || a.Alert == alert.Clock || a.Alert == alert.LeftOut {
-			class = mild
-		}
-		worse(class)
-		v.Alerts = append(v.Alerts, notice{class, a.Message, a.Remedy, clock(a.Since, f.Now, zone)})
-	}
-	if f.Stuck != nil {
-		worse(grave)
-		v.Alerts = append(v.Alerts, notice{Class: grave, Message: f.Stuck.Error(), Remedy: "systemd's watchdog restarts it; else restart the service"})
+		v.Alerts = append(v.Alerts, notice{classOf(a), plain(a.Message, f.Now, zone), a.Remedy, clock(a.Since, f.Now, zone)})
 	}
 	if f.Status.ConfigError != "" {
-		worse(mild)
-		v.Alerts = append(v.Alerts, notice{Class: mild, Message: "the configuration's file has faults; the one before is in use: " + f.Status.ConfigError, Remedy: "vinfer-sync check --offline"})
+		v.Alerts = append(v.Alerts, notice{Class: mild, Message: "The configuration on the disk has faults; the one before is in use: " + f.Status.ConfigError, Remedy: "vinfer-sync check --offline"})
 	}
 	slices.SortStableFunc(v.Alerts, func(a, b notice) int { return strings.Compare(a.Class, b.Class) }) // bad before warn
-	slow := 0
-	for _, d := range f.Status.Destinations {
-		if d.State == "waiting" || d.Paused || d.State == "halted" {
-			slow++
-			worse(mild)
-		}
-	}
-	failed := f.Status.LastRun.Error != ""
-	if failed {
-		worse(mild)
-	}
-	switch {
-	case v.Class == grave:
-		v.Verdict, v.Sentence = "Needs you", "Calls are kept; nothing is lost. What to do stands below."
-	case len(v.Alerts) > 0:
-		v.Verdict, v.Sentence = "Look at it", "Calls go on. What to do stands below."
-	case failed:
-		v.Verdict, v.Sentence = "Tries again", "The last poll failed: "+mask.Phones(f.Status.LastRun.Error)
-	case slow > 0:
-		v.Verdict, v.Sentence = "Waits", "A destination is not taking calls just now; they are kept for it. It is tried again by itself unless it says otherwise below."
-	case f.Status.LastRun.At == "":
-		v.Verdict, v.Sentence = "Starts", "The first poll is under way."
-	case f.Status.Pending > 0:
-		v.Verdict, v.Sentence = "All is well", fmt.Sprintf("Deliveries under way: %d.", f.Status.Pending)
-	case len(f.Stats.Dests) > 0 && delivered(f.Stats.Dests) == 0:
-		v.Verdict, v.Sentence = "All is well", "It polls, and no call has come yet."
-	default:
-		v.Verdict, v.Sentence = "All is well", "Every call that VInfer has shown is delivered."
-		if f.Status.Transcripts > 0 {
-			v.Sentence += fmt.Sprintf(" Transcripts awaited: %d.", f.Status.Transcripts)
-		}
-	}
-}
-
-func delivered(dests []store.Dest) (n int64) {
-	for _, d := range dests {
-		n += d.Delivered
-	}
-	return n
 }
 
 // tiles are the figures at the top.

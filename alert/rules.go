@@ -3,7 +3,9 @@
 package alert
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
@@ -23,10 +25,16 @@ const (
 	LeftOut = "left_out"
 	// Gap: VInfer counts more calls in a range than it shows.
 	Gap = "gap"
+	// Key: VInfer refused the API key, which another try does not change.
+	Key = "key"
+	// Stuck: a part of the service shows no sign of life.
+	Stuck = "stuck"
+	// Listen: an address of the service, for commands or for browsers, could not be had.
+	Listen = "listen"
 )
 
 // Kinds are all of them.
-var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap}
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap, Key, Stuck, Listen}
 
 const (
 	missedRuns = 5                // intervals without a successful run
@@ -43,6 +51,9 @@ type Facts struct {
 	Oldest  map[string]time.Time // when the oldest call ended that a destination lacks
 	Skew    time.Duration        // VInfer's clock minus this machine's
 	Disks   []Space
+	Refusal string  // how VInfer refused the key at the last poll; empty: it did not
+	Stuck   error   // what shows no sign of life; nil: nothing
+	Listen  []error // of the addresses that could not be had
 }
 
 // Space is the room on a disk.
@@ -57,7 +68,7 @@ type Rules struct {
 	LeftOut time.Duration                  // all calls of a destination may be left out for so long; 0: for ever
 	Next    func(time.Time) time.Time      // when the schedule polls next after a time
 	Is      func(kind, dest string) bool   // whether an alert stands: what stands is over only when it is clearly over
-	Mend    func(kind, dest string) string // what an operator does about it
+	Remedy  func(kind, dest string) string // what an operator does about it
 }
 
 // found is an alert, and how large its matter is: it is told again when that has doubled.
@@ -72,16 +83,20 @@ func (r Rules) look(f Facts) []found {
 	var all []found
 	add := func(kind, dest string, size int, format string, args ...any) {
 		a := engine.Alert{Alert: kind, Destination: dest, Message: mask.Phones(fmt.Sprintf(format, args...)), Since: f.Now}
-		if r.Mend != nil {
-			a.Remedy = r.Mend(kind, dest)
+		if r.Remedy != nil {
+			a.Remedy = r.Remedy(kind, dest)
 		}
 		all = append(all, found{a, size, kind == Lag})
 	}
-	failing := r.failing(f)
+	refused := f.Refusal != ""
+	if refused {
+		add(Key, "", 1, "VInfer refused the API key: %s", f.Refusal)
+	}
+	failing := !refused && r.failing(f)
 	if failing {
 		add(Runs, "", 1, "no run has succeeded since %s: %s", since(f), f.Stats.LastRun.Error)
 	}
-	if late := r.behind(f); late > 0 && !failing {
+	if late := r.behind(f); late > 0 && !failing && !refused {
 		add(Lag, "", 1, "calls are read %s late: VInfer was last read up to %s", words(late), f.Stats.Watermark.UTC().Format(time.RFC3339))
 	}
 	if skew := f.Skew.Abs(); skew > r.easier(Clock, "", maxSkew) {
@@ -94,9 +109,15 @@ func (r Rules) look(f Facts) []found {
 			break
 		}
 	}
-	refused := f.Stats.Dead
+	if f.Stuck != nil {
+		add(Stuck, "", 1, "%v", f.Stuck)
+	}
+	if err := errors.Join(f.Listen...); err != nil {
+		add(Listen, "", 1, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	unread := f.Stats.Dead
 	for _, d := range f.Stats.Dests {
-		refused -= d.Dead
+		unread -= d.Dead
 		if d.Dead > 0 {
 			add(Dead, d.Name, d.Dead, "%s refused calls: dead letters %d", d.Name, d.Dead)
 		}
@@ -118,8 +139,8 @@ func (r Rules) look(f Facts) []found {
 			add(Lag, d.Name, 1, "the oldest call that %s lacks ended %s ago%s", d.Name, words(f.Now.Sub(oldest)), because(d))
 		}
 	}
-	if refused > 0 {
-		add(Dead, "", refused, "rows of VInfer's that could not be understood: dead letters %d", refused)
+	if unread > 0 {
+		add(Dead, "", unread, "rows of VInfer's that could not be understood: dead letters %d", unread)
 	}
 	for _, s := range f.Disks {
 		if full(s, r.is(Disk, s.Path)) {

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,12 @@ func TestRules(t *testing.T) {
 		{"it polls by the hour", "@hourly", func(f *Facts) { f.Stats.Watermark = ago(59 * time.Minute) }, ""},
 		{"it polls by the hour, and missed one", "@hourly", func(f *Facts) { f.Stats.Watermark = ago(80 * time.Minute) }, "lag"},
 		{"it rests at night", "CRON_TZ=UTC */5 10-18 * * *", func(f *Facts) { f.Stats.Watermark = ago(15 * time.Hour) }, ""},
+		{"the key is refused", minutely, func(f *Facts) { f.Refusal, f.Stats.LastRun.Error = "401", "401" }, "key"},
+		{"the key has been refused for long", minutely, func(f *Facts) {
+			f.Refusal, f.Stats.LastRun.LastSuccess, f.Stats.Watermark, f.Stats.LastRun.Error = "401", ago(2*time.Hour), ago(2*time.Hour), "401"
+		}, "key"},
+		{"a part gives no sign of life", minutely, func(f *Facts) { f.Stuck = errors.New("the poll has made no progress for 10 min") }, "stuck"},
+		{"a port is taken", minutely, func(f *Facts) { f.Listen = []error{errors.New("admin.listen: address already in use")} }, "listen"},
 		{"the clock", minutely, func(f *Facts) { f.Skew = -31 * time.Second }, "clock"},
 		{"a halt", minutely, func(f *Facts) {
 			f.Stats.Dests[0].Halted, f.Oldest["sales"] = "401", ago(2*time.Hour)

@@ -66,6 +66,22 @@ func (w *Watch) Standing() []engine.Alert {
 	return all
 }
 
+// Find returns what needs an operator by the rules, for when no Watch runs. Alerts that one has told of keep their beginning. Nothing is
+// told, and nothing is written.
+func Find(keep Keeper, r Rules, f Facts) []engine.Alert {
+	w := NewWatch("", keep, nil, nil)
+	r.Is = func(kind, dest string) bool { return w.find(kind, dest) >= 0 }
+	all := []engine.Alert{}
+	for _, a := range r.look(f) {
+		a.Since = time.Time{}
+		if i := w.find(a.Alert.Alert, a.Destination); i >= 0 {
+			a.Since = w.stands[i].Since
+		}
+		all = append(all, a.Alert)
+	}
+	return all
+}
+
 // Look applies the rules and tells of what has changed since the last look.
 func (w *Watch) Look(r Rules, f Facts) {
 	w.mu.Lock()
@@ -131,8 +147,11 @@ func (w *Watch) tell(n Notice) {
 		w.log.Info("over: "+n.Message, append(attrs, "after", n.At.Sub(n.Since).Round(time.Second))...)
 	} else {
 		level := slog.LevelError
-		if n.Alert.Alert == Dead || n.Alert.Alert == Clock || n.Alert.Alert == LeftOut {
+		switch n.Alert.Alert {
+		case Dead, Clock, LeftOut, Listen:
 			level = slog.LevelWarn
+		case Halted: // the engine has logged the halt as an error
+			level = slog.LevelInfo
 		}
 		w.log.Log(context.Background(), level, "needs an operator: "+n.Message, append(attrs, "remedy", n.Remedy)...)
 	}

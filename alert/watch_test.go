@@ -78,16 +78,17 @@ func TestLog(t *testing.T) {
 	var out bytes.Buffer
 	w := NewWatch("test", memory{}, slog.New(slog.NewTextHandler(&out, nil)), nil)
 	r := rules(t, "@every 1m")
-	r.Mend = func(kind, dest string) string { return "mend " + kind + " of " + dest }
+	r.Remedy = func(kind, dest string) string { return "fix " + kind + " of " + dest }
 	f := healthy()
-	f.Stats.Dests[0].Halted = "401"
+	f.Refusal = "401"
 	w.Look(r, f)
-	f.Stats.Dests[0].Halted = ""
+	f.Refusal, f.Stats.Dests[0].Halted = "", "401" // which the engine has logged as an error
 	f.Now = f.Now.Add(time.Hour)
 	w.Look(r, f)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], "level=ERROR") || !strings.Contains(lines[0], `remedy="mend halted of sales"`) ||
-		!strings.Contains(lines[1], "level=INFO") || !strings.Contains(lines[1], "after=1h0m0s") {
+	if len(lines) != 3 || !strings.Contains(lines[0], "level=ERROR") || !strings.Contains(lines[0], `remedy="fix key of "`) ||
+		!strings.Contains(lines[1], "level=INFO") || !strings.Contains(lines[1], `remedy="fix halted of sales"`) ||
+		!strings.Contains(lines[2], "level=INFO") || !strings.Contains(lines[2], "after=1h0m0s") {
 		t.Errorf("%q", lines)
 	}
 }

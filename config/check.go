@@ -183,7 +183,7 @@ func (d *decoder) checkKey(v *VInfer) {
 			d.hide(key, "the API key is missing, and the environment variable "+envKey+" is not set", "set either, or name a file by api_key_file; a Read-Only key is enough")
 			return
 		}
-		v.APIKey = SecretRef{Value: secret.New(strings.TrimSpace(text))}
+		v.APIKey = SecretRef{Value: secret.New(strings.TrimSpace(text)), Variable: envKey}
 	}
 	for _, r := range v.APIKey.Value.Reveal() {
 		if r <= ' ' || r > '~' {

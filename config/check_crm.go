@@ -123,8 +123,8 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 		d.checkHTTP(*h.HTTP(), at)
 		*h.HTTP() = h.HTTP().Or(dest.HTTP)
 	}
-	if f, ok := k.(kinds.Files); ok {
-		d.checkHTTP(f.Files(), at)
+	if f, ok := k.(kinds.TLS); ok {
+		d.checkHTTP(f.TLS(), at)
 	}
 	f, ok := k.(kinds.File)
 	if !ok {

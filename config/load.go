@@ -25,8 +25,12 @@ const (
 	systemFile = "/etc/vinfer-sync/config.yaml"
 )
 
-// Find returns the configuration file to read: the explicit one, else ./config.yaml, else /etc/vinfer-sync/config.yaml.
+// Find returns the configuration file to read: the explicit one, else ./config.yaml, else /etc/vinfer-sync/config.yaml. Root gets the
+// latter first: where root stands is chance, and the service is what root means.
 func Find(explicit string) (string, error) {
+	if os.Geteuid() == 0 {
+		return find(explicit, systemFile, localFile)
+	}
 	return find(explicit, localFile, systemFile)
 }
 

@@ -99,9 +99,14 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 		err = d.convert(text, v, key)
 	}
 	if err == nil {
-		if hidden && !strings.Contains(n.Value, "${") {
-			d.inline = true
+		if !hidden {
+			return
 		}
+		if ref := d.secrets[key]; strings.HasPrefix(n.Value, "${") && strings.HasSuffix(n.Value, "}") {
+			ref.Variable = n.Value[2 : len(n.Value)-1]
+			d.putSecret(v, key, ref)
+		}
+		d.inline = d.inline || !strings.Contains(n.Value, "${")
 		return
 	}
 	value := n.Value

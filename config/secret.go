@@ -13,8 +13,20 @@ import (
 
 // SecretRef is a secret and where it came from. However it is printed, it shows neither.
 type SecretRef struct {
-	Value secret.Text // as it was when the configuration was read
-	File  string      // the file that holds it; empty: it stood in the configuration
+	Value    secret.Text // as it was when the configuration was read
+	File     string      // the file that holds it; empty: it came from elsewhere
+	Variable string      // the environment variable that holds it; empty: it came from elsewhere
+}
+
+// Source says in words where the secret came from.
+func (s SecretRef) Source() string {
+	switch {
+	case s.File != "":
+		return s.File
+	case s.Variable != "":
+		return "the environment variable " + s.Variable
+	}
+	return "the configuration"
 }
 
 // Read returns the secret as it is now: from its file, if it has one, so that a rotated key is taken up without a restart.

@@ -220,7 +220,7 @@ func (w *world) reload() {
 	w.until("it gets calls", func() bool { return len(w.hook.events(w.t)) > 0 })
 
 	w.configure(withHook + "shedule: daily\n")
-	w.run("systemctl", "reload", unit)
+	w.fails("systemctl", "reload", unit)
 	w.until("the fault is told", func() bool { return strings.Contains(w.status().ConfigError, "shedule") })
 	if n := len(w.status().Destinations); n != 3 {
 		w.t.Errorf("%d destinations after a bad reload", n)

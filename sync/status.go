@@ -29,6 +29,8 @@ type Summary struct {
 type Status struct {
 	Version      string           `json:"version"`
 	Pipeline     string           `json:"pipeline"`
+	Config       string           `json:"config"` // the configuration's file
+	Daemon       bool             `json:"daemon"` // whether the daemon tells it; else the state file does, and no daemon runs
 	Cursor       string           `json:"cursor"` // RFC 3339
 	CursorParam  string           `json:"cursor_param"`
 	LastRun      LastRun          `json:"last_run"`
@@ -61,7 +63,7 @@ type Status struct {
 
 // Alert is something that needs an operator.
 type Alert struct {
-	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out or gap
+	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out, gap, stuck or listen
 	Destination string    `json:"destination"` // empty: it concerns none in particular
 	Message     string    `json:"message"`
 	Remedy      string    `json:"remedy"`

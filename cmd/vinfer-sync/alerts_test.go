@@ -105,7 +105,7 @@ func TestAlerts(t *testing.T) {
 	w.must(exitFine, "dead", "retry", "--all")
 	r.await("over: events refused calls")
 	w.sim.SetKey("another")
-	r.await("needs an operator: no run has succeeded")
+	r.await("needs an operator: VInfer refused the API key")
 	_, text := fetch(t, "http://"+listen+"/metrics")
 	for _, want := range []string{
 		`vinfer_sync_deliveries_total{destination="events",pipeline="default",result="delivered"} 1`,
@@ -113,7 +113,7 @@ func TestAlerts(t *testing.T) {
 		`vinfer_sync_deliveries_total{destination="events",pipeline="default",result="halted"} 1`,
 		`vinfer_sync_calls_new_total{pipeline="default"} 1`,
 		`vinfer_sync_end_to_end_seconds_count{destination="events",pipeline="default"} 1`,
-		`vinfer_sync_alerts_active{alert="runs",pipeline="default"} 1`,
+		`vinfer_sync_alerts_active{alert="key",pipeline="default"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("metrics have no %s:\n%s", want, text)
@@ -123,13 +123,13 @@ func TestAlerts(t *testing.T) {
 		t.Error("metrics name a person or a call")
 	}
 	w.sim.SetKey("any")
-	r.await("over: no run has succeeded")
+	r.await("over: VInfer refused the API key")
 	r.stop()
 	got := w.told()
 	// Lag comes and goes with all that; of the rest each thing is told once.
 	got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(s, " lag") })
-	want := "raised halted events, raised dead events, over halted events, over dead events, raised runs, over runs"
-	if s := strings.Join(got, ", "); s != want && s+", over runs" != want { // the last one may not have been under way yet
+	want := "raised halted events, raised dead events, over halted events, over dead events, raised key, over key"
+	if s := strings.Join(got, ", "); s != want && s+", over key" != want { // the last one may not have been under way yet
 		t.Errorf("told: %s\nwant: %s", s, want)
 	}
 }

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
 
 // backend is what commands ask, be it the daemon or the store in this process.
@@ -21,7 +27,21 @@ type backend = admin.Backend
 type app struct {
 	configPath string
 	logLevel   string
+	utc        bool
+	quiet      bool
+	verbose    bool
+	yes        bool      // no question is asked
+	announce   io.Writer // where a command that changes something says of which pipeline; nil: it changes nothing
 	cfg        *config.Config
+	zone       *time.Location // of the configuration that was read last; nil: none was
+}
+
+// clock shows times in the configuration's zone, or in UTC if that is asked for or no configuration can be read.
+func (a *app) clock() clock {
+	if a.utc || a.zone == nil {
+		return clock{time.UTC}
+	}
+	return clock{a.zone}
 }
 
 // load reads the configuration, once.
@@ -40,6 +60,7 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
+	takeServiceEnv(path)
 	cfg, err := load(path)
 	if err != nil {
 		var bad config.Errors
@@ -53,7 +74,43 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 			return nil, usageError("--log-level %q: write debug, info, warn or error", a.logLevel)
 		}
 	}
+	a.zone = cfg.Location()
 	return cfg, nil
+}
+
+// takeServiceEnv sets what systemd or OpenRC would set from the env file beside a configuration below /etc/vinfer-sync, so that root need
+// not do that before a command. What is set stays; a file that cannot be read is not this user's.
+func takeServiceEnv(path string) {
+	whole, err := filepath.Abs(path)
+	if err != nil || filepath.Dir(whole) != filepath.Dir(serviceEnv) || os.Getenv("INVOCATION_ID") != "" {
+		return
+	}
+	text, err := os.ReadFile(serviceEnv)
+	if err != nil {
+		return
+	}
+	for name, value := range envLines(string(text)) {
+		if _, set := os.LookupEnv(name); !set {
+			_ = os.Setenv(name, value) // it is a name: see envLines
+		}
+	}
+}
+
+// envLines reads NAME=value lines as systemd's EnvironmentFile does.
+func envLines(text string) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || name == "" || strings.ContainsAny(name, "#; \t\x00") || strings.Contains(value, "\x00") {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		if n := len(value); n >= 2 && value[0] == value[n-1] && (value[0] == '"' || value[0] == '\'') {
+			value = value[1 : n-1]
+		}
+		vars[name] = value
+	}
+	return vars
 }
 
 // reach reads the configuration and returns the daemon that runs with it; nil if none does. Whoever asks the daemon, or only the state
@@ -78,6 +135,9 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	if err != nil {
 		return err
 	}
+	if a.announce != nil && cfg != nil && !a.quiet {
+		fmt.Fprintf(a.announce, "pipeline %s, %s\n", cfg.Name, cfg.File)
+	}
 	if client != nil {
 		defer client.Close()
 		return f(ctx, client)
@@ -86,23 +146,58 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		if cfg, err = a.load(); err != nil {
 			return err
 		}
+	}
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
+	if full {
 		p, err := openPipeline(cfg, a.logger(cfg))
 		if err != nil {
 			return unreached(cfg, err)
 		}
+		p.local.Recent = admin.NewTally(p.store, cfg.Location)
+		p.engine.Observe(p.local.Recent)
 		if err := p.engine.Start(); err != nil {
 			return errors.Join(err, p.close())
 		}
 		err = f(ctx, p.local)
-		return errors.Join(err, p.close())
+		return errors.Join(err, p.local.Recent.Save(time.Now(), true), p.close())
 	}
 	st, err := a.openStore(cfg)
 	if err != nil {
 		return err
 	}
-	err = f(ctx, &admin.Local{Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region})
+	err = f(ctx, &admin.Local{
+		Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region,
+		Recent: admin.NewTally(st, cfg.Location), Notes: unattended(cfg, st),
+	})
 	return errors.Join(err, st.Close())
 }
+
+// change is with for a command that changes something: it says in which pipeline.
+func (a *app) change(c *cobra.Command, full bool, f func(context.Context, backend) error) error {
+	a.announce = c.ErrOrStderr()
+	return a.with(c.Context(), full, f)
+}
+
+// sure asks on a terminal whether something that cannot be undone is meant. Elsewhere, and with --yes, it is.
+func (a *app) sure(c *cobra.Command, format string, args ...any) error {
+	in, ok := c.InOrStdin().(*os.File)
+	if a.yes || !ok || !isTerminal(in) || !isTerminal(c.OutOrStdout()) {
+		return nil
+	}
+	fmt.Fprintf(c.OutOrStdout(), format+" [y/N] ", args...)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if word := strings.ToLower(strings.TrimSpace(answer)); err == nil && (word == "y" || word == "yes") {
+		return nil
+	}
+	return &exitError{exitLeft, errors.New("nothing was changed")}
+}
+
+// asks adds the flag by which sure asks nothing.
+func (a *app) asks(c *cobra.Command) { c.Flags().BoolVarP(&a.yes, "yes", "y", false, "ask nothing") }
 
 // unreached adds to a store that is held why the holder may not have been asked instead.
 func unreached(cfg *config.Config, err error) error {
@@ -126,7 +221,12 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 	if err != nil {
 		return err
 	}
-	st, err := store.OpenCopy(cfg.Store.Bolt.Path, store.Options{})
+	back, err := asOwner(cfg.Store.Bolt.Path)
+	if err != nil {
+		return err
+	}
+	defer back()
+	st, err := bolt.OpenCopy(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return unreached(cfg, err)
 	}
@@ -139,11 +239,11 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 }
 
 // openStore opens the store, which has to be there.
-func (a *app) openStore(cfg *config.Config) (*store.DB, error) {
-	if store.Absent(cfg.Store.Bolt.Path) {
+func (a *app) openStore(cfg *config.Config) (*bolt.DB, error) {
+	if bolt.Absent(cfg.Store.Bolt.Path) {
 		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
 	}
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return nil, unreached(cfg, err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,6 @@ import (
 
 func auditCommand(a *app) *cobra.Command {
 	var days int
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "audit", Short: "Compare the last days with what was seen: was a call missed?",
 		Long: "Lists the calls of the last days as VInfer shows them now, as far as the polls have read, and compares them with the ledger. Calls that\n" +
@@ -24,36 +21,35 @@ func auditCommand(a *app) *cobra.Command {
 			"next call, or after the daemon's next poll.",
 		Example: "  vinfer-sync audit --days 30\n  vinfer-sync audit --json",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("days") && (days < 1 || days > 3650) {
-				return usageError("--days %d: write 1 to 3650", days)
-			}
-			return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
-				r, err := b.Audit(ctx, days)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					err = json.NewEncoder(c.OutOrStdout()).Encode(r)
-				} else {
-					err = printAudit(c.OutOrStdout(), r)
-				}
-				if err == nil && r.Late > 0 {
-					err = &exitError{exitLeft, nil}
-				}
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if c.Flags().Changed("days") && (days < 1 || days > 3650) {
+			return usageError("--days %d: write 1 to 3650", days)
+		}
+		return a.change(c, true, func(ctx context.Context, b backend) error {
+			r, err := b.Audit(ctx, days)
+			if err != nil {
 				return err
-			})
-		},
+			}
+			if o.json() {
+				err = json.NewEncoder(c.OutOrStdout()).Encode(r)
+			} else {
+				err = printAudit(a.screen(c, o), r)
+			}
+			if err == nil && r.Late > 0 {
+				err = &exitError{exitLeft, nil}
+			}
+			return err
+		})
 	}
 	c.Flags().IntVar(&days, "days", 0, "how far back to look, in `days` (default: audit.days, and as far as the last audit reached)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return c
 }
 
-func printAudit(out io.Writer, r engine.AuditReport) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
-	row("audited", "%s to %s, as far as the polls have read", stamp(r.From), stamp(r.To))
+func printAudit(w *screen, r engine.AuditReport) error {
+	row := w.pair
+	row("audited", "%s to %s, as far as the polls have read", w.at(r.From), w.at(r.To))
 	row("compared", "%s with the ledger, in %s and %s", calls(int64(r.Compared)), count(r.Requests, "request"), (time.Duration(r.TookMS) * time.Millisecond).Round(time.Millisecond))
 	if r.Late == 0 {
 		row("missed", "none")
@@ -61,7 +57,7 @@ func printAudit(out io.Writer, r engine.AuditReport) error {
 		row("missed", "%s: neither polls nor sweep had been shown them. They are delivered now.", calls(r.Late))
 	}
 	for _, c := range r.LateCalls {
-		row("", "%s, completed %s, found %s, %s later", c.ID, stamp(c.When), stamp(c.Seen), span(c.Seen.Sub(c.When)))
+		row("", "%s, completed %s, found %s, %s later", c.ID, w.at(c.When), w.at(c.Seen), span(c.Seen.Sub(c.When)))
 	}
 	if r.BySweep > 0 {
 		row("found late", "%s by the settled sweep since the last audit; they are delivered", calls(r.BySweep))
@@ -73,10 +69,10 @@ func printAudit(out io.Writer, r engine.AuditReport) error {
 		row("gaps", "none up to the cursor")
 	}
 	for _, g := range r.Gaps {
-		row("gap", "%s to %s: not read to its end yet; the next poll goes on there", stamp(g.From), stamp(g.To))
+		row("gap", "%s to %s: not read to its end yet; the next poll goes on there", w.at(g.From), w.at(g.To))
 	}
 	for _, g := range r.Skipped {
-		row("skipped", "%s to %s, by cursor set: a backfill delivers them", stamp(g.From), stamp(g.To))
+		row("skipped", "%s to %s, by cursor set: a backfill delivers them", w.at(g.From), w.at(g.To))
 	}
 	if len(r.Owed) == 0 {
 		row("owed", "nothing: every destination has got its calls of the range")
@@ -84,7 +80,7 @@ func printAudit(out io.Writer, r engine.AuditReport) error {
 	for _, o := range r.Owed {
 		row("owed", "%s: %d pending, %d dead letters", o.Dest, o.Pending, o.Dead)
 	}
-	return w.Flush()
+	return w.flush()
 }
 
 // calls says a number of calls.

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,46 +31,50 @@ func backfillCommand(a *app) *cobra.Command {
 			"Times: RFC 3339, a date, or -48h.",
 		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 600\n  vinfer-sync backfill list",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.read(config.LoadForOperator)
-			if err != nil {
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := a.read(config.LoadForOperator)
+		if err != nil {
+			return err
+		}
+		if since == "" {
+			return usageError("--since is needed: from when on? For example --since -48h")
+		}
+		if some := cfg.VInfer.Campaigns; r.Campaign != "" && len(some) > 0 && !slices.Contains(some, r.Campaign) {
+			return usageError("--campaign %s is not one of vinfer.campaigns (%s): no call of it is taken", r.Campaign, strings.Join(some, ", "))
+		}
+		now := time.Now()
+		if r.Since, err = parseTime(since, now, cfg.Location()); err != nil {
+			return err
+		}
+		if until != "" {
+			if r.Until, err = parseTime(until, now, cfg.Location()); err != nil {
 				return err
 			}
-			if since == "" {
-				return usageError("--since is needed: from when on? For example --since -48h")
+			if !r.Since.Before(r.Until) {
+				return usageError("--since %s does not lie before --until %s", since, until)
 			}
-			if some := cfg.VInfer.Campaigns; r.Campaign != "" && len(some) > 0 && !slices.Contains(some, r.Campaign) {
-				return usageError("--campaign %s is not one of vinfer.campaigns (%s): no call of it is taken", r.Campaign, strings.Join(some, ", "))
-			}
-			now := time.Now()
-			if r.Since, err = parseTime(since, now, cfg.Location()); err != nil {
-				return err
-			}
-			if until != "" {
-				if r.Until, err = parseTime(until, now, cfg.Location()); err != nil {
-					return err
+		} else if r.Since.After(now) {
+			return usageError("--since %s lies in the future", since)
+		}
+		if c.Flags().Changed("rate") && (r.Rate < 1 || r.Rate > 1_000_000) {
+			return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
+		}
+		r.Typed = since + "\n" + until
+		if !dry {
+			a.announce = c.ErrOrStderr()
+		}
+		return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
+			if dry {
+				e, err := b.Estimate(ctx, r)
+				if err != nil {
+					return toKnown(err, r.To)
 				}
-				if !r.Since.Before(r.Until) {
-					return usageError("--since %s does not lie before --until %s", since, until)
-				}
-			} else if r.Since.After(now) {
-				return usageError("--since %s lies in the future", since)
+				return printEstimate(a.screen(c, o), o.json(), e)
 			}
-			if c.Flags().Changed("rate") && (r.Rate < 1 || r.Rate > 1_000_000) {
-				return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
-			}
-			r.Typed = since + "\n" + until
-			return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
-				if dry {
-					e, err := b.Estimate(ctx, r)
-					if err != nil {
-						return toKnown(err, r.To)
-					}
-					return printEstimate(c.OutOrStdout(), e)
-				}
-				return runBackfill(ctx, c, b, r)
-			})
-		},
+			return runBackfill(ctx, c, a.clock(), b, r)
+		})
 	}
 	c.Flags().StringVar(&since, "since", "", "beginning of the range (`time`)")
 	c.Flags().StringVar(&until, "until", "", "end of the range (`time`; default: now)")
@@ -81,6 +84,7 @@ func backfillCommand(a *app) *cobra.Command {
 	c.Flags().IntVar(&r.Rate, "rate", 0, "at most so many `calls` a minute to each destination (requests to VInfer keep its limit by themselves)")
 	c.Flags().BoolVar(&r.NoTranscripts, "no-transcripts", false, "ask for no transcripts of these calls: each is a request")
 	c.Flags().BoolVar(&r.WithTasks, "with-tasks", false, "make follow-up tasks even where they are overdue")
+	_ = c.RegisterFlagCompletionFunc("to", a.destinations) // the flag is there
 	c.AddCommand(backfillListCommand(a), backfillCancelCommand(a))
 	return c
 }
@@ -93,8 +97,8 @@ func toKnown(err error, to string) error {
 	return err
 }
 
-func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.BackfillRequest) error {
-	m := newMeter(c.ErrOrStderr())
+func runBackfill(ctx context.Context, c *cobra.Command, k clock, b backend, r engine.BackfillRequest) error {
+	m := newMeter(c.ErrOrStderr(), k)
 	p, err := b.Backfill(ctx, r, m.show)
 	m.end()
 	switch {
@@ -111,12 +115,12 @@ func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.Back
 	}
 	left := ""
 	if p.LeftOut > 0 {
-		left = fmt.Sprintf("; %s of campaigns that are not configured left out", calls(p.LeftOut))
+		left = fmt.Sprintf("; %s skipped, of campaigns that are not configured", calls(p.LeftOut))
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %d, %s to %s: %d calls seen, %d queued, %d delivered, %d dead%s\n",
-		p.ID, stamp(p.Since), stamp(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead, left)
+		p.ID, k.at(p.Since), k.at(p.Until), p.Fetched, p.Queued, p.Delivered, p.Dead, left)
 	if err == nil && p.TasksLeft > 0 {
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s overdue and left out (--with-tasks makes them)\n", count(int(p.TasksLeft), "follow-up task"))
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s skipped as overdue (--with-tasks makes them)\n", count(int(p.TasksLeft), "follow-up task"))
 	}
 	switch {
 	case err != nil:
@@ -129,14 +133,16 @@ func runBackfill(ctx context.Context, c *cobra.Command, b backend, r engine.Back
 	return nil
 }
 
-func printEstimate(out io.Writer, e engine.Estimate) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
+func printEstimate(w *screen, asJSON bool, e engine.Estimate) error {
+	if asJSON {
+		return json.NewEncoder(w.out).Encode(e)
+	}
+	row := w.pair
 	how := "by the total that VInfer gives"
 	if e.CountedBy == engine.ByReading {
 		how = "by reading the range: VInfer gives no total that can be relied on"
 	}
-	row("range", "%s to %s", stamp(e.Since), stamp(e.Until))
+	row("range", "%s to %s", w.at(e.Since), w.at(e.Until))
 	row("calls", "%s, counted %s; those that a destination has are not sent again", grouped(int64(e.Calls)), how)
 	row("requests", "%s for the listing", grouped(int64(e.Requests)))
 	if e.Transcripts > 0 {
@@ -149,37 +155,53 @@ func printEstimate(out io.Writer, e engine.Estimate) error {
 	minutes := strconv.FormatFloat(e.Minutes, 'f', 1, 64)
 	row("minutes", "%s%s, besides what live work needs and destinations take", minutes, at)
 	row("", "nothing was stored or delivered")
-	return w.Flush()
+	return w.flush()
 }
 
 func backfillListCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the backfills and how far they are", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				list, err := b.Backfills(ctx)
-				if err != nil {
-					return err
-				}
-				if len(list) == 0 {
-					_, err := fmt.Fprintln(c.OutOrStdout(), "no backfills")
-					return err
-				}
-				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tSTATE\tRANGE\tCAMPAIGN\tTO\tSEEN\tQUEUED\tDELIVERED\tDEAD")
-				for _, x := range list {
-					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", x.ID, x.State, strings.Replace(x.Range, "/", " to ", 1), or(x.Campaign, "all"), or(x.To, "all"),
-						x.Fetched, x.Queued, x.Delivered, x.Dead)
-				}
-				return w.Flush()
-			})
-		},
+	c := &cobra.Command{Use: "list", Short: "List the backfills and how far they are", Args: cobra.NoArgs}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			list, err := b.Backfills(ctx)
+			if err != nil {
+				return err
+			}
+			if o.json() {
+				return json.NewEncoder(c.OutOrStdout()).Encode(list)
+			}
+			return printBackfills(a.screen(c, o), list)
+		})
 	}
+	return c
+}
+
+func printBackfills(w *screen, list []engine.BackfillStatus) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w.out, "no backfills")
+		return err
+	}
+	var rows [][]string
+	for _, x := range list {
+		from, to, _ := strings.Cut(x.Range, "/")
+		what := []string{fmt.Sprintf("%d of %d delivered", x.Delivered, x.Queued), fmt.Sprintf("%d seen", x.Fetched)}
+		if x.Dead > 0 {
+			what = append(what, fmt.Sprintf("%d dead", x.Dead))
+		}
+		if x.To != "" {
+			what = append(what, "to "+x.To)
+		}
+		if x.Campaign != "" {
+			what = append(what, "campaign "+x.Campaign)
+		}
+		rows = append(rows, []string{strconv.FormatUint(x.ID, 10), x.State, w.minute(from), w.minute(to), strings.Join(what, ", ")})
+	}
+	return w.table([]string{"ID", "STATE", w.head("FROM"), w.head("TO"), "CALLS"}, rows, 2)
 }
 
 func backfillCancelCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{
+		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
 		Long: "Ends a backfill, also one that runs, and takes its calls that are not delivered out of the outbox. They count as never seen: another backfill\n" +
 			"brings them. What is not the backfill's alone stays: calls that the polls are still to read, and changes of calls that were delivered before.",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -187,7 +209,10 @@ func backfillCancelCommand(a *app) *cobra.Command {
 			if err != nil || id == 0 {
 				return usageError("%q is no backfill's number; vinfer-sync backfill list shows them", args[0])
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			if err := a.sure(c, "Give up backfill %d?", id); err != nil {
+				return err
+			}
+			return a.change(c, false, func(ctx context.Context, b backend) error {
 				x, err := b.CancelBackfill(ctx, id)
 				if errors.Is(err, store.ErrUnknown) {
 					return &exitError{exitLeft, fmt.Errorf("there is no backfill %d; vinfer-sync backfill list shows them", id)}
@@ -203,4 +228,6 @@ func backfillCancelCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+	a.asks(c)
+	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -32,37 +34,47 @@ func checkCommand(a *app) *cobra.Command {
 		Use: "check", Short: "Check the configuration, the key and every destination, without writing",
 		Long: "Checks the configuration, then the key, the cursor parameter, the clock and every destination. Nothing is written.\n\nExit codes: 0 fine; 1 something is wrong; 69 VInfer or a destination cannot be reached; 77 the key was refused; 78 bad configuration.",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.check(c, offline) },
 	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error { return a.check(c, o, offline) }
 	c.Flags().BoolVar(&offline, "offline", false, "only the configuration")
 	return c
 }
 
 // check prints what it finds as a table. The error has the exit code, and words only where the configuration is at fault.
-func (a *app) check(c *cobra.Command, offline bool) error {
+func (a *app) check(c *cobra.Command, o *output, offline bool) error {
 	cfg, err := a.load()
 	if err != nil {
 		return err
 	}
 	warn(c, cfg)
-	t := &checkTable{w: tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)}
+	t := &checkTable{}
 	t.row("configuration", "", nil, cfg.File)
 	if !offline {
 		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
 		defer cancel()
+		t.service(ctx, cfg)
 		known := t.store(ctx, a, cfg)
 		t.vinfer(ctx, a, cfg)
 		for i := range cfg.CRM {
 			t.destination(ctx, cfg, &cfg.CRM[i], known[cfg.CRM[i].Name])
 		}
 	}
-	return t.end(c.OutOrStdout())
+	return t.end(a.screen(c, o), o.json())
 }
 
 // checkTable prints findings and remembers the exit code that they call for.
 type checkTable struct {
-	w    *tabwriter.Writer
-	code int
+	findings []finding
+	code     int
+}
+
+// finding is a line of the table.
+type finding struct {
+	State   string `json:"state"` // ok, FAILS, or - where it could not be looked at
+	Part    string `json:"part"`
+	Subject string `json:"subject"`
+	Detail  string `json:"detail"`
 }
 
 func (t *checkTable) row(part, subject string, err error, detail string) {
@@ -74,7 +86,12 @@ func (t *checkTable) row(part, subject string, err error, detail string) {
 			t.code = exitLeft
 		}
 	}
-	fmt.Fprintf(t.w, "%s\t%s\t%s\t%s\n", state, part, subject, detail)
+	t.findings = append(t.findings, finding{state, part, subject, detail})
+}
+
+// note prints what could not be looked at: it is neither fine nor at fault.
+func (t *checkTable) note(part, subject, detail string) {
+	t.findings = append(t.findings, finding{"-", part, subject, detail})
 }
 
 func joinText(a, b string) string {
@@ -84,8 +101,19 @@ func joinText(a, b string) string {
 	return a + "; " + b
 }
 
-func (t *checkTable) end(io.Writer) error {
-	if err := t.w.Flush(); err != nil {
+// end prints the findings.
+func (t *checkTable) end(w *screen, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = json.NewEncoder(w.out).Encode(t.findings)
+	} else {
+		var rows [][]string
+		for _, f := range t.findings {
+			rows = append(rows, []string{f.State, f.Part, f.Subject, w.local(f.Detail)})
+		}
+		err = w.table(make([]string, 4), rows, 2)
+	}
+	if err != nil {
 		return err
 	}
 	if t.code != exitFine {
@@ -207,12 +235,12 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		t.row("store", "state file", err, or(remedy(err, site{}), "see store.bbolt.path"))
 		return all
 	}
-	if store.Absent(path) {
+	if bolt.Absent(path) {
 		t.row("store", "state file", nil, or(made, path+" is made at the first start"))
 		return all
 	}
 	var took time.Duration // of the last poll
-	st, err := store.OpenReadOnly(path)
+	st, err := bolt.OpenReadOnly(path)
 	if errors.Is(err, store.ErrLocked) {
 		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
 		return all

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
@@ -21,9 +20,9 @@ func TestCheckWarnsOfAScheduleThatIsTooShort(t *testing.T) {
 		{"*/1 * * * *", 3 * time.Minute, `"@every 5m" fits`},
 	} {
 		var out bytes.Buffer
-		table := &checkTable{w: tabwriter.NewWriter(&out, 0, 4, 2, ' ', 0)}
+		table := &checkTable{}
 		table.schedule(&config.Config{Schedule: x.schedule}, x.took)
-		if err := table.end(nil); err != nil {
+		if err := table.end(&screen{clock: clock{time.UTC}, out: &out}, false); err != nil {
 			t.Fatal(err)
 		}
 		if got := out.String(); (x.want == "") != (got == "") || !strings.Contains(got, x.want) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -18,21 +19,23 @@ func cursorCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var force bool
-	show := &cobra.Command{
-		Use: "show", Short: "Print the cursor, one RFC 3339 line", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				t, err := b.Cursor(ctx)
-				if err != nil {
-					return err
-				}
-				if t.IsZero() {
-					return &exitError{exitLeft, errors.New("there is no cursor yet: nothing has run with this store")}
-				}
-				_, err = fmt.Fprintln(c.OutOrStdout(), stamp(t))
+	show := &cobra.Command{Use: "show", Short: "Print the cursor, one RFC 3339 line in UTC", Args: cobra.NoArgs}
+	o := outputFlags(show)
+	show.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			t, err := b.Cursor(ctx)
+			if err != nil {
 				return err
-			})
-		},
+			}
+			if t.IsZero() {
+				return &exitError{exitLeft, errors.New("there is no cursor yet: nothing has run with this store")}
+			}
+			if o.json() {
+				return json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"cursor": stamp(t)})
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), stamp(t))
+			return err
+		})
 	}
 	set := &cobra.Command{
 		Use: "set T", Short: "Set the cursor: earlier reads again, later skips", Args: cobra.ExactArgs(1),
@@ -49,7 +52,7 @@ func cursorCommand(a *app) *cobra.Command {
 			if t.After(time.Now()) && !force {
 				return usageError("%s lies in the future: every call until then would be skipped (--force if you mean it)", args[0])
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			return a.change(c, false, func(ctx context.Context, b backend) error {
 				if err := b.SetCursor(ctx, t.Truncate(time.Second)); err != nil {
 					return err
 				}
@@ -66,10 +69,10 @@ func cursorCommand(a *app) *cobra.Command {
 func pauseCommand(a *app) *cobra.Command {
 	var why string
 	c := &cobra.Command{
-		Use: "pause DEST", Short: "Hold a destination for maintenance", Args: cobra.ExactArgs(1),
-		Long: "Holds a destination: nothing is written to it, its calls are kept in order, and status shows it as halted with the reason. This\noutlives restarts and new credentials; vinfer-sync resume DEST lifts it. A write that is in flight is finished.",
+		Use: "pause DEST", Short: "Hold a destination for maintenance", Args: cobra.ExactArgs(1), ValidArgsFunction: a.destinations,
+		Long: "Holds a destination: nothing is written to it, its calls are kept in order, and status shows it as paused with the reason. This\noutlives restarts and new credentials; vinfer-sync resume DEST lifts it. A write that is in flight is finished.",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			return a.change(c, false, func(ctx context.Context, b backend) error {
 				if err := b.Pause(ctx, admin.PauseRequest{Dest: args[0], Why: why}); err != nil {
 					return unknownDest(args[0], err)
 				}
@@ -84,9 +87,9 @@ func pauseCommand(a *app) *cobra.Command {
 
 func resumeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "resume DEST", Short: "Lift the halt or pause of a destination", Args: cobra.ExactArgs(1),
+		Use: "resume DEST", Short: "Lift the halt or pause of a destination", Args: cobra.ExactArgs(1), ValidArgsFunction: a.destinations,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			return a.change(c, false, func(ctx context.Context, b backend) error {
 				if err := b.Resume(ctx, args[0]); err != nil {
 					return unknownDest(args[0], err)
 				}

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -55,30 +53,34 @@ func eachDead(ctx context.Context, b backend, dest string, f func(store.DeadLett
 func deadListCommand(a *app) *cobra.Command {
 	var dest string
 	var number int
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "list", Short: "List the dead letters by reason", Args: cobra.NoArgs,
-		Long: "Lists the dead letters by destination and reason: letters with the same error, but for names and numbers in it, stand together.",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				if asJSON {
-					enc := json.NewEncoder(c.OutOrStdout())
-					return unknownDest(dest, eachDead(ctx, b, dest, func(d store.DeadLetter) error {
-						return enc.Encode(map[string]any{"id": d.Num, "destination": d.Dest, "call_id": d.ID, "at": stamp(d.At), "attempts": d.Attempts, "error": d.Error, "request": d.Request})
-					}))
-				}
-				var groups deadGroups
-				if err := eachDead(ctx, b, dest, func(d store.DeadLetter) error { groups.add(d, number); return nil }); err != nil {
-					return unknownDest(dest, err)
-				}
-				return groups.print(c.OutOrStdout())
-			})
-		},
+		Long: "Lists the dead letters by destination and reason: letters whose errors differ only in names and numbers are one group.",
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			if o.json() {
+				enc := json.NewEncoder(c.OutOrStdout())
+				return unknownDest(dest, eachDead(ctx, b, dest, func(d store.DeadLetter) error {
+					return enc.Encode(deadJSON(d))
+				}))
+			}
+			var groups deadGroups
+			if err := eachDead(ctx, b, dest, func(d store.DeadLetter) error { groups.add(d, number); return nil }); err != nil {
+				return unknownDest(dest, err)
+			}
+			return groups.print(a.screen(c, o))
+		})
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
 	c.Flags().IntVarP(&number, "number", "n", 20, "how many of each reason to name")
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	_ = c.RegisterFlagCompletionFunc("dest", a.destinations) // the flag is there
 	return c
+}
+
+func deadJSON(d store.DeadLetter) map[string]any {
+	return map[string]any{"id": d.Num, "destination": d.Dest, "call_id": d.ID, "at": stamp(d.At), "attempts": d.Attempts, "error": d.Error, "request": d.Request}
 }
 
 // unknownDest makes of the error for a destination that is not known one about the command line.
@@ -120,62 +122,71 @@ func (g *deadGroups) add(d store.DeadLetter, number int) {
 	}
 }
 
-func (g *deadGroups) print(out io.Writer) error {
+func (g *deadGroups) print(w *screen) error {
 	if len(g.list) == 0 {
-		_, err := fmt.Fprintln(out, "no dead letters")
+		_, err := fmt.Fprintln(w.out, "no dead letters")
 		return err
 	}
 	slices.SortStableFunc(g.list, func(a, b *deadGroup) int { return b.count - a.count })
 	for i, x := range g.list {
 		if i > 0 {
-			fmt.Fprintln(out)
+			fmt.Fprintln(w.out)
 		}
-		noun := "calls"
-		if x.count == 1 {
-			noun = "call"
-		}
-		fmt.Fprintf(out, "%s, %d %s: %s\n", x.dest, x.count, noun, cut(x.reason, 300))
-		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "  ID\tCALL\tWHEN\tATTEMPTS")
+		w.say("%s, %s: %s", x.dest, calls(int64(x.count)), cut(x.reason, 300))
+		var rows [][]string
 		for _, d := range x.some {
-			fmt.Fprintf(w, "  %d\t%s\t%s\t%d\n", d.Num, d.ID, stamp(d.At), d.Attempts)
+			rows = append(rows, []string{"  " + strconv.FormatUint(d.Num, 10), d.ID, w.at(d.At), strconv.Itoa(d.Attempts)})
 		}
-		if more := x.count - len(x.some); more > 0 {
-			fmt.Fprintf(w, "  and %d more (dead list -n %d names them)\n", more, x.count)
-		}
-		if err := w.Flush(); err != nil {
+		if err := w.table([]string{"  ID", "CALL", "WHEN", "ATTEMPTS"}, rows, 3); err != nil {
 			return err
 		}
+		if more := x.count - len(x.some); more > 0 {
+			w.say("  and %d more (dead list -n %d names them)", more, x.count)
+		}
 	}
-	_, err := fmt.Fprintln(out, "\nOne whole: vinfer-sync dead show ID. Again once it is mended: dead retry ID… | --all | --dest NAME. Never: dead drop.")
-	return err
+	w.say("\nSee one whole: vinfer-sync dead show ID. Once the cause is fixed: vinfer-sync dead retry ID… | --all | --dest NAME. To give up: vinfer-sync dead drop.")
+	return nil
 }
 
 func deadShowCommand(a *app) *cobra.Command {
 	var reveal bool
 	c := &cobra.Command{
-		Use: "show ID…", Short: "Show dead letters whole, by their number or their call's id", Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				want := namedBy(args)
-				err := eachDead(ctx, b, "", func(d store.DeadLetter) error {
-					if !want.has(&d) {
-						return nil
-					}
-					body := string(d.Body)
-					if !reveal {
-						body = mask.Phones(body)
-					}
-					_, err := fmt.Fprintf(c.OutOrStdout(), "dead letter  %d\ndestination  %s\ncall         %s\nwhen         %s\nattempts     %d\nerror        %s\nrequest      %s\ncontent      %s\n\n",
-						d.Num, or(d.Dest, "(a row that could not be understood)"), d.ID, stamp(d.At), d.Attempts, d.Error, or(d.Request, "-"), body)
-					return err
-				})
-				if err == nil {
-					err = want.missing()
+		Use: "show ID…", Short: "Show dead letters whole, by their number or their call's id", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completing(deadIDs),
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			want := namedBy(args)
+			err := eachDead(ctx, b, "", func(d store.DeadLetter) error {
+				if !want.has(&d) {
+					return nil
 				}
-				return err
+				body := string(d.Body)
+				if !reveal {
+					body = mask.Phones(body)
+				}
+				if o.json() {
+					line := deadJSON(d)
+					line["content"] = body
+					return json.NewEncoder(c.OutOrStdout()).Encode(line)
+				}
+				w := a.screen(c, o)
+				w.pair("dead letter", "%d", d.Num)
+				w.pair("destination", "%s", or(d.Dest, "(a row that could not be understood)"))
+				w.pair("call", "%s", d.ID)
+				w.pair("when", "%s", w.at(d.At))
+				w.pair("attempts", "%d", d.Attempts)
+				w.pair("error", "%s", d.Error)
+				w.pair("request", "%s", or(d.Request, "-"))
+				w.pair("content", "%s", body)
+				w.pair("", "")
+				return w.flush()
 			})
-		},
+			if err == nil {
+				err = want.missing()
+			}
+			return err
+		})
 	}
 	c.Flags().BoolVar(&reveal, "reveal", false, "show phone numbers whole")
 	return c
@@ -215,9 +226,9 @@ func (n named) missing() error {
 
 func deadActCommand(a *app, name, short string, act func(context.Context, backend, []uint64) (int, error), done string) *cobra.Command {
 	var dest string
-	var all bool
+	var all, dry bool
 	c := &cobra.Command{
-		Use: name + " [ID…|--all] [--dest NAME]", Short: short, Args: cobra.ArbitraryArgs,
+		Use: name + " [ID…|--all] [--dest NAME]", Short: short, Args: cobra.ArbitraryArgs, ValidArgsFunction: a.completing(deadIDs),
 		Long: short + ". ID is the number that dead list shows, or the id of a call: then all of its dead letters are meant.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && !all && dest == "" {
@@ -225,6 +236,9 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 			}
 			if len(args) > 0 && all {
 				return usageError("either name dead letters or say --all")
+			}
+			if !dry {
+				a.announce = c.ErrOrStderr()
 			}
 			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
 				want := namedBy(args)
@@ -243,6 +257,15 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 				if err := want.missing(); err != nil {
 					return err
 				}
+				if dry {
+					_, err := fmt.Fprintf(c.OutOrStdout(), "%d would be %s; nothing was changed\n", len(nums), done)
+					return err
+				}
+				if name == "drop" && len(args) == 0 && len(nums) > 0 {
+					if err := a.sure(c, "Drop %s for good?", count(len(nums), "dead letter")); err != nil {
+						return err
+					}
+				}
 				n, err := act(ctx, b, nums)
 				if err != nil {
 					return err
@@ -256,6 +279,11 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 	}
 	c.Flags().StringVar(&dest, "dest", "", "only of this `destination`")
 	c.Flags().BoolVar(&all, "all", false, "all of them")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say how many")
+	if name == "drop" {
+		a.asks(c)
+	}
+	_ = c.RegisterFlagCompletionFunc("dest", a.destinations) // the flag is there
 	return c
 }
 

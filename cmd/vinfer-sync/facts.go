@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/store"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // facts gathers what is known of the pipeline at this moment.
@@ -27,11 +30,12 @@ func (s *service) facts() (admin.Facts, error) {
 	if f.Status, err = p.local.Status(context.Background()); err != nil {
 		return f, err
 	}
-	if f.Stats, err = p.engine.Stats(); err != nil {
+	stats, err := p.engine.Stats()
+	if err != nil {
 		return f, err
 	}
-	f.Now, f.Started = time.Now().UTC(), s.began
-	f.Skew = p.api.Skew()
+	f.Facts = storeFacts(p.cfg, stats)
+	f.Started, f.Skew = s.began, p.api.Skew()
 	f.Oldest = map[string]time.Time{}
 	for _, d := range f.Stats.Dests {
 		if d.Pending == 0 {
@@ -41,8 +45,7 @@ func (s *service) facts() (admin.Facts, error) {
 			return f, err
 		}
 	}
-	f.Disks = spaces(p.cfg)
-	f.Stuck = p.engine.Stuck()
+	f.Stuck, f.Listen = p.engine.Stuck(), s.unserved
 	f.Schedule, f.Lag = p.cfg.Schedule, p.cfg.Alerts.Lag
 	if info, err := os.Stat(p.cfg.Store.Bolt.Path); err == nil {
 		f.StoreBytes = info.Size()
@@ -50,17 +53,39 @@ func (s *service) facts() (admin.Facts, error) {
 	return f, nil
 }
 
-// spaces returns the room on the disks that the pipeline writes to, each disk once.
-func spaces(cfg *config.Config) []alert.Space {
-	dirs := []string{filepath.Dir(cfg.Store.Bolt.Path)}
-	for _, d := range cfg.CRM {
-		if path := d.File(); path != "" {
-			dirs = append(dirs, filepath.Dir(path))
+// storeFacts gathers what the store alone tells.
+func storeFacts(cfg *config.Config, stats store.Stats) alert.Facts {
+	f := alert.Facts{Now: time.Now().UTC(), Stats: stats, Disks: spaces(cfg)}
+	if _, how, refused := strings.Cut(stats.LastRun.Error, vinfer.ErrRefused.Error()); refused {
+		f.Refusal = or(strings.TrimPrefix(how, ": "), "it was refused")
+	}
+	return f
+}
+
+// rulesOf returns the rules by which a pipeline needs an operator.
+func rulesOf(cfg *config.Config) alert.Rules {
+	return alert.Rules{
+		Lag: cfg.Alerts.Lag, LeftOut: cfg.Alerts.LeftOut, Next: nextOf(cfg.Schedule),
+		Remedy: func(kind, dest string) string { return alertRemedy(cfg, kind, dest) },
+	}
+}
+
+// unattended adds to a status what needs an operator while no daemon runs.
+func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
+	return func(s *engine.Status) {
+		s.Config = cfg.File
+		if stats, err := st.Stats(); err == nil { // else the status itself fails
+			s.Alerts = alert.Find(st, rulesOf(cfg), storeFacts(cfg, stats))
 		}
 	}
+}
+
+// spaces returns the room on the disks that the pipeline writes to, each disk once.
+func spaces(cfg *config.Config) []alert.Space {
 	var all []alert.Space
 	seen := map[uint64]bool{}
-	for _, dir := range dirs {
+	for _, path := range cfg.Writes() {
+		dir := filepath.Dir(path)
 		info, err := os.Stat(dir)
 		if err != nil {
 			continue // the destination says so itself
@@ -88,7 +113,7 @@ func (s *service) watchAlerts(ctx context.Context) {
 		if f, err := s.facts(); err != nil {
 			s.log.Debug("cannot look for alerts", "error", err)
 		} else {
-			s.alerts.Look(alert.Rules{Lag: cfg.Alerts.Lag, LeftOut: cfg.Alerts.LeftOut, Next: nextOf(cfg.Schedule), Mend: mend}, f.Facts)
+			s.alerts.Look(rulesOf(cfg), f.Facts)
 		}
 		if err := s.tally.Save(time.Now(), false); err != nil {
 			s.log.Debug("cannot keep the dashboard's counts", "error", err)
@@ -114,29 +139,61 @@ func nextOf(schedule string) func(time.Time) time.Time {
 	return s.Next
 }
 
-// mend is what an operator does about an alert.
-func mend(kind, dest string) string {
+// alertRemedy is what an operator does about an alert.
+func alertRemedy(cfg *config.Config, kind, dest string) string {
 	switch kind {
 	case alert.Halted:
-		return "mend what the reason says, then: vinfer-sync resume " + dest
+		remedy := "fix the cause, then: vinfer-sync resume " + dest
+		if from := secretSources(cfg, dest); from != "" {
+			remedy += " (if a key was refused, put the new one into " + from + ")"
+		}
+		return remedy
 	case alert.Dead:
 		if dest == "" {
 			return "see them: vinfer-sync dead list"
 		}
-		return "see them: vinfer-sync dead list --dest " + dest + "; once mended: vinfer-sync dead retry --dest " + dest
+		return "see them: vinfer-sync dead list --dest " + dest + "; once fixed: vinfer-sync dead retry --dest " + dest
 	case alert.LeftOut:
 		return "if that is not meant, see filter, mapping and on_missing of " + dest + ": vinfer-sync check, vinfer-sync plan --since -2h"
+	case alert.Key:
+		remedy := "put a valid key into " + cfg.VInfer.APIKey.Source()
+		if cfg.VInfer.APIKey.File == "" {
+			return remedy + ", then restart the service"
+		}
+		return remedy + "; the next poll takes it up"
 	case alert.Runs:
-		return "see what is wrong: vinfer-sync check"
+		return "find the cause: vinfer-sync check"
 	case alert.Clock:
 		return "set the clock, with chrony or systemd-timesyncd"
 	case alert.Gap:
-		return "see with vinfer-sync audit whether it goes on; else ask VInfer what its listing leaves out"
+		return "run vinfer-sync audit to see whether the gap is still there; else ask VInfer what its listing leaves out"
 	case alert.Disk:
 		return "make room on it; nothing is lost, but nothing can be stored when it is full"
-	default:
-		return "see: vinfer-sync status"
+	case alert.Stuck:
+		return "restart the service; systemd's watchdog does so by itself"
+	case alert.Listen:
+		return "end what listens there, or change admin.listen or admin.socket, then restart the service"
+	case alert.Lag:
+		if dest == "" {
+			return "see that the service runs: systemctl status vinfer-sync"
+		}
 	}
+	return "see: vinfer-sync status"
+}
+
+// secretSources names where the secrets of a destination come from; empty: it has none, or they stand in the configuration.
+func secretSources(cfg *config.Config, dest string) string {
+	var from []string
+	for i := range cfg.CRM {
+		d := &cfg.CRM[i]
+		for _, name := range slices.Sorted(maps.Keys(d.Secrets)) {
+			if ref := d.Secrets[name]; d.Name == dest && (ref.File != "" || ref.Variable != "") {
+				from = append(from, ref.Source())
+			}
+		}
+	}
+	slices.Sort(from)
+	return strings.Join(slices.Compact(from), " or ")
 }
 
 // notReady returns what keeps the service from doing its job, and what else needs an operator.
@@ -150,20 +207,22 @@ func (s *service) notReady() error {
 		return err
 	}
 	var faults []string
+	told := func(kind, dest string) bool {
+		return slices.ContainsFunc(st.Alerts, func(a engine.Alert) bool { return a.Alert == kind && a.Destination == dest })
+	}
 	switch {
 	case st.LastRun.At == "":
 		faults = append(faults, "no poll has ended yet")
-	case st.LastRun.Error != "":
+	case st.LastRun.Error != "" && !told(alert.Key, "") && !told(alert.Runs, ""):
 		faults = append(faults, "the last poll failed: "+st.LastRun.Error)
 	}
-	told := map[string]bool{}
-	for _, a := range st.Alerts {
-		told[a.Alert+" "+a.Destination] = true
-	}
 	for _, d := range st.Destinations {
-		if d.State == "halted" && !d.Paused && !told[alert.Halted+" "+d.Name] {
+		if d.State == "halted" && !d.Paused && !told(alert.Halted, d.Name) {
 			faults = append(faults, fmt.Sprintf("destination %s is halted: %s", d.Name, d.Reason))
 		}
+	}
+	if st.ConfigError != "" {
+		faults = append(faults, "config: the configuration on the disk has faults, and the one before is in use: "+st.ConfigError)
 	}
 	standing := slices.DeleteFunc(st.Alerts, func(a engine.Alert) bool { return a.Alert == alert.LeftOut }) // as configured, perhaps on purpose
 	if text := alert.Text(standing); text != "" {

@@ -71,7 +71,7 @@ func (r *first) check() error {
 	if !r.noCheck {
 		fmt.Fprintln(out)
 		r.app.configPath, r.app.cfg = r.path, nil
-		err = r.app.check(r.cmd, false)
+		err = r.app.check(r.cmd, &output{}, false)
 		complain(r.cmd.ErrOrStderr(), err)
 		if err != nil {
 			todo = append(todo, "mend what stands above: the answers are in "+r.path+", and nothing need be asked again")

@@ -20,8 +20,13 @@ var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelI
 // levelOf is the level to log at: the flag's, else the configuration's.
 func (a *app) levelOf(cfg *config.Config) slog.Level {
 	name := cfg.Log.Level
-	if a.logLevel != "" {
+	switch {
+	case a.logLevel != "":
 		name = a.logLevel
+	case a.verbose:
+		name = "debug"
+	case a.quiet:
+		name = "warn"
 	}
 	return levels[strings.ToLower(name)]
 }

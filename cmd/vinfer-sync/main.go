@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -87,11 +88,22 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := rootCommand()
-	root.SetOut(&printable{out: os.Stdout})
+	a := &app{}
+	root := rootCommand(a)
+	out := &printable{out: os.Stdout}
+	root.SetOut(out)
 	root.SetErr(&printable{out: os.Stderr})
 	root.SetArgs(timesAreNoFlags(args))
+	var held bytes.Buffer
+	root.PersistentPreRun = func(*cobra.Command, []string) {
+		if a.quiet {
+			out.out = &held
+		}
+	}
 	err := root.ExecuteContext(ctx)
+	if a.quiet && err != nil {
+		_, _ = held.WriteTo(os.Stdout)
+	}
 	complain(root.ErrOrStderr(), err)
 	return codeOf(err)
 }
@@ -107,8 +119,7 @@ func complain(out io.Writer, err error) {
 	}
 }
 
-func rootCommand() *cobra.Command {
-	a := &app{}
+func rootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vinfer-sync",
 		Short:         "Poll finished calls from VInfer and write them to your CRM",
@@ -123,8 +134,12 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w (see: %s --help)", err, c.CommandPath())
 	})
-	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml)")
+	root.PersistentFlags().StringVarP(&a.configPath, "config", "c", "", "configuration `file` (default ./config.yaml, then /etc/vinfer-sync/config.yaml; for root the other way round)")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: the configuration's)")
+	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print nothing when all is fine, and log warnings only (for cron)")
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "the same as --log-level debug")
+	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "show times in UTC rather than in the configuration's timezone")
+	_ = root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	root.AddCommand(
 		initCommand(a), runCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
 		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(), manCommand(),

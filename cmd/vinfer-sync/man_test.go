@@ -18,7 +18,7 @@ import (
 func TestManPageIsComplete(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	root := rootCommand()
+	root := rootCommand(&app{})
 	if err := manpage.Write(&b, manPage, root, "1.2.3", time.Unix(1_700_000_000, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -25,6 +26,7 @@ type meter struct {
 	width    func() int // of the terminal
 	now      func() time.Time
 
+	clock clock
 	id    uint64    // of the backfill; 0: not begun
 	last  time.Time // when a line was shown
 	marks []mark    // of the last meterWindow
@@ -36,8 +38,8 @@ type mark struct {
 	seen, done int64
 }
 
-func newMeter(out io.Writer) *meter {
-	m := &meter{out: out, now: time.Now, width: func() int {
+func newMeter(out io.Writer, k clock) *meter {
+	m := &meter{out: out, clock: k, now: time.Now, width: func() int {
 		w, _, err := term.GetSize(int(os.Stderr.Fd())) //nolint:gosec // a file descriptor is small
 		if err != nil || w <= 0 {
 			return 80
@@ -57,7 +59,7 @@ func (m *meter) show(p engine.BackfillProgress) {
 		if p.Resumed {
 			verb = "going on with"
 		}
-		fmt.Fprintf(m.out, "backfill %d: %s %s to %s\n", p.ID, verb, stamp(p.Since), stamp(p.Until))
+		fmt.Fprintf(m.out, "backfill %d: %s %s to %s\n", p.ID, verb, m.clock.at(p.Since), m.clock.at(p.Until))
 		m.last = now
 	}
 	m.marks = append(m.marks, mark{now, p.Fetched, p.Delivered + p.Dead})
@@ -66,8 +68,12 @@ func (m *meter) show(p engine.BackfillProgress) {
 	}
 	switch {
 	case m.terminal:
-		text := []rune(m.bar(p) + " " + m.text(p))
-		fmt.Fprintf(rawOf(m.out), "\r\x1b[K%s", string(text[:min(len(text), max(m.width()-1, 0))]))
+		text := m.text(p)
+		width := max(m.width()-1, 0)
+		if room := width - utf8.RuneCountInString(text); room >= barWidth+3 { // the figures matter more than the bar
+			text = m.bar(p) + " " + text
+		}
+		fmt.Fprintf(rawOf(m.out), "\r\x1b[K%s", cut(text, max(width, 1)))
 	case now.Sub(m.last) >= meterLine:
 		m.last = now
 		fmt.Fprintln(m.out, strings.TrimSpace(m.text(p)))
@@ -81,7 +87,8 @@ func (m *meter) end() {
 	}
 }
 
-// share is how much of the work is done, from 0 to 1: reading counts as much as delivering. Without a total the part of the range stands for it.
+// share is the part of the deliveries that is done, from 0 to 1. While the range is read, it is of the deliveries that the calls still to be
+// read will make, as far as VInfer's total or the part of the range tells.
 func share(p engine.BackfillProgress) float64 {
 	read := 1.0
 	if p.Reading {
@@ -92,11 +99,10 @@ func share(p engine.BackfillProgress) float64 {
 		}
 		read = min(max(read, 0), 1)
 	}
-	delivered := 1.0
-	if p.Queued > 0 {
-		delivered = float64(p.Delivered+p.Dead) / float64(p.Queued)
+	if p.Queued == 0 {
+		return read
 	}
-	return min((read+read*delivered)/2, 1)
+	return min(read*float64(p.Delivered+p.Dead)/float64(p.Queued), 1)
 }
 
 func (m *meter) bar(p engine.BackfillProgress) string {
@@ -118,15 +124,18 @@ func (m *meter) text(p engine.BackfillProgress) string {
 		calls += " of " + grouped(int64(max(p.Expected, int(p.Fetched))))
 	}
 	parts := []string{
-		fmt.Sprintf("%3.0f%%", 100*share(p)), calls + " calls", fmt.Sprintf("delivered %s of %s, %.0f calls/s", grouped(p.Delivered), grouped(p.Queued), max(done/float64(dests), 0)),
+		fmt.Sprintf("%3.0f%%", 100*share(p)), fmt.Sprintf("%s of %s delivered", grouped(p.Delivered), grouped(p.Queued)), fmt.Sprintf("%.0f calls/s", max(done/float64(dests), 0)),
 		"ETA " + eta(p, seen, done),
 	}
-	if p.Budget.Limit > 0 {
-		parts = append(parts, fmt.Sprintf("API budget %d/%d", p.Budget.Remaining, p.Budget.Limit))
+	if p.Dead > 0 {
+		parts = append(parts, fmt.Sprintf("dead %d", p.Dead))
 	}
-	parts = append(parts, fmt.Sprintf("dead %d", p.Dead))
 	if p.Waiting != "" {
 		parts = append(parts, "waits: "+p.Waiting)
+	}
+	parts = append(parts, calls+" calls read")
+	if p.Budget.Limit > 0 {
+		parts = append(parts, fmt.Sprintf("API budget %d/%d", p.Budget.Remaining, p.Budget.Limit))
 	}
 	return strings.Join(parts, ", ")
 }

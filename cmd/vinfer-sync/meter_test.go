@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
@@ -29,23 +30,30 @@ func metered(m *meter, seconds int) {
 
 func TestTheBarOnATerminal(t *testing.T) {
 	var out bytes.Buffer
-	m := newMeter(&out)
+	m := newMeter(&out, clock{time.UTC})
 	m.terminal, m.width = true, func() int { return 200 }
 	metered(m, 5)
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\r\x1b[K")
-	if first := "backfill 7: going on with 2026-01-29T12:00:00Z to 2026-01-31T12:00:00Z\n"; lines[0] != first {
+	if first := "backfill 7: going on with 2026-01-29 12:00:00 UTC to 2026-01-31 12:00:00 UTC\n"; lines[0] != first {
 		t.Errorf("%q", lines[0])
 	}
-	want := "[########................]  37%, 500 of 1,000 calls, delivered 240 of 500, 48 calls/s, ETA 15 s, API budget 940/1000, dead 0"
+	want := "[#####...................]  24%, 240 of 500 delivered, 48 calls/s, ETA 15 s, 500 of 1,000 calls read, API budget 940/1000"
 	if last := lines[len(lines)-1]; last != want {
 		t.Errorf("%q", last)
 	}
 	out.Reset()
-	m = newMeter(&out)
+	m = newMeter(&out, clock{time.UTC})
+	m.terminal, m.width = true, func() int { return 80 }
+	metered(m, 5)
+	if last := out.String()[strings.LastIndex(out.String(), "\r\x1b[K"):]; !strings.Contains(last, " 24%, 240 of 500 delivered, 48 calls/s, ETA 15 s, 500 of 1,000 calls read") || strings.Contains(last, "[#") {
+		t.Errorf("in 80 columns the bar goes first: %q", last)
+	}
+	out.Reset()
+	m = newMeter(&out, clock{time.UTC})
 	m.terminal, m.width = true, func() int { return 40 }
 	metered(m, 3)
 	for l := range strings.SplitSeq(out.String(), "\r\x1b[K") {
-		if !strings.HasPrefix(l, "backfill") && len(strings.TrimSuffix(l, "\n")) > 39 {
+		if !strings.HasPrefix(l, "backfill") && utf8.RuneCountInString(strings.TrimSuffix(l, "\n")) > 39 {
 			t.Errorf("%d columns: %q", len(l), l)
 		}
 	}
@@ -53,12 +61,12 @@ func TestTheBarOnATerminal(t *testing.T) {
 
 func TestLinesElsewhere(t *testing.T) {
 	var out bytes.Buffer
-	metered(newMeter(&out), 35)
+	metered(newMeter(&out, clock{time.UTC}), 35)
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	if len(lines) != 1+3 || strings.ContainsAny(out.String(), "\r\x1b#") {
 		t.Fatalf("%q", lines)
 	}
-	if !strings.Contains(lines[1], "ETA 10 s") || !strings.Contains(lines[3], "100%, 1,000 calls, delivered 1,000 of 1,000") {
+	if !strings.Contains(lines[1], "ETA 10 s") || !strings.Contains(lines[3], "100%, 1,000 of 1,000 delivered") {
 		t.Errorf("%q", lines)
 	}
 }

@@ -12,28 +12,27 @@ import (
 )
 
 func onceCommand(a *app) *cobra.Command {
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "once", Short: "Poll once, deliver what is due, print a summary",
 		Long: "Polls once, delivers until nothing is due (it waits for the API's budget and for retries due within 10 s) and prints a summary.\nBeside a running daemon it asks that one to run now.\n\nExit code 0: all delivered; 1: something failed or waits.",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
-				s, err := b.Once(ctx)
-				if perr := printSummary(c, s, asJSON); perr != nil {
-					return perr
-				}
-				if err != nil {
-					return err
-				}
-				if s.Pending > 0 || s.NewDead > 0 {
-					return &exitError{exitLeft, nil}
-				}
-				return nil
-			})
-		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the summary as JSON")
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.change(c, true, func(ctx context.Context, b backend) error {
+			s, err := b.Once(ctx)
+			if perr := printSummary(c, s, o.json()); perr != nil {
+				return perr
+			}
+			if err != nil {
+				return err
+			}
+			if s.Pending > 0 || s.NewDead > 0 {
+				return &exitError{exitLeft, nil}
+			}
+			return nil
+		})
+	}
 	return c
 }
 
@@ -47,7 +46,7 @@ func printSummary(c *cobra.Command, s engine.Summary, asJSON bool) error {
 		return err
 	}
 	if left := admin.LeftText(s.LeftOut); left != "" {
-		if _, err := fmt.Fprintln(c.OutOrStdout(), "left out:", left); err != nil {
+		if _, err := fmt.Fprintln(c.OutOrStdout(), "skipped:", left); err != nil {
 			return err
 		}
 	}

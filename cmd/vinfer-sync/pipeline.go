@@ -14,6 +14,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -49,7 +50,7 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
 func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 	outliveReaders()
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,6 @@ import (
 
 func planCommand(a *app) *cobra.Command {
 	var since string
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "plan [--since T]", Short: "Show what a run would send where, without writing anything",
 		Long: "Shows what a run would send to each destination now, what waits in the outbox included, and the contact it would match or create where\n" +
@@ -24,107 +22,114 @@ func planCommand(a *app) *cobra.Command {
 			"file, not to a destination, and VInfer is only read, within its limit. Calls that are left out are shown with the reason.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			var r engine.PlanRequest
-			if since != "" {
-				cfg, err := a.read(config.LoadForOperator)
-				if err != nil {
-					return err
-				}
-				now := time.Now()
-				if r.Since, err = parseTime(since, now, cfg.Location()); err != nil {
-					return err
-				}
-				if r.Since.After(now) {
-					return usageError("--since %s lies in the future", since)
-				}
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var r engine.PlanRequest
+		if since != "" {
+			cfg, err := a.read(config.LoadForOperator)
+			if err != nil {
+				return err
 			}
-			return a.preview(c.Context(), func(ctx context.Context, b backend) error {
-				p, err := b.Plan(ctx, r)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return json.NewEncoder(c.OutOrStdout()).Encode(p)
-				}
-				return printPlan(c.OutOrStdout(), p)
-			})
-		},
+			now := time.Now()
+			if r.Since, err = parseTime(since, now, cfg.Location()); err != nil {
+				return err
+			}
+			if r.Since.After(now) {
+				return usageError("--since %s lies in the future", since)
+			}
+		}
+		return a.preview(c.Context(), func(ctx context.Context, b backend) error {
+			p, err := b.Plan(ctx, r)
+			if err != nil {
+				return err
+			}
+			if o.json() {
+				return json.NewEncoder(c.OutOrStdout()).Encode(p)
+			}
+			return printPlan(a.screen(c, o), p)
+		})
 	}
 	c.Flags().StringVar(&since, "since", "", "as if a backfill from then on came with the run (`time`)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
 }
 
-func printPlan(out io.Writer, p engine.Plan) error {
-	fmt.Fprintf(out, "read from %s on: %d calls, %d of them new", p.Since, p.Fetched, p.New)
+func printPlan(w *screen, p engine.Plan) error {
+	text := fmt.Sprintf("read from %s on: %d calls, %d of them new", p.Since, p.Fetched, p.New)
 	if p.LeftOut > 0 {
-		fmt.Fprintf(out, ", %d of campaigns that are not configured", p.LeftOut)
+		text += fmt.Sprintf(", %d of campaigns that are not configured", p.LeftOut)
 	}
 	if p.Unreadable > 0 {
-		fmt.Fprintf(out, ", %d that cannot be understood and would be dead letters", p.Unreadable)
+		text += fmt.Sprintf(", %d that cannot be understood and would be dead letters", p.Unreadable)
 	}
-	fmt.Fprintln(out, "; nothing was written")
+	w.say("%s; nothing was written", text)
 	if p.Transcripts > 0 {
-		fmt.Fprintf(out, "%d transcripts are waited for; a run attaches those that are ready\n", p.Transcripts)
+		w.say("%d transcripts are waited for; a run attaches those that are ready", p.Transcripts)
 	}
 	for i := range p.Destinations {
 		d := &p.Destinations[i]
-		fmt.Fprintf(out, "\n%s (%s, %s): %d to send, %d left out, %d refused, %d wait\n", d.Name, d.Kind, d.State, d.Send, d.Skip, d.Dead, d.Wait)
+		w.say("\n%s (%s, %s): %d to send, %d skipped, %d refused, %d wait", d.Name, d.Kind, stateOf(engine.DestStatus{State: d.State, Paused: strings.HasPrefix(d.Reason, "paused ")}), d.Send, d.Skip, d.Dead, d.Wait)
 		if d.TasksLeft > 0 {
-			fmt.Fprintf(out, "%d follow-up tasks are overdue and would not be made (mapping.overdue; a backfill's with --with-tasks)\n", d.TasksLeft)
+			w.say("%d follow-up tasks are overdue and would not be made (mapping.overdue; a backfill's with --with-tasks)", d.TasksLeft)
 		}
 		if d.Reason != "" {
-			fmt.Fprintf(out, "%s\n", d.Reason)
+			w.say("%s", d.Reason)
 		}
 		if len(d.Calls) == 0 {
 			continue
 		}
-		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "CALL\tENDED\tWHAT\tPHONE\tDISPOSITION\tSTATUS\tTASK\tCONTACT\tNOTE")
+		var rows [][]string
 		for k := range d.Calls {
-			planLine(w, &d.Calls[k])
+			rows = append(rows, planLine(w, &d.Calls[k]))
 		}
-		if err := w.Flush(); err != nil {
+		if err := w.table([]string{"CALL", w.head("ENDED"), "WHAT", "PHONE", "DISPOSITION", "EFFECT"}, rows, 2); err != nil {
 			return err
 		}
 		if d.Omitted > 0 {
-			fmt.Fprintf(out, "and %d more that wait in the outbox\n", d.Omitted)
+			w.say("and %d more that wait in the outbox", d.Omitted)
 		}
 	}
 	return nil
 }
 
-func planLine(w io.Writer, c *engine.PlanCall) {
-	status, task, contact := or(c.Status, "-"), "-", "-"
-	if c.Status != "" && !c.SetsStatus {
-		status = "stays"
-	}
-	if c.Task != nil {
-		task = fmt.Sprintf("%s, due %s", c.Task.Title, c.Task.Due)
-	}
-	if c.TaskLeft != "" {
-		task = "left out, was due " + c.TaskLeft
-	}
+// planLine is the row of a call. Its last cell tells what would become of the contact.
+func planLine(w *screen, c *engine.PlanCall) []string {
+	var effect []string
 	if x := c.Contact; x != nil {
-		contact = x.Action
-		if x.ID != "" {
-			contact += " " + x.ID + " " + x.Label
-		}
+		contact := strings.TrimSpace(x.Action + " " + x.ID + " " + x.Label)
 		if x.Count > 1 {
 			contact += fmt.Sprintf(" (of %d)", x.Count)
 		}
 		if x.Error != "" {
 			contact += ": " + cut(x.Error, 80)
 		}
+		effect = append(effect, contact)
+	}
+	switch {
+	case c.Status != "" && c.SetsStatus:
+		effect = append(effect, "status "+c.Status)
+	case c.Status != "":
+		effect = append(effect, "status stays")
+	}
+	if c.Task != nil {
+		effect = append(effect, fmt.Sprintf("task %q, due %s", c.Task.Title, w.local(c.Task.Due)))
+	}
+	if c.TaskLeft != "" {
+		effect = append(effect, "no task: it was due "+w.local(c.TaskLeft))
+	}
+	if c.Late {
+		effect = append(effect, "late: a newer call of the contact was written already")
+	}
+	if c.Reason != "" {
+		effect = append(effect, c.Reason)
 	}
 	what := c.Action + ", " + c.Origin
 	if c.Action == "send" {
 		what = string(c.Event) + ", " + c.Origin
 	}
-	note := c.Reason
-	if c.Late {
-		note = joinText("late: a newer call of the contact was written already", note)
+	ended := c.EndedAt
+	if t, err := time.Parse(time.RFC3339, ended); err == nil {
+		ended = w.short(t)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.CallID, c.EndedAt, what, or(c.Phone, "-"), or(c.Disposition, "-"), status, task, contact, note)
+	return []string{c.CallID, ended, what, or(c.Phone, "-"), or(c.Disposition, "-"), or(strings.Join(effect, "; "), "-")}
 }

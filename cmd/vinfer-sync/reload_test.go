@@ -167,7 +167,7 @@ func TestBadConfigurationIsNotTakenUp(t *testing.T) {
 	if s := w.status(); !strings.Contains(s.ConfigError, "lookbak") {
 		t.Errorf("status: %+v", s)
 	}
-	if out := w.must(exitFine, "status").stdout; !strings.Contains(out, "NOT TAKEN UP") {
+	if out := w.must(exitFine, "status").stdout; !strings.Contains(out, "The configuration on the disk has faults") || !strings.Contains(out, "lookbak") {
 		t.Errorf("status does not say so:\n%s", out)
 	}
 	// Another kind under the same name is a fault that only the store knows of.

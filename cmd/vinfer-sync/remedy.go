@@ -30,7 +30,7 @@ var remedies = []struct {
 	{[]string{"no route to host", "network is unreachable"}, "this machine has no way to there: see its network and the firewall[; or name the proxy: {proxy}]"},
 	{[]string{"connection reset", "closed without an answer", "eof", "broken pipe"}, "something on the way ended it: see the firewall, and whether {url} is right[; or {proxy}]"},
 	{[]string{"is a directory"}, "name a file in it"},
-	{[]string{"permission denied", "operation not permitted"}, "let the service's user (vinfer-sync) read and write it, or check as that user: sudo -u vinfer-sync"},
+	{[]string{"permission denied", "operation not permitted"}, "let the service's user (vinfer-sync) read and write it, or run check as that user: runuser -u vinfer-sync -- vinfer-sync check"},
 	{[]string{"not a directory"}, "a file is in the way of that directory: name another in the configuration"},
 	{[]string{"no such file or directory"}, "make it, or name another in the configuration"},
 	{[]string{"read-only file system"}, "name a place that can be written to; of the unit: ReadWritePaths= in a drop-in (systemctl edit vinfer-sync)"},

@@ -39,9 +39,10 @@ type service struct {
 	moved chan struct{} // closed when another one runs
 	fault string        // of the configuration that was not taken up; empty: the file's is in use
 
-	socket *admin.Server
-	web    *admin.Web
-	ended  chan struct{} // closed when no pipeline will run any more
+	socket   *admin.Server
+	web      *admin.Web
+	unserved []error       // why the socket or the web pages could not be had
+	ended    chan struct{} // closed when no pipeline will run any more
 
 	began   time.Time
 	metrics *admin.Metrics
@@ -64,10 +65,11 @@ func newService(p *pipeline, log *slog.Logger) *service {
 func (s *service) adopt(p *pipeline) {
 	p.engine.Observe(admin.Observers{s.metrics, s.tally})
 	s.metrics.Configured(names(p.cfg))
+	p.local.Recent = s.tally
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		st.ConfigError = s.fault
+		st.Daemon, st.Config, st.ConfigError = true, p.cfg.File, s.fault
 		st.Alerts = s.alerts.Standing()
 	}
 	p.local.Successor = func(ctx context.Context) (*admin.Local, error) {
@@ -97,14 +99,14 @@ func (s *service) current() *pipeline {
 
 func (s *service) close() error { return s.current().close() }
 
-// listen begins to answer on the socket and over HTTP. What cannot be had is said in the log: the calls come first.
+// listen begins to answer on the socket and over HTTP. What cannot be had is an alert: the calls come first.
 func (s *service) listen() {
 	p := s.current()
 	cfg := p.cfg
 	if cfg.Admin.Socket != "" {
 		socket, err := admin.Serve(cfg.Admin.Socket, cfg.Store.Bolt.Path, p.local, s.log)
 		if err != nil {
-			s.log.Warn("commands cannot reach this daemon", "error", err)
+			s.unserved = append(s.unserved, fmt.Errorf("commands cannot reach the service: %w", err))
 		}
 		s.socket = socket
 	}
@@ -113,7 +115,7 @@ func (s *service) listen() {
 			Listen: cfg.Admin.Listen, Alive: func() error { return s.current().engine.Stuck() }, Ready: s.notReady, Metrics: s.metrics, Log: s.log,
 			Page: admin.Source{
 				Facts: s.facts, Tally: s.tally, Zone: s.zone,
-				Calls: func(ctx context.Context, q store.CallQuery) ([]store.CallSummary, error) {
+				Calls: func(ctx context.Context, q store.CallQuery) ([]admin.CallLine, error) {
 					return s.current().local.Calls(ctx, q)
 				},
 				Dead: func(ctx context.Context, q admin.DeadQuery) ([]store.DeadLetter, error) {
@@ -122,7 +124,7 @@ func (s *service) listen() {
 			},
 		})
 		if err != nil {
-			s.log.Warn("dashboard, metrics and health are not served", "error", err)
+			s.unserved = append(s.unserved, fmt.Errorf("dashboard, metrics and health are not served: %w", err))
 		}
 		s.web = web
 	}
@@ -236,7 +238,7 @@ func (s *service) reload() *pipeline {
 	s.metrics.Reloaded(err)
 	if err != nil {
 		s.log.Error("the configuration has faults and is not taken up; the one in use stays", "error", err,
-			"remedy", "mend it (vinfer-sync check --offline), then reload")
+			"remedy", "fix it (vinfer-sync check --offline), then reload")
 		notify(daemon.SdNotifyReady)
 	}
 	s.mu.Lock()

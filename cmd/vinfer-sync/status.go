@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,156 +17,187 @@ import (
 )
 
 func statusCommand(a *app) *cobra.Command {
-	var asJSON, watch bool
+	var watch, check bool
 	c := &cobra.Command{
-		Use: "status", Short: "Show how far it is and how each destination does", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				for {
-					s, err := b.Status(ctx)
-					if err != nil {
-						return err
-					}
-					if watch && !asJSON && isTerminal(c.OutOrStdout()) {
-						fmt.Fprint(rawOf(c.OutOrStdout()), "\x1b[H\x1b[2J")
-					}
-					if asJSON {
-						err = json.NewEncoder(c.OutOrStdout()).Encode(s)
-					} else {
-						err = printStatus(c.OutOrStdout(), s)
-					}
-					if err != nil || !watch {
-						return err
-					}
-					select {
-					case <-ctx.Done():
-						return nil
-					case <-time.After(2 * time.Second):
-					}
-				}
-			})
-		},
+		Use: "status", Short: "Show the verdict, cursor, lag, queue and destination health", Args: cobra.NoArgs,
+		Long: "Shows first whether all is well, then the cursor, the lag, the queue and each destination.\n\n" +
+			"With --check it prints one line for monitoring. Exit code 0: fine; 1: something needs an operator.",
+		Example: "  vinfer-sync status\n  vinfer-sync status --check\n  vinfer-sync status -o json",
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON, with stable names")
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			for {
+				s, err := b.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if check {
+					return a.checkStatus(c, s)
+				}
+				if watch && !o.json() && isTerminal(c.OutOrStdout()) {
+					fmt.Fprint(rawOf(c.OutOrStdout()), "\x1b[H\x1b[2J")
+				}
+				if o.json() {
+					err = json.NewEncoder(c.OutOrStdout()).Encode(s)
+				} else {
+					err = printStatus(a.screen(c, o), s)
+				}
+				if err != nil || !watch {
+					return err
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(2 * time.Second):
+				}
+			}
+		})
+	}
 	c.Flags().BoolVar(&watch, "watch", false, "show it again every two seconds")
+	c.Flags().BoolVar(&check, "check", false, "one line for monitoring; exit code 1 if something needs an operator")
 	return c
 }
 
-func printStatus(out io.Writer, s engine.Status) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	row := func(k, format string, args ...any) { fmt.Fprintf(w, k+"\t"+format+"\n", args...) }
-	row("pipeline", "%s (vinfer-sync %s)", s.Pipeline, s.Version)
-	param := s.CursorParam
-	if param == "" {
-		param = "lower bound not found out yet"
+// checkStatus prints the verdict in one line, with the figures behind a bar as monitoring plug-ins write them.
+func (a *app) checkStatus(c *cobra.Command, s engine.Status) error {
+	k := a.clock()
+	v := admin.Judge(s, time.Now(), k.zone)
+	word := "OK"
+	if v.NeedsYou {
+		word = "NEEDS YOU"
 	}
-	row("cursor", "%s, %s behind (%s)", or(s.Cursor, "none"), span(time.Duration(s.LagSeconds)*time.Second), param)
-	if at, err := time.Parse(time.RFC3339, s.Cursor); err == nil && time.Until(at) > time.Minute {
-		row("", "IN THE FUTURE: until then no call is read; vinfer-sync cursor set now ends that")
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %s. %s | lag=%ds pending=%d dead=%d\n", word, v.Headline, strings.ReplaceAll(k.local(v.Sentence), "|", "/"), s.LagSeconds, s.Pending, s.Dead)
+	if err == nil && v.NeedsYou {
+		err = &exitError{exitLeft, nil}
 	}
-	if s.LastRun.At == "" {
-		row("last run", "never")
-	} else {
-		at, _ := time.Parse(time.RFC3339, s.LastRun.At)
-		row("last run", "%s: fetched %d, new %d, delivered %d, took %d ms", ago(at), s.LastRun.Fetched, s.LastRun.New, s.LastRun.Delivered, s.LastRun.TookMS)
-		if s.LastRun.Error != "" {
-			row("", "FAILED: %s", s.LastRun.Error)
+	return err
+}
+
+func printStatus(w *screen, s engine.Status) error {
+	v := admin.Judge(s, time.Now(), w.zone)
+	w.say("%s. %s\n", v.Headline, v.Sentence)
+	for _, a := range s.Alerts {
+		since := ""
+		if !a.Since.IsZero() {
+			since = " (since " + w.at(a.Since) + ")"
 		}
+		w.pair("needs you", "%s%s", a.Message, since)
+		w.pair("", "-> %s", a.Remedy)
 	}
-	if next, err := time.Parse(time.RFC3339, s.NextRun); err == nil {
-		row("next run", "in %s", span(time.Until(next)))
+	if s.ConfigError != "" {
+		w.pair("needs you", "the configuration on the disk has faults, and the one before is in use:\n%s", s.ConfigError)
 	}
-	if s.Budget.Limit > 0 {
-		row("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
+	w.pair("configuration", "%s, pipeline %s", or(s.Config, "unknown"), s.Pipeline)
+	if !s.Daemon {
+		w.pair("service", "not running; this is what the state file tells")
 	}
-	if text := admin.RequestsText(s.Requests); text != "" {
-		row("last minute", "%s", text)
+	w.pair("cursor", "%s, %s behind (%s)", or(s.Cursor, "none"), span(time.Duration(s.LagSeconds)*time.Second), or(s.CursorParam, "lower bound not found out yet"))
+	if at, err := time.Parse(time.RFC3339, s.Cursor); err == nil && time.Until(at) > time.Minute {
+		w.pair("", "IN THE FUTURE: until then no call is read; vinfer-sync cursor set now ends that")
 	}
-	if s.ScheduleAdvice != "" {
-		row("schedule", "TOO SHORT: polls take longer than it leaves; %q fits", s.ScheduleAdvice)
-	}
-	row("outbox", "%d pending, %d dead", s.Pending, s.Dead)
+	printRuns(w, s)
+	w.pair("outbox", "%d pending, %d dead", s.Pending, s.Dead)
 	if left := admin.LeftText(s.LeftOut); left != "" {
-		row("left out", "%s, since the store was made", left)
+		w.pair("skipped", "%s, since the store was made", left)
 	}
 	eta := ""
 	if s.TranscriptMinutes > 0 {
 		eta = " (about " + span(time.Duration(s.TranscriptMinutes)*time.Minute) + ")"
 	}
-	row("awaited", "%d transcripts%s, %d calls in progress", s.Transcripts, eta, s.Unfinished)
+	w.pair("awaited", "%d transcripts%s, %d calls in progress", s.Transcripts, eta, s.Unfinished)
 	if s.NeverEnded > 0 {
-		row("", "%d calls had no end within max_call and were delivered as they were", s.NeverEnded)
+		w.pair("", "%d calls had no end within max_call and were delivered as they were", s.NeverEnded)
 	}
-	for _, a := range s.Alerts {
-		row("needs you", "%s, since %s; %s", a.Message, stamp(a.Since), a.Remedy)
-	}
-	if s.ConfigError != "" {
-		row("configuration", "NOT TAKEN UP, the one before is in use: %s", strings.ReplaceAll(s.ConfigError, "\n", "\n\t"))
-	}
-	printLate(row, s)
+	printLate(w, s)
 	for _, b := range s.Backfills {
-		row(fmt.Sprintf("backfill %d", b.ID), "%s, %s: %d seen, %d queued, %d delivered, %d dead", b.State, b.Range, b.Fetched, b.Queued, b.Delivered, b.Dead)
+		w.pair(fmt.Sprintf("backfill %d", b.ID), "%s, %s: %d seen, %d queued, %d delivered, %d dead", b.State, strings.Replace(b.Range, "/", " to ", 1), b.Fetched, b.Queued, b.Delivered, b.Dead)
 		if b.State == "interrupted" {
-			row("", "its command, given again, goes on; vinfer-sync backfill cancel %d gives it up", b.ID)
+			w.pair("", "run the same command again to go on; vinfer-sync backfill cancel %d gives it up", b.ID)
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(out)
-	w = tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "DESTINATION\tKIND\tSTATE\tPENDING\tDEAD\tDELIVERED\tREASON")
+	fmt.Fprintln(w.out)
+	var rows [][]string
 	for _, d := range s.Destinations {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", d.Name, d.Kind, d.State, d.Pending, d.Dead, d.Delivered, d.Reason)
+		rows = append(rows, []string{d.Name, d.Kind, stateOf(d), strconv.Itoa(d.Pending), strconv.Itoa(d.Dead), strconv.FormatInt(d.Delivered, 10), w.local(d.Reason)})
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.table([]string{"DESTINATION", "KIND", "STATE", "PENDING", "DEAD", "DELIVERED", "REASON"}, rows, 6); err != nil {
 		return err
 	}
+	printDestinations(w, s)
+	return nil
+}
+
+// stateOf is a destination's state in a word.
+func stateOf(d engine.DestStatus) string {
+	if d.Paused {
+		return "paused"
+	}
+	return d.State
+}
+
+// printRuns shows the polls: the last, the next, and what they cost.
+func printRuns(w *screen, s engine.Status) {
+	if s.LastRun.At == "" {
+		w.pair("last run", "never")
+	} else {
+		at, _ := time.Parse(time.RFC3339, s.LastRun.At)
+		w.pair("last run", "%s: fetched %d, new %d, delivered %d, took %d ms", ago(at), s.LastRun.Fetched, s.LastRun.New, s.LastRun.Delivered, s.LastRun.TookMS)
+		if s.LastRun.Error != "" {
+			w.pair("", "FAILED: %s", s.LastRun.Error)
+		}
+	}
+	if next, err := time.Parse(time.RFC3339, s.NextRun); err == nil {
+		w.pair("next run", "in %s", span(time.Until(next)))
+	}
+	if s.Budget.Limit > 0 {
+		w.pair("API budget", "%d of %d requests left until %s", s.Budget.Remaining, s.Budget.Limit, s.Budget.Reset)
+	}
+	if text := admin.RequestsText(s.Requests); text != "" {
+		w.pair("last minute", "%s", text)
+	}
+	if s.ScheduleAdvice != "" {
+		w.pair("schedule", "TOO SHORT: polls take longer than it leaves; %q fits", s.ScheduleAdvice)
+	}
+}
+
+// printDestinations says what a destination needs that no alert has said.
+func printDestinations(w *screen, s engine.Status) {
 	if len(s.Destinations) > 1 {
-		printLeft(out, s.Destinations)
+		for _, d := range s.Destinations {
+			if left := admin.LeftText(d.LeftOut); left != "" {
+				w.say("skipped at %s: %s", d.Name, left)
+			}
+		}
 	}
 	for _, d := range s.Destinations {
-		told := func(what string) bool { // above, by a daemon
+		told := func(what string) bool { // above
 			return slices.ContainsFunc(s.Alerts, func(a engine.Alert) bool { return a.Alert == what && a.Destination == d.Name })
 		}
 		switch {
 		case d.Paused:
-			fmt.Fprintf(out, "\n%s is paused and its calls are kept. To go on: vinfer-sync resume %s\n", d.Name, d.Name)
-		case d.State == "halted" && told(alert.Halted), d.Dead > 0 && d.State != "halted" && d.State != "orphaned" && told(alert.Dead):
-		case d.State == "halted":
-			fmt.Fprintf(out, "\n%s is halted and its calls are kept. Mend what the reason says, then: vinfer-sync resume %s\n", d.Name, d.Name)
+			w.say("\n%s is paused and its calls are kept. To go on: vinfer-sync resume %s", d.Name, d.Name)
+		case d.State == "halted" && !told(alert.Halted):
+			w.say("\n%s is halted and its calls are kept. Fix the cause, then: vinfer-sync resume %s", d.Name, d.Name)
 		case d.State == "orphaned" && d.Pending > 0:
-			fmt.Fprintf(out, "\n%s is no longer configured; its %d calls go on when a destination of that name and kind (%s) is\n", d.Name, d.Pending, d.Kind)
-		case d.Dead > 0:
-			fmt.Fprintf(out, "\n%s refused %d calls. See why: vinfer-sync dead list --dest %s\n", d.Name, d.Dead, d.Name)
-		}
-	}
-	return nil
-}
-
-// printLeft shows what each destination did not get.
-func printLeft(out io.Writer, all []engine.DestStatus) {
-	for _, d := range all {
-		if left := admin.LeftText(d.LeftOut); left != "" {
-			fmt.Fprintf(out, "left out at %s: %s\n", d.Name, left)
+			w.say("\n%s is no longer configured. Its %d calls are delivered when a destination of that name and kind (%s) is configured again.", d.Name, d.Pending, d.Kind)
 		}
 	}
 }
 
 // printLate shows what is known of the completeness.
-func printLate(row func(k, format string, args ...any), s engine.Status) {
-	if s.AuditedUntil == "" {
-		row("audited until", "never yet: vinfer-sync audit")
-	} else {
-		row("audited until", "%s", s.AuditedUntil)
-	}
-	row("found late", "%d", s.LateFound)
+func printLate(w *screen, s engine.Status) {
+	w.pair("audited until", "%s", or(s.AuditedUntil, "never yet: vinfer-sync audit"))
+	w.pair("found late", "%d", s.LateFound)
 	for _, l := range s.Lateness {
 		at, _ := time.Parse(time.RFC3339, l.Last)
-		row("", "%d by the %s, up to %s after their end, the last %s", l.Found, l.By, span(time.Duration(l.MostSeconds)*time.Second), ago(at))
+		w.pair("", "%d by the %s, up to %s after their end, the last %s", l.Found, l.By, span(time.Duration(l.MostSeconds)*time.Second), ago(at))
 	}
 	if s.Advice != "" {
-		row("", "lookback: %s would have found those of the sweep at the next poll", s.Advice)
+		w.pair("", "lookback: %s would have found those of the sweep at the next poll", s.Advice)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
 
 func storeCommand(a *app) *cobra.Command {
@@ -26,28 +27,27 @@ func storeCommand(a *app) *cobra.Command {
 }
 
 func storeCheckCommand(a *app) *cobra.Command {
-	var asJSON bool
 	c := &cobra.Command{
 		Use: "check [FILE]", Short: "Check the state file, or a backup of it: structure, checksums, cross references", Args: cobra.MaximumNArgs(1),
 		Long: "Reads the whole state file and checks its structure, the checksum of every record and that indexes and counters agree with what they\ncount. It works beside the daemon. With FILE it looks at that one, a backup say. Nothing is written. Exit code 1: it is damaged.",
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				s, err := store.SurveyFile(args[0])
-				if err != nil {
-					return err
-				}
-				return printSurvey(c, s, asJSON)
-			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				s, err := b.Survey(ctx)
-				if err != nil {
-					return err
-				}
-				return printSurvey(c, s, asJSON)
-			})
-		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			s, err := bolt.SurveyFile(args[0])
+			if err != nil {
+				return err
+			}
+			return printSurvey(c, s, o.json())
+		}
+		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			s, err := b.Survey(ctx)
+			if err != nil {
+				return err
+			}
+			return printSurvey(c, s, o.json())
+		})
+	}
 	return c
 }
 
@@ -76,14 +76,14 @@ func storeBackupCommand(a *app) *cobra.Command {
 			if err := mayReplace(args[0], cfg.Store.Bolt.Path); err != nil {
 				return err
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-				s, err := writeBackup(args[0], func(w io.Writer) error { return b.Backup(ctx, w) })
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, checked: %d calls recognised, %d jobs, %d dead letters\n", args[0], megabytes(s.Size), s.Calls, s.Jobs, s.DeadLetters)
-				return err
+			s, err := writeBackup(args[0], func(w io.Writer) error {
+				return a.with(c.Context(), false, func(ctx context.Context, b backend) error { return b.Backup(ctx, w) })
 			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, checked: %d calls recognised, %d jobs, %d dead letters\n", args[0], megabytes(s.Size), s.Calls, s.Jobs, s.DeadLetters)
+			return err
 		},
 	}
 }
@@ -103,7 +103,7 @@ func mayReplace(path, state string) error {
 	if own, err := os.Stat(state); err == nil && os.SameFile(st, own) {
 		return usageError("%s is the state file itself: name another file", path)
 	}
-	if _, err := store.SurveyFile(path); err != nil {
+	if _, err := bolt.SurveyFile(path); err != nil {
 		return &exitError{exitLeft, fmt.Errorf("%s is there and is no backup (%w); it was left as it is: name another file", path, err)}
 	}
 	return nil
@@ -127,7 +127,7 @@ func writeBackup(path string, produce func(io.Writer) error) (s store.Survey, er
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return s, err
 	}
-	if s, err = store.SurveyFile(f.Name()); err != nil {
+	if s, err = bolt.SurveyFile(f.Name()); err != nil {
 		return s, fmt.Errorf("the copy is not whole: %w", err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
@@ -157,6 +157,14 @@ func storeCompactCommand(a *app) *cobra.Command {
 				client.Close()
 				return &exitError{exitLocked, fmt.Errorf("the daemon holds %s: stop it (systemctl stop vinfer-sync), compact, start it again", cfg.Store.Bolt.Path)}
 			}
+			if !a.quiet {
+				fmt.Fprintf(c.ErrOrStderr(), "pipeline %s, %s\n", cfg.Name, cfg.File)
+			}
+			back, err := asOwner(cfg.Store.Bolt.Path)
+			if err != nil {
+				return err
+			}
+			defer back()
 			st, err := a.openStore(cfg)
 			if err != nil {
 				return err

@@ -14,8 +14,8 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
+	"github.com/vinfer-sync/vinfer-sync/internal/groupcommit"
 )
 
 // Config says where the file is.
@@ -48,7 +48,7 @@ func (c Config) File() string { return c.Path }
 
 // Writer appends to one file. The file is opened by the first Write.
 type Writer struct {
-	commits group.Committer[*record]
+	commits groupcommit.Committer[*record]
 	file    file
 }
 

@@ -67,15 +67,20 @@ type File interface {
 	File() string
 }
 
+// Keeper is implemented by kinds that keep something in a file of their own.
+type Keeper interface {
+	Keeps() string
+}
+
 // Completer is implemented by kinds that have defaults besides zero.
 type Completer interface {
 	// Complete fills in what the configuration leaves open. dir is that of the pipeline's state, name the destination's.
 	Complete(dir, name string)
 }
 
-// Files is implemented by kinds that do not speak HTTP and read the same files for TLS.
-type Files interface {
-	Files() httpx.Config
+// TLS is implemented by kinds that do not speak HTTP and read the same files for TLS.
+type TLS interface {
+	TLS() httpx.Config
 }
 
 // Chosen returns the configuration that is set, and its key; nil: none is.

@@ -65,8 +65,8 @@ func (c Config) Open(s crm.Settings) (crm.Writer, error) {
 // Identity names what the access depends on besides the secrets.
 func (Config) Identity() string { return "mysql" }
 
-// Files are those that are read for TLS.
-func (c Config) Files() httpx.Config {
+// TLS returns the files that are read for TLS.
+func (c Config) TLS() httpx.Config {
 	return httpx.Config{CAFile: c.CAFile, ClientCert: c.ClientCert, ClientKey: c.ClientKey}
 }
 

@@ -16,8 +16,8 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
+	"github.com/vinfer-sync/vinfer-sync/internal/groupcommit"
 )
 
 // Config says where the file is.
@@ -55,7 +55,7 @@ func (c Config) File() string { return c.Path }
 type Writer struct {
 	path    string
 	s       crm.Settings
-	commits group.Committer[*job]
+	commits groupcommit.Committer[*job]
 	db      *database // only the committer's goroutine uses it
 }
 

@@ -124,6 +124,9 @@ func (c Config) Identity() string { return c.API() + " " + c.ClientID }
 // FieldNames returns Fields.
 func (Config) FieldNames() map[string]string { return Fields }
 
+// Keeps returns the path of the token's file.
+func (c Config) Keeps() string { return c.TokenFile }
+
 // Complete puts the token's file beside the state, unless it is named.
 func (c *Config) Complete(dir, name string) {
 	if c.TokenFile == "" {
