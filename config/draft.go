@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	vinfersync "github.com/vinfer-sync/vinfer-sync"
+	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 )
 
 // Draft is a configuration that is being written: the text of the example with one destination of a chosen kind, in which values are
@@ -58,12 +59,12 @@ func NewDraft(kind string) (*Draft, error) {
 			}
 		}
 	}
-	k := kinds[slices.Index(kindNames(), kind)]
+	k := kinds.Of(kind)
 	take("sqlite", nil)
-	if k.fields != nil {
+	if c, ok := k.(kinds.Contacts); ok {
 		take("odoo", crmKeys)
 		if e := &d.entries[slices.IndexFunc(d.entries, func(e entry) bool { return e.key == "fields" })]; !slices.ContainsFunc(own.entries, func(o entry) bool { return o.key == "fields" }) {
-			e.lines = []string{"#    fields: " + k.someField()}
+			e.lines = []string{"#    fields: " + someField(c.FieldNames())}
 		}
 	}
 	for _, e := range own.entries {
@@ -78,16 +79,16 @@ func NewDraft(kind string) (*Draft, error) {
 			d.entries = append(d.entries, e)
 		}
 	}
-	if k.http != nil {
+	if _, ok := k.(kinds.HTTP); ok {
 		take("webhook", httpKeys)
 	}
 	return d, nil
 }
 
-// someField shows how a field of the kind is given another name, by the name that it has.
-func (k kind) someField() string {
-	for _, ours := range slices.Sorted(maps.Keys(k.fields)) {
-		if theirs := k.fields[ours]; theirs != "" {
+// someField shows how one of a kind's fields is given another name, by the name that it has.
+func someField(names map[string]string) string {
+	for _, ours := range slices.Sorted(maps.Keys(names)) {
+		if theirs := names[ours]; theirs != "" {
 			return "{" + ours + ": " + theirs + "}"
 		}
 	}
@@ -146,14 +147,7 @@ func (d *Draft) Settings() []Setting {
 	return all
 }
 
-func (d *Draft) kindType() reflect.Type {
-	for _, f := range fieldsOf(reflect.TypeFor[Destination]()) {
-		if f.key == d.kind {
-			return f.typ.Elem()
-		}
-	}
-	panic("no kind " + d.kind)
-}
+func (d *Draft) kindType() reflect.Type { return reflect.TypeOf(kinds.Of(d.kind)).Elem() }
 
 func (d *Draft) own() *entry {
 	return &d.entries[slices.IndexFunc(d.entries, func(e entry) bool { return e.key == d.kind })]

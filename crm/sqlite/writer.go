@@ -36,6 +36,21 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Path }
+
+// File returns the path of the file.
+func (c Config) File() string { return c.Path }
+
 // Writer writes to one file. The file is opened, and made if need be, by the first Write.
 type Writer struct {
 	path    string
