@@ -53,7 +53,7 @@ func testExists(t *testing.T, dir, name string) bool {
 	}
 	// A subtest's name is a text of the test or of the suite that it runs, or a file of its testdata.
 	written := regexp.MustCompile(`"` + regexp.QuoteMeta(strings.ReplaceAll(sub, "_", " ")))
-	for _, place := range []string{dir, filepath.Join(dir, "storetest"), filepath.Join(dir, "..", "crmtest")} {
+	for _, place := range []string{dir, filepath.Join(dir, "..", "storetest"), filepath.Join(dir, "..", "crmtest")} {
 		if holds(t, place, "*.go", written) {
 			return true
 		}

@@ -64,11 +64,12 @@ var arrows = []struct {
 	{"soak", []string{"vinfer/simulator"}},                                                // runs the program as it is
 	{"packaging/", nil},                                                                   // they know of the program what go list says
 	{"alert", []string{"internal/", "=store", "=sync"}},
-	{"admin", []string{"alert", "internal/", "store", "sync", "vinfer", "crm"}},
+	{"admin", []string{"alert", "internal/", "=store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
 	{"store", []string{"=store", "internal/"}},
 	{"vinfer", []string{"=vinfer", "internal/"}},
+	{"crm/kinds", []string{"crm/", "internal/"}}, // the list of kinds
 	{"crm", []string{"=crm", "crm/internal/", "internal/"}},
 	{"internal/", []string{"=crm", "internal/"}}, // httpx speaks the verdicts of crm
 }

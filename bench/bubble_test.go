@@ -13,7 +13,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
@@ -52,7 +52,7 @@ func inBubble(b *testing.B, so simulator.Options, change func(*engine.Options), 
 			d.notes.latency, d.notes.written = latency, map[string]time.Time{}
 			dial, hangUp := d.sim.Pipe()
 			defer hangUp()
-			st, err := store.Open(path, store.Options{})
+			st, err := bolt.Open(path, bolt.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

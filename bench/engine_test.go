@@ -22,7 +22,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -43,7 +43,7 @@ func run(b *testing.B, api string, calls int, kind string, w crm.Writer) outcome
 	b.Helper()
 	state := filepath.Join(b.TempDir(), "state.db")
 	began, used := time.Now(), spent()
-	s, err := store.Open(state, store.Options{})
+	s, err := bolt.Open(state, bolt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

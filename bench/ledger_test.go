@@ -21,6 +21,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
@@ -44,7 +45,7 @@ const day = 24 * time.Hour
 // their pages are longer than the API's. The ids of one generation come in their order: a tree that grows so has half full leaves, which is the worse case.
 func fill(b *testing.B, path string, n int) {
 	b.Helper()
-	s, err := store.Open(path, store.Options{})
+	s, err := bolt.Open(path, bolt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -198,7 +199,7 @@ func typical(all []cost) (c cost) {
 // polls measures what a poll costs that brings so many new rows, for some numbers, and at last one whose lookback shows a thousand calls again.
 func polls(b *testing.B, path string) (out []cost, names []string, anonymous int64) {
 	b.Helper()
-	s, err := store.Open(path, store.Options{})
+	s, err := bolt.Open(path, bolt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

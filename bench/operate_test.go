@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
 
 // pruned forgets what a day later, and a month later, is too old: how long is anything else kept waiting, and how long does it take?
 func pruned(b *testing.B, state string, told *notes) {
 	b.Helper()
-	s, err := store.Open(state, store.Options{})
+	s, err := bolt.Open(state, bolt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,147 +1,141 @@
 package store
 
-import (
-	"encoding/binary"
-	"slices"
-	"time"
-)
+import "time"
 
-// Flags of a job.
+// What deliveries work on.
+
+// Kind of a job.
+type Kind byte
+
+// The kinds: the call itself, its transcript.
 const (
-	flagFirst = 1 << iota // the destination has had nothing of this call
-	flagTried             // an attempt has begun: what an append-only destination may have got must not change any more
+	CallJob Kind = iota
+	TranscriptJob
 )
 
-// jobHead is the part of a job that scheduling needs. It stands in front, at fixed offsets, so that a scan reads nothing else.
-type jobHead struct {
-	window   uint64
-	due      time.Time
-	lane     Lane
-	backfill uint64
-	attempts int
-	flags    byte
+// JobRef names a job and holds what is needed to schedule it.
+type JobRef struct {
+	Dest     string
+	Backfill uint64 // 0: live
+	When     time.Time
+	ID       string
+	Kind     Kind
+	Revision int
+	Lane     Lane
+	Due      time.Time // zero: at once
+	Attempts int       // attempts so far that ended or may have begun
+	Urgent   bool      // found by Scan: a backfill's job that a live one of its lane waits for
 }
 
-const headSize = 8 + 8 + 16 + 8 + 4 + 1
-
-// jobRec is a job of the outbox, and the part of a dead letter that is the job it was.
-type jobRec struct {
-	jobKey
-	jobHead
-	seen      time.Time // of the call: names its receipts
-	fails     int
-	firstFail time.Time
-	lastError string
-	refs      map[string]string
-	changed   []byte
-	body      []byte
+// Job is a job with all that its delivery needs.
+type Job struct {
+	JobRef
+	Body        []byte
+	Refs        map[string]string // of this call at this destination, from this job or the receipt of an earlier one
+	Before      map[string]string // for First: refs of the lane's newest delivered call at this destination; nil: none, or not known any more
+	First       bool              // the destination has had no revision of this call yet
+	Changed     []byte            // tags that changed since the revision that it had
+	Older       bool              // a call of this lane with a later (When, ID) has been delivered, or may have been to an append-only destination
+	OlderStatus bool              // a later call of this lane has set the contact's status
+	Fails       int               // failures while the destination was otherwise well
+	FirstFail   time.Time         // of Fails
+	LastError   string
+	Seen        time.Time // when the call was first seen
 }
 
-func (j *jobRec) first() bool { return j.flags&flagFirst != 0 }
-func (j *jobRec) tried() bool { return j.flags&flagTried != 0 }
+// Verdict is how an attempt ended.
+type Verdict int
 
-func (j *jobRec) ref(dest string) JobRef { return headRef(dest, j.jobKey, j.jobHead) }
+// The verdicts.
+const (
+	Delivered Verdict = iota // out of the outbox, into the receipts
+	Retry                    // again at Outcome.Due; counts an attempt
+	Dead                     // out of the outbox, into the dead letters
+	Release                  // as if it had not been claimed: no attempt is counted, Due is kept if zero in Outcome
+	Skip                     // out of the outbox; the reason stands in the receipt
+)
 
-func headRef(dest string, k jobKey, h jobHead) JobRef {
-	return JobRef{Dest: dest, Backfill: h.backfill, When: k.when, ID: k.id, Kind: k.kind, Revision: k.rev, Lane: h.lane, Due: h.due, Attempts: h.attempts}
+// Outcome is what became of a claimed job.
+type Outcome struct {
+	Job       JobRef
+	Verdict   Verdict
+	At        time.Time
+	Refs      map[string]string // all refs of the call at this destination so far
+	Error     string            // for Retry, Dead, Skip: without secrets
+	Limited   bool              // for Release: the destination asked to be left alone; Error is then its last error
+	Request   string            // for Dead: the shape of the request
+	Due       time.Time         // for Retry
+	CountFail bool              // for Retry: count it in Fails
+	SetStatus bool              // for Delivered: it set the contact's status
+	TaskLeft  bool              // for Delivered: a follow-up task was left out because it was overdue
+	Warnings  []string
+	// Transcript asks, for Delivered, that the transcript be watched for from now on, for this destination.
+	Transcript bool
+	// Sort names what the attempt was to write, as far as one sort may be refused while others pass: calls, transcripts. Signature is, for
+	// Dead, the error without its particulars. HaltAfter rejections in a row of one sort with one signature, from as many lanes, with no
+	// delivery of that sort between, halt the destination and put all of them back into the outbox.
+	Sort      string
+	Signature string
+	HaltAfter int
+	// LeftOut holds, for Delivered and Skip, the Left constants of what the destination did not get.
+	LeftOut []string
 }
 
-func (j *jobRec) put(e *enc) {
-	e.fix64(j.window)
-	e.fix64(uint64(micros(j.due)))
-	e.raw(j.lane[:])
-	e.fix64(j.backfill)
-	e.fix32(uint32(j.attempts))
-	e.byte(j.flags)
-	e.time(j.seen)
-	e.int(j.fails)
-	e.time(j.firstFail)
-	e.str(j.lastError)
-	e.refs(j.refs)
-	e.bytes(j.changed)
-	e.bytes(j.body)
+// Claimed is the answer of Claim for one job.
+type Claimed struct {
+	Job *Job  // nil: it is gone, or cannot be read
+	Err error // why it cannot be read
 }
 
-func (j *jobRec) encode(key []byte) []byte {
-	e := newEnc(headSize + 64 + len(j.body) + len(j.lastError))
-	j.put(e)
-	return e.seal(key)
+// Settled tells what settling did.
+type Settled struct {
+	Next   *JobRef // the lane's next released job, if it has one (due or not); nil otherwise
+	Halted string  // the reason, if the destination was halted by this outcome
 }
 
-func (d *dec) head() (h jobHead) {
-	h.window = d.fix64()
-	h.due = d.micros(int64(d.fix64()))
-	h.lane = d.lane()
-	h.backfill = d.fix64()
-	h.attempts = int(d.fix32())
-	h.flags = d.byte()
-	return h
+// WaitsForListing is what a job waits for whose window is open.
+const WaitsForListing = "the listing that showed it has not been read to its end"
+
+// DeadLetter is a job that was given up, or a row that could not be understood (Dest empty).
+type DeadLetter struct {
+	Num      uint64 // names it for commands
+	Dest     string
+	ID       string
+	Kind     Kind
+	Revision int
+	When     time.Time
+	At       time.Time
+	Attempts int
+	Error    string
+	Request  string
+	Body     []byte // opaque; the raw row where Dest is empty
 }
 
-func (d *dec) job() (j jobRec) {
-	j.jobHead = d.head()
-	j.seen, j.fails, j.firstFail, j.lastError = d.time(), d.int(), d.time(), d.str()
-	j.refs, j.changed, j.body = d.refs(), d.bytes(), d.bytes()
-	return j
+// WatchKind says what is waited for.
+type WatchKind byte
+
+// What is waited for: a transcript, or the end of a call in progress.
+const (
+	TranscriptWatch WatchKind = iota
+	FinishWatch
+)
+
+// Watch is one thing that is waited for.
+type Watch struct {
+	Kind     WatchKind
+	ID       string    // of the call
+	Body     []byte    // the call
+	Since    time.Time // first asked (zero: not yet asked)
+	Attempts int
+	Due      time.Time
+	Note     []byte   // opaque: what the last ask found out (a transcription job's id)
+	Dests    []string // for a transcript: who gets it
 }
 
-func decodeJob(b []byte) (jobRec, bool) {
-	d := &dec{b: b}
-	j := d.job()
-	return j, d.done()
-}
-
-// decodeHead reads what a scan needs of a sealed value, unchecked.
-func decodeHead(value []byte) (jobHead, bool) {
-	if len(value) < sumSize+headSize {
-		return jobHead{}, false
-	}
-	d := &dec{b: value[sumSize:]}
-	return d.head(), true
-}
-
-// laneEntry is a value of the lane index.
-func laneEntry(prio byte, window uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{prio}, window)
-}
-
-func decodeLaneEntry(v []byte) (prio byte, window uint64, ok bool) {
-	if len(v) != 9 {
-		return 0, 0, false
-	}
-	return v[0], binary.BigEndian.Uint64(v[1:]), true
-}
-
-// deadRec is a dead letter. One of no destination has only key, err and the raw row as its body.
-type deadRec struct {
-	job     jobRec
-	at      time.Time
-	err     string
-	request string
-}
-
-func (r *deadRec) encode(key []byte) []byte {
-	e := newEnc(256 + len(r.job.body))
-	e.bytes(r.job.jobKey.bytes())
-	r.job.put(e)
-	e.time(r.at)
-	e.str(r.err)
-	e.str(r.request)
-	return e.seal(key)
-}
-
-func decodeDead(b []byte) (r deadRec, ok bool) {
-	d := &dec{b: b}
-	k, ok := parseJobKey(d.bytes())
-	r.job = d.job()
-	r.job.jobKey = k
-	r.at, r.err, r.request = d.time(), d.str(), d.str()
-	return r, ok && d.done()
-}
-
-// union merges two sets of tags.
-func union(a, b []byte) []byte {
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
+// Asked is what became of asking VInfer for what is watched for. Just one of Again, Found and GivenUp counts.
+type Asked struct {
+	At      time.Time
+	Again   *Watch // it is to be asked for again: Since, Attempts, Due and Note are kept
+	Found   []byte // the body of the job that brings a transcript to the destinations that wait for it
+	GivenUp string // why it is not asked for any more; kept in the call's life. A transcript given up counts as left out
 }

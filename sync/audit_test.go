@@ -15,6 +15,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
@@ -85,7 +86,7 @@ func (l *lab) broken(r *http.Request) bool {
 
 // start runs the daemon until stop. What it has in memory is lost then, as by a kill.
 func (l *lab) start() {
-	st, err := store.Open(l.path, store.Options{})
+	st, err := bolt.Open(l.path, bolt.Options{})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
@@ -235,7 +236,7 @@ func newRig(t *testing.T, a *api, writer crm.Writer, change func(*Options)) *rig
 
 func (r *rig) open() {
 	r.t.Helper()
-	st, err := store.Open(r.path, store.Options{})
+	st, err := bolt.Open(r.path, bolt.Options{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
 )
@@ -47,7 +47,7 @@ func night(t *testing.T, o simulator.Options, answer func(crm.Entry) error, stor
 		sim := simulator.New(o)
 		dial, hangUp := sim.Pipe()
 		defer hangUp()
-		st, err := store.Open(filepath.Join(t.TempDir(), "state.db"), store.Options{})
+		st, err := bolt.Open(filepath.Join(t.TempDir(), "state.db"), bolt.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

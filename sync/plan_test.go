@@ -16,7 +16,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
@@ -172,7 +172,7 @@ func TestPlanSince(t *testing.T) {
 	rows := past(40)
 	a := newAPI(t, false, rows...)
 	path := filepath.Join(t.TempDir(), "state.db")
-	st, err := store.OpenCopy(path, store.Options{})
+	st, err := bolt.OpenCopy(path, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestPlanSince(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if !store.Absent(path) || len(rec.entries()) != 0 {
+	if !bolt.Absent(path) || len(rec.entries()) != 0 {
 		t.Error("something was written")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
 
 // backend is what commands ask, be it the daemon or the store in this process.
@@ -225,7 +226,7 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 		return err
 	}
 	defer back()
-	st, err := store.OpenCopy(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.OpenCopy(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return unreached(cfg, err)
 	}
@@ -238,11 +239,11 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 }
 
 // openStore opens the store, which has to be there.
-func (a *app) openStore(cfg *config.Config) (*store.DB, error) {
-	if store.Absent(cfg.Store.Bolt.Path) {
+func (a *app) openStore(cfg *config.Config) (*bolt.DB, error) {
+	if bolt.Absent(cfg.Store.Bolt.Path) {
 		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
 	}
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return nil, unreached(cfg, err)
 	}

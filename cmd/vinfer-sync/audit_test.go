@@ -40,7 +40,7 @@ func TestAKilledAuditLosesNothing(t *testing.T) {
 	w.write("config.yaml", lateDatabase)
 	w.must(exitFine, "once")
 	w.late("late", late, 30*time.Minute)
-	w.sim.Fault(simulator.Fault{Kind: simulator.Slow, Delay: 3 * time.Millisecond, Count: 100_000})
+	w.sim.Fault(simulator.Fault{Kind: simulator.Slow, Delay: 15 * time.Millisecond, Count: 100_000})
 	broken := 0
 	for range kills {
 		w.killed(100*time.Millisecond, 400*time.Millisecond, "audit")

@@ -20,6 +20,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -234,12 +235,12 @@ func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[
 		t.row("store", "state file", err, or(remedy(err, site{}), "see store.bbolt.path"))
 		return all
 	}
-	if store.Absent(path) {
+	if bolt.Absent(path) {
 		t.row("store", "state file", nil, or(made, path+" is made at the first start"))
 		return all
 	}
 	var took time.Duration // of the last poll
-	st, err := store.OpenReadOnly(path)
+	st, err := bolt.OpenReadOnly(path)
 	if errors.Is(err, store.ErrLocked) {
 		t.row("store", "state file", nil, path+", which another process holds: it was not looked at")
 		return all
@@ -314,7 +315,7 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 }
 
 // hasKey tells whether a destination can refuse a key: a file or a program has none.
-func hasKey(c *config.Destination) bool { return c.JSONL == nil && c.SQLite == nil && c.Exec == nil }
+func hasKey(c *config.Destination) bool { return c.File() == "" && c.Exec == nil }
 
 // mended is what a failing line of a destination ends with: what its kind says is to be done, and what its error asks for.
 func mended(c *config.Destination, f crm.Finding) string {
@@ -354,15 +355,8 @@ func mended(c *config.Destination, f crm.Finding) string {
 // madeAtStart returns the directory of a destination's file if it is the state file's and not there yet: opening the store, or systemd, makes
 // it. A new installation is checked before that.
 func madeAtStart(cfg *config.Config, c *config.Destination) string {
-	var path string
-	switch {
-	case c.SQLite != nil:
-		path = c.SQLite.Path
-	case c.JSONL != nil:
-		path = c.JSONL.Path
-	}
 	dir := filepath.Dir(cfg.Store.Bolt.Path)
-	if _, err := os.Stat(dir); filepath.Dir(path) != dir || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); filepath.Dir(c.File()) != dir || !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	return dir

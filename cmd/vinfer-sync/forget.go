@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
-	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -90,7 +90,7 @@ func (a *app) wouldForget(ctx context.Context, b backend, r engine.ForgetRequest
 	if _, err := writeBackup(path, func(w io.Writer) error { return b.Backup(ctx, w) }); err != nil {
 		return f, err
 	}
-	st, err := store.Open(path, store.Options{})
+	st, err := bolt.Open(path, bolt.Options{})
 	if err != nil {
 		return f, err
 	}

@@ -13,7 +13,7 @@ import (
 // one listing and in slices.
 func TestBackfillTellsWhatItLeftOut(t *testing.T) {
 	t.Parallel()
-	told := regexp.MustCompile(`: (\d+) calls seen, .*; (\d+) calls of campaigns that are not configured left out\n`)
+	told := regexp.MustCompile(`: (\d+) calls seen, .*; (\d+) calls skipped, of campaigns that are not configured\n`)
 	for _, dialect := range []simulator.Dialect{simulator.Guide, simulator.Reference} {
 		const all = 400
 		w := newWorld(t, simulator.Options{Seed: 5, Dialect: dialect, Calls: all, Span: 20 * 24 * time.Hour, LimitPerMinute: -1})

@@ -14,6 +14,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -49,7 +50,7 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
 func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 	outliveReaders()
-	st, err := store.Open(cfg.Store.Bolt.Path, store.Options{})
+	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,8 @@ func (p *pipeline) release() error {
 
 // destination makes of a configured CRM what the engine takes.
 func destination(cfg *config.Config, c *config.Destination) (engine.Destination, error) {
-	w, identity, err := writer(c, cfg.Settings(c))
+	kind, k := c.Chosen()
+	w, err := k.Open(cfg.Settings(c))
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
@@ -123,7 +125,7 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 		mapping.Dispositions[name] = rule
 	}
 	return engine.Destination{
-		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
+		Name: c.Name, Kind: kind, Writer: w, Workers: c.Workers, Identity: identityOf(c, k.Identity()), Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
 		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
 		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
 	}, nil

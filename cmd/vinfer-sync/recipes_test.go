@@ -438,18 +438,26 @@ var lesserRecipes = map[string]func(k *kitchen){
 	},
 }
 
-// An older program's state file is brought up to date by starting, and an older program says which is which.
-func TestOlderLayoutIsBroughtUpToDate(t *testing.T) {
+// A state file of a build that was never released is refused with what to do, which is done here.
+func TestOlderLayoutIsRefused(t *testing.T) {
 	t.Parallel()
 	k := newKitchen(t, recipes(t))
 	k.call("call_a")
 	k.must(exitFine, "once")
-	if err := setLayout(filepath.Join(k.dir, "state.db"), "1"); err != nil {
+	file := filepath.Join(k.dir, "state.db")
+	if err := setLayout(file, "4"); err != nil {
 		t.Fatal(err)
 	}
-	k.must(exitFine, "once")
-	k.all("call_a")
-	if n := len(k.hook.arrivals()); n != 1 {
-		t.Errorf("%d arrivals", n)
+	r := k.must(exitLeft, "once")
+	for _, want := range []string{file, "version 4", "state.db.id", "backfill"} {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("it does not say %q: %s", want, r.stderr)
+		}
 	}
+	for _, name := range []string{file, file + ".id"} {
+		if err := os.Rename(name, name+".old"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.must(exitFine, "once")
 }

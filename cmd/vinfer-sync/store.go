@@ -14,6 +14,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
 
 func storeCommand(a *app) *cobra.Command {
@@ -33,7 +34,7 @@ func storeCheckCommand(a *app) *cobra.Command {
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 1 {
-			s, err := store.SurveyFile(args[0])
+			s, err := bolt.SurveyFile(args[0])
 			if err != nil {
 				return err
 			}
@@ -102,7 +103,7 @@ func mayReplace(path, state string) error {
 	if own, err := os.Stat(state); err == nil && os.SameFile(st, own) {
 		return usageError("%s is the state file itself: name another file", path)
 	}
-	if _, err := store.SurveyFile(path); err != nil {
+	if _, err := bolt.SurveyFile(path); err != nil {
 		return &exitError{exitLeft, fmt.Errorf("%s is there and is no backup (%w); it was left as it is: name another file", path, err)}
 	}
 	return nil
@@ -126,7 +127,7 @@ func writeBackup(path string, produce func(io.Writer) error) (s store.Survey, er
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return s, err
 	}
-	if s, err = store.SurveyFile(f.Name()); err != nil {
+	if s, err = bolt.SurveyFile(f.Name()); err != nil {
 		return s, fmt.Errorf("the copy is not whole: %w", err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

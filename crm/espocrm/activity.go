@@ -3,7 +3,6 @@ package espocrm
 import (
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
@@ -34,7 +33,7 @@ func (s schema) Activity(_ context.Context, j *record.Job) (*record.Record, erro
 			continue
 		}
 		optional = append(optional, f)
-		values.Set(f, numbered(ours, v))
+		values.Set(f, record.Numbered(ours, v))
 	}
 	slices.Sort(optional)
 	fresh := record.Fields{"status": "Held", "direction": "Outbound", "dateStart": stamp(c.EndedAt), "dateEnd": stamp(c.EndedAt)}
@@ -52,13 +51,3 @@ func (s schema) Activity(_ context.Context, j *record.Job) (*record.Record, erro
 }
 
 func (w *Writer) table(name string, optionals []string) entity { return entity{w, name, optionals} }
-
-// numbered returns a value that a field of numbers takes as one.
-func numbered(ours, v string) any {
-	if ours == text.Seconds || ours == text.QAScore {
-		if n, err := strconv.ParseFloat(v, 64); err == nil {
-			return n
-		}
-	}
-	return v
-}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -52,6 +53,18 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s.Workers)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return strings.Join(c.Command, "\x00") }
 
 // environ is all that the program finds in its environment.
 func (c Config) environ() []string {

@@ -1,17 +1,10 @@
 package hubspot
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,101 +25,43 @@ const (
 
 // Types of objects.
 const (
-	contacts = "contacts"
-	calls    = "calls"
-	notes    = "notes"
-	tasks    = "tasks"
+	contactKind = "contacts"
+	calls       = "calls"
+	notes       = "notes"
+	tasks       = "tasks"
 )
 
 // toContact are HubSpot's ids of the associations of an activity with its contact.
 var toContact = map[string]int{calls: 194, notes: 202, tasks: 204}
 
-// pauses are how long to leave HubSpot alone by the limit that was overrun, where it does not say so itself. The daily one ends at
-// the portal's midnight, which no answer tells.
-var pauses = map[string]time.Duration{"TEN_SECONDLY_ROLLING": 10 * time.Second, "SECONDLY": time.Second, daily: 30 * time.Minute}
-
-const daily = "DAILY"
-
-var untilMidnight = fmt.Sprintf(" (until midnight in the portal's time zone; asking again every %s)", pauses[daily])
-
 // api sends requests by one token.
 type api struct {
 	client   *httpx.Client
-	base     *url.URL
 	token    string
 	all      *pace // of the token
 	searches *pace // of the account
 }
 
-// refused is an answer that is no 2xx. It unwraps to the verdict.
-type refused struct {
-	error
-	status int
-	body   []byte
-}
-
-func (r *refused) Unwrap() error { return r.error }
-
-// statusOf returns the status that the error is about; 0: none.
-func statusOf(err error) int {
-	var r *refused
-	if errors.As(err, &r) {
-		return r.status
-	}
-	return 0
-}
-
-// names tells whether a refusal is about a property: its whole text has the name in it as a word.
-func names(err error, property string) bool {
-	var r *refused
-	return errors.As(err, &r) && regexp.MustCompile(`(^|[^A-Za-z0-9_])`+regexp.QuoteMeta(property)+`($|[^A-Za-z0-9_])`).Match(r.body)
-}
-
-// says tells whether a refusal has a word of HubSpot's in it.
-func says(err error, word string) bool {
-	var r *refused
-	return errors.As(err, &r) && bytes.Contains(r.body, []byte(word))
-}
+func (a *api) host() string { return a.client.Base().Host }
 
 // call makes one request and decodes its answer into out, unless that is nil. path is escaped; body nil: none.
 func (a *api) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
-	shape := method + " " + shapeOf(path)
-	var content io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return crm.Rejected(fmt.Errorf("encode %s: %w", shape, err), shape)
-		}
-		content = bytes.NewReader(b)
+	r := httpx.Request{Method: method, Path: path, Query: query, Body: body, Header: http.Header{"Authorization": {"Bearer " + a.token}}, Shape: method + " " + shapeOf(path)}
+	if o, ok := body.(input); ok {
+		r.Shape += httpx.Names(o.Properties)
 	}
-	if r, ok := body.(record); ok {
-		shape += " {" + strings.Join(slices.Sorted(maps.Keys(r.Properties)), ", ") + "}"
-	}
-	target := a.base.String() + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, content)
-	if err != nil {
-		return crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), target)))
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Authorization", "Bearer "+a.token)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	answer, err := a.send(ctx, req)
+	answer, err := a.send(ctx, r)
 	if err != nil {
 		return err
 	}
 	if dayOver(answer.Header) {
-		a.all.hold(pauses[daily], fmt.Errorf("%s has only %s requests left for today%s", a.base.Host, answer.Header.Get("X-HubSpot-RateLimit-Daily-Remaining"), untilMidnight))
+		a.all.hold(pauses[daily], fmt.Errorf("%s has only %s requests left for today%s", a.host(), answer.Header.Get("X-HubSpot-RateLimit-Daily-Remaining"), untilMidnight))
 	}
-	if err := verdict(answer, shape); err != nil {
+	if err := verdict(answer, r.Shape); err != nil {
 		if answer.Status == http.StatusTooManyRequests {
 			a.all.hold(crm.Wait(err), err)
 		}
-		return &refused{fmt.Errorf("%s: %w", shapeOf(path), err), answer.Status, answer.Body}
+		return &httpx.Refused{Err: fmt.Errorf("%s: %w", shapeOf(path), err), Status: answer.Status, Body: answer.Body}
 	}
 	if out == nil {
 		return nil
@@ -135,8 +70,8 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 }
 
 // send sends a request when the limits allow it.
-func (a *api) send(ctx context.Context, req *http.Request) (*httpx.Answer, error) {
-	search := strings.HasSuffix(req.URL.Path, "/search")
+func (a *api) send(ctx context.Context, r httpx.Request) (*httpx.Answer, error) {
+	search := strings.HasSuffix(r.Path, "/search")
 	if search {
 		if err := a.searches.take(ctx); err != nil {
 			return nil, err
@@ -146,47 +81,12 @@ func (a *api) send(ctx context.Context, req *http.Request) (*httpx.Answer, error
 	if err := a.all.take(ctx); err != nil {
 		return nil, err
 	}
-	answer, err := a.client.Do(req)
+	answer, err := a.client.Send(ctx, r)
 	if err == nil && !search {
 		a.all.learn(answer.Header)
 	}
 	a.all.done()
 	return answer, err
-}
-
-// verdict reads an answer as httpx.Verdict does, except for what means something else to HubSpot.
-func verdict(a *httpx.Answer, shape string) error {
-	err := httpx.Verdict(a, shape)
-	if err == nil {
-		return nil
-	}
-	wait, asked := a.RetryAfter()
-	switch a.Status {
-	case http.StatusLocked: // somebody else changes the record just now
-		return errors.New(err.Error())
-	case 477: // the portal moves to another data centre
-		if asked {
-			return crm.Throttled(err, wait)
-		}
-		return errors.New(err.Error())
-	case http.StatusTooManyRequests:
-		var said struct{ Message, PolicyName string }
-		if asked || json.Unmarshal(a.Body, &said) != nil {
-			return err
-		}
-		policy := strings.ToUpper(said.PolicyName)
-		if policy == "" && strings.Contains(said.Message, "secondly") {
-			policy = "SECONDLY"
-			if strings.Contains(said.Message, "ten_secondly") {
-				policy = "TEN_SECONDLY_ROLLING"
-			}
-		}
-		if policy == daily {
-			err = fmt.Errorf("%w%s", err, untilMidnight)
-		}
-		return crm.Throttled(err, pauses[policy])
-	}
-	return err
 }
 
 // shapeOf returns a path without ids and keys.
@@ -257,7 +157,7 @@ type list struct {
 
 func (l list) rows(a *api, what string) ([]object, error) {
 	if l.Results == nil {
-		return nil, fmt.Errorf("%s answers 2xx to %s without results", a.base.Host, what)
+		return nil, fmt.Errorf("%s answers 2xx to %s without results", a.host(), what)
 	}
 	return *l.Results, nil
 }
@@ -296,27 +196,27 @@ func (a *api) read(ctx context.Context, kind, id, idProperty string, properties 
 	}
 	var o object
 	err := a.call(ctx, http.MethodGet, objectsPath+kind+"/"+url.PathEscape(id), query, nil, &o)
-	if statusOf(err) == http.StatusNotFound {
+	if httpx.StatusOf(err) == http.StatusNotFound {
 		return nil, nil
 	}
 	if err == nil && o.ID == "" {
-		err = fmt.Errorf("%s answers 2xx to a read of %s without a record", a.base.Host, kind)
+		err = fmt.Errorf("%s answers 2xx to a read of %s without a record", a.host(), kind)
 	}
 	return &o, err
 }
 
 // readAll asks the database for up to 100 records by their ids. Those that are not there any more are left out.
 func (a *api) readAll(ctx context.Context, kind string, ids, properties []string) ([]object, error) {
-	type input struct {
+	type wanted struct {
 		ID string `json:"id"`
 	}
 	body := struct {
-		Inputs     []input  `json:"inputs"`
+		Inputs     []wanted `json:"inputs"`
 		Properties []string `json:"properties"`
 		History    []string `json:"propertiesWithHistory"`
 	}{Properties: properties, History: []string{}}
 	for _, id := range ids {
-		body.Inputs = append(body.Inputs, input{id})
+		body.Inputs = append(body.Inputs, wanted{id})
 	}
 	var answer list // 207: errors stand beside the results, for those that are gone
 	if err := a.call(ctx, http.MethodPost, objectsPath+kind+"/batch/read", nil, body, &answer); err != nil {
@@ -339,15 +239,15 @@ type linkType struct {
 	ID       int    `json:"associationTypeId"`
 }
 
-// record is a record as HubSpot takes it.
-type record struct {
+// input is a record as HubSpot takes it.
+type input struct {
 	Properties map[string]any `json:"properties"`
 	Links      []link         `json:"associations,omitempty"`
 }
 
 // create makes a record, with its associations with contacts, and returns its id.
 func (a *api) create(ctx context.Context, kind string, properties map[string]any, to ...string) (string, error) {
-	body := record{Properties: properties}
+	body := input{Properties: properties}
 	for _, id := range to {
 		body.Links = append(body.Links, link{linked{id}, []linkType{{"HUBSPOT_DEFINED", toContact[kind]}}})
 	}
@@ -356,13 +256,13 @@ func (a *api) create(ctx context.Context, kind string, properties map[string]any
 		return "", err
 	}
 	if made.ID == "" {
-		return "", fmt.Errorf("%s answers 2xx to new %s without an id", a.base.Host, kind)
+		return "", fmt.Errorf("%s answers 2xx to new %s without an id", a.host(), kind)
 	}
 	return string(made.ID), nil
 }
 
 func (a *api) update(ctx context.Context, kind, id string, properties map[string]any) error {
-	return a.call(ctx, http.MethodPatch, objectsPath+kind+"/"+url.PathEscape(id), nil, record{Properties: properties}, nil)
+	return a.call(ctx, http.MethodPatch, objectsPath+kind+"/"+url.PathEscape(id), nil, input{Properties: properties}, nil)
 }
 
 // associated returns the ids of a contact's records of a kind.
@@ -375,8 +275,8 @@ func (a *api) associated(ctx context.Context, contact, kind string) (ids []strin
 			}
 			Paging struct{ Next struct{ After string } }
 		}
-		err := a.call(ctx, http.MethodGet, associationsPath+contacts+"/"+url.PathEscape(contact)+"/associations/"+kind, query, nil, &answer)
-		if statusOf(err) == http.StatusNotFound {
+		err := a.call(ctx, http.MethodGet, associationsPath+contactKind+"/"+url.PathEscape(contact)+"/associations/"+kind, query, nil, &answer)
+		if httpx.StatusOf(err) == http.StatusNotFound {
 			return nil, nil
 		}
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // How long a definition that was read is believed: one that is as wished, and one that setup or an administrator may mend.
@@ -58,9 +60,9 @@ func (w *Writer) define(ctx context.Context, kind, name string) (*definition, er
 func (w *Writer) ask(ctx context.Context, kind, name string) (*definition, error) {
 	def := &definition{}
 	switch err := w.api.call(ctx, http.MethodGet, propertiesPath+kind+"/"+name, nil, nil, def); {
-	case statusOf(err) == http.StatusNotFound:
+	case httpx.StatusOf(err) == http.StatusNotFound:
 		return nil, nil
-	case statusOf(err) == http.StatusForbidden:
+	case httpx.StatusOf(err) == http.StatusForbidden:
 		return &definition{Name: name, forbidden: true}, nil
 	case err != nil:
 		return nil, err
@@ -94,7 +96,7 @@ func (w *Writer) key(ctx context.Context, kind string) (name string, unique bool
 }
 
 func (w *Writer) keyName(kind string) string {
-	if kind == contacts {
+	if kind == contactKind {
 		return w.field(fieldPhone)
 	}
 	return w.field(fieldCall)

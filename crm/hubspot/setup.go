@@ -2,10 +2,162 @@ package hubspot
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
+
+// Check asks whether the token is good and what it may do, and whether the lead statuses, the properties and the owner are there.
+func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
+	host, name := w.api.host(), w.field(fieldStatus)
+	def, err := w.ask(ctx, contactKind, name)
+	if found := people.CheckLimit(err); found != nil {
+		return found
+	}
+	switch {
+	case httpx.StatusOf(err) == http.StatusUnauthorized:
+		return []crm.Finding{{Subject: "token", Err: err, Detail: "copy the service key under Settings > Integrations > Service Keys, or the token of the private app"}}
+	case err != nil && httpx.StatusOf(err) == 0:
+		return []crm.Finding{{Subject: "connection", Err: err, Detail: "see base_url, ca_file, proxy and the firewall"}}
+	case err != nil:
+		return []crm.Finding{{Subject: "token", Err: err, Detail: "is base_url the address of HubSpot's API?"}}
+	}
+	found := []crm.Finding{{Subject: "token", Detail: host + " accepts it" + w.portal(ctx)}}
+	if w.api.client.Base().Scheme == "http" {
+		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the token, names and numbers cross the network readably"})
+	}
+	found = append(found, w.checkScopes(ctx)...)
+	found = append(found, w.checkStatuses(name, def, statuses))
+	for _, p := range w.wanted() {
+		found = append(found, w.checkProperty(ctx, p))
+	}
+	return append(found, w.checkOwner(ctx)...)
+}
+
+// portal says which portal the token belongs to, if it may tell.
+func (w *Writer) portal(ctx context.Context) string {
+	var d struct {
+		PortalID number `json:"portalId"`
+		Type     string `json:"accountType"`
+		Zone     string `json:"timeZone"`
+	}
+	if err := w.api.call(ctx, http.MethodGet, detailsPath, nil, nil, &d); err != nil || d.PortalID == "" {
+		return ""
+	}
+	said := fmt.Sprintf(": portal %s", d.PortalID)
+	if d.Type != "" {
+		said += ", " + strings.ToLower(d.Type)
+	}
+	if d.Zone != "" {
+		said += "; its day of requests begins at midnight in " + d.Zone
+	}
+	return said
+}
+
+// needed are the scopes without which nothing works.
+var needed = []string{"crm.objects.contacts.read", "crm.objects.contacts.write"}
+
+// checkScopes looks what the token was granted. HubSpot tells that of private apps' tokens only; of others it says nothing.
+func (w *Writer) checkScopes(ctx context.Context) []crm.Finding {
+	var granted struct{ Scopes []string }
+	if err := w.api.call(ctx, http.MethodPost, tokenPath, nil, map[string]string{"tokenKey": w.api.token}, &granted); err != nil || len(granted.Scopes) == 0 {
+		return nil
+	}
+	f := crm.Finding{Subject: "scopes", Detail: "all that is needed"}
+	lacking := slices.DeleteFunc(slices.Clone(needed), func(s string) bool { return slices.Contains(granted.Scopes, s) })
+	if len(lacking) > 0 {
+		f.Err, f.Detail = errors.New("the token lacks "+strings.Join(lacking, ", ")), "grant it in the app or the service key"
+	}
+	return []crm.Finding{f}
+}
+
+func (w *Writer) checkStatuses(name string, def *definition, wanted []string) crm.Finding {
+	f := crm.Finding{Subject: "lead statuses"}
+	switch {
+	case def == nil:
+		f.Err, f.Detail = fmt.Errorf("contacts have no property %s", name), "see fields: {status: …}"
+		return f
+	case def.forbidden:
+		f.Err, f.Detail = fmt.Errorf("the token may not read the definition of %s", name), "grant crm.schemas.contacts.read"
+		return f
+	case len(def.Options) == 0:
+		f.Detail = name + " takes any"
+		return f
+	}
+	var valid []string
+	for _, o := range def.Options {
+		valid = append(valid, o.Value)
+	}
+	f = record.CheckStatuses("lead statuses", name, valid, wanted, w.s.Protect, func(s string) bool { return slices.Contains(valid, s) })
+	if f.Detail = "valid: " + def.choices(); f.Err != nil {
+		f.Err = fmt.Errorf("%w: write its internal names", f.Err)
+	}
+	return f
+}
+
+// property is one that the portal should have.
+type property struct {
+	kind, name, label, typ string
+	unique                 bool
+	why                    string // what is lost without it
+}
+
+// wanted returns the properties that are not HubSpot's own.
+func (w *Writer) wanted() []property {
+	all := []property{{contactKind, w.field(fieldPhone), "VInfer phone", "string", true, "a contact whose creation was not answered is looked for in the index, for a minute"}}
+	for _, kind := range []string{calls, notes, tasks} {
+		all = append(all, property{kind, w.field(fieldCall), "VInfer call ID", "string", true, "repeats are found by the contact's activities and their texts, which takes more requests"})
+	}
+	all = append(all, property{contactKind, w.field(fieldDoNotCall), "Do not call (VInfer)", "bool", false, "the wish not to be called stands only in the call"})
+	types := map[string]string{"duration": "number", "qa_score": "number"}
+	for _, ours := range slices.Sorted(maps.Keys(w.s.Fields)) {
+		if Fields[ours] != "" && ours != fieldDisposition {
+			continue
+		}
+		typ := "string"
+		if types[ours] != "" {
+			typ = types[ours]
+		}
+		all = append(all, property{calls, w.s.Fields[ours], "VInfer " + strings.ReplaceAll(ours, "_", " "), typ, false, "it stands only in the call's body"})
+	}
+	return all
+}
+
+func (w *Writer) checkProperty(ctx context.Context, p property) crm.Finding {
+	f := crm.Finding{Subject: "property " + p.kind + "." + p.name, Detail: "is there"}
+	def, err := w.ask(ctx, p.kind, p.name)
+	switch {
+	case err != nil:
+		f.Err, f.Detail = err, ""
+	case def == nil:
+		f.Err, f.Detail = errors.New("it is not there"), "run vinfer-sync setup; until then "+p.why
+	case def.forbidden:
+		f.Detail = "the token may not look; grant crm.schemas.contacts.read, or " + p.why
+	case p.unique && !def.Unique:
+		f.Detail = "is there, but its values are not unique: " + p.why
+	case p.unique:
+		f.Detail = "is there, unique"
+	}
+	return f
+}
+
+func (w *Writer) checkOwner(ctx context.Context) []crm.Finding {
+	found := w.owners.Check(ctx, w.s.Owner, "there is no owner with this mail address")
+	for i := range found {
+		if httpx.StatusOf(found[i].Err) == http.StatusForbidden {
+			found[i].Detail = "grant crm.objects.owners.read, or write the owner's id"
+		}
+	}
+	return found
+}
 
 // propertyGroup is where the properties stand in HubSpot's settings.
 const propertyGroup = "vinfer"
@@ -58,7 +210,7 @@ func (p property) detail() string {
 // makeGroup makes the group of an object type, if it has none.
 func (w *Writer) makeGroup(ctx context.Context, kind string, dryRun bool) ([]crm.Change, error) {
 	err := w.api.call(ctx, http.MethodGet, propertiesPath+kind+"/groups/"+propertyGroup, nil, nil, nil)
-	if err == nil || statusOf(err) != http.StatusNotFound {
+	if err == nil || httpx.StatusOf(err) != http.StatusNotFound {
 		return nil, err
 	}
 	change := crm.Change{Subject: "property group " + kind + "." + propertyGroup, Detail: `label "VInfer"`}
@@ -67,7 +219,7 @@ func (w *Writer) makeGroup(ctx context.Context, kind string, dryRun bool) ([]crm
 	}
 	body := map[string]any{"name": propertyGroup, "label": "VInfer", "displayOrder": -1}
 	err = w.api.call(ctx, http.MethodPost, propertiesPath+kind+"/groups", nil, body, nil)
-	if statusOf(err) == http.StatusConflict {
+	if httpx.StatusOf(err) == http.StatusConflict {
 		err = nil // somebody else was faster
 	}
 	change.Done = err == nil
@@ -91,7 +243,7 @@ func (w *Writer) makeProperty(ctx context.Context, p property) (unique bool, err
 	}
 	var made definition
 	err = w.api.call(ctx, http.MethodPost, propertiesPath+p.kind, nil, body, &made)
-	if p.unique && statusOf(err) == http.StatusBadRequest {
+	if p.unique && httpx.StatusOf(err) == http.StatusBadRequest {
 		body["hasUniqueValue"] = false
 		err = w.api.call(ctx, http.MethodPost, propertiesPath+p.kind, nil, body, &made)
 	}

@@ -2,8 +2,6 @@ package hubspot
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
@@ -21,6 +20,7 @@ const lag = time.Minute
 
 // Writer writes to one portal.
 type Writer struct {
+	*record.Writer
 	api      *api
 	s        crm.Settings
 	keyed    *people.Book // for portals where contacts carry our key: what was made is found at once
@@ -58,11 +58,12 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		searches = defaultSearches
 	}
 	w := &Writer{
-		api: &api{client, base, token, newPace(defaultMax, defaultWindow), newPace(searches, time.Second)}, s: s,
+		api: &api{client, token, newPace(defaultMax, defaultWindow), newPace(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),
 		definitions: map[string]remembered{},
 	}
 	w.owners = people.NewOwners(w.owner)
+	w.Writer = record.New(schema{w}, record.Options{Settings: s, Owners: w.owners, Optional: &w.optional, Link: true})
 	// A process that was killed a moment ago may have used this second's, and no answer would tell.
 	w.api.searches.occupy(min(searches, defaultSearches))
 	return w, nil
@@ -71,115 +72,16 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 // Close closes the idle connections.
 func (w *Writer) Close() error { return w.api.client.Close() }
 
-// Find tells which contact a call would be written to.
-func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	book, err := w.book(ctx)
-	if err != nil {
-		return crm.Match{}, err
-	}
-	return book.Find(ctx, &directory{w: w, p: crm.NewProgress(nil, nil)}, c)
-}
+// schema is what the frame asks of this kind.
+type schema struct{ *Writer }
 
-// book returns the Book that fits what the portal can do.
-func (w *Writer) book(ctx context.Context) (*people.Book, error) {
-	_, unique, err := w.key(ctx, contacts)
+// Begin chooses the Book that fits what the portal can do.
+func (s schema) Begin(ctx context.Context, j *record.Job) (record.Contacts, *people.Book, error) {
+	_, unique, err := s.key(ctx, contactKind)
 	if unique {
-		return w.keyed, err
+		return &contacts{w: s.Writer, p: j.Progress}, s.keyed, err
 	}
-	return w.slow, err
-}
-
-// Write writes the entry.
-func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if e.Call.ID == "" {
-		return crm.Rejected(errors.New("the call has no id"), "POST "+objectsPath+calls)
-	}
-	book, err := w.book(ctx)
-	if err != nil {
-		return err
-	}
-	d := &directory{w: w, p: p}
-	found, err := book.Resolve(ctx, d, &e, p)
-	if err != nil {
-		return err
-	}
-	// Nothing can hang on a contact that this attempt has made.
-	j := &job{w: w, e: &e, p: p, contacts: found, number: book.Number(e.Call.Contact), fresh: d.made}
-	if j.looked, err = book.Recall(ctx, found, &e, p, j.held); err != nil {
-		return err
-	}
-	for _, r := range found {
-		if err := w.updateContact(ctx, book, r, &e, p); err != nil {
-			return err
-		}
-	}
-	people.Wrote(&e, p)
-	return j.run(ctx)
-}
-
-// updateContact sends what the entry changes of a contact: its status, the wish not to be called, a name that it lacks.
-func (w *Writer) updateContact(ctx context.Context, book *people.Book, r people.Record, e *crm.Entry, p *crm.Progress) error {
-	if e.Event == crm.TranscriptReady {
-		return nil
-	}
-	o := map[string]any{}
-	if status := book.Status(r, e, p); status != "" {
-		o[w.field(fieldStatus)] = status
-	}
-	if e.DoNotCall && !r.DoNotCall {
-		if err := w.setDoNotCall(ctx, o, p); err != nil {
-			return err
-		}
-	}
-	setName(o, book.NewName(r, e))
-	if len(o) == 0 {
-		return nil
-	}
-	err := w.optional.Send(p, "contacts", o, w.contactOptionals(), names, func(properties map[string]any) error {
-		if len(properties) == 0 {
-			return nil
-		}
-		return w.api.update(ctx, contacts, r.ID, properties)
-	})
-	return w.explain(ctx, err)
-}
-
-// contactOptionals are the properties that a contact can do without. Its status is none of them.
-func (w *Writer) contactOptionals() []string {
-	return []string{w.field(fieldDoNotCall), "firstname", "lastname", "hubspot_owner_id"}
-}
-
-// setDoNotCall adds the wish not to be called, if the portal has a property for it.
-func (w *Writer) setDoNotCall(ctx context.Context, o map[string]any, p *crm.Progress) error {
-	name := w.field(fieldDoNotCall)
-	def, err := w.define(ctx, contacts, name)
-	switch {
-	case err != nil:
-		return err
-	case def == nil || def.forbidden:
-		p.Warn("the contact asked not to be called again, and HubSpot shows no property %s of contacts to say so: run vinfer-sync setup", name)
-	default:
-		o[name] = "true"
-	}
-	return nil
-}
-
-// explain adds to a refused status what the portal would take.
-func (w *Writer) explain(ctx context.Context, err error) error {
-	name := w.field(fieldStatus)
-	if statusOf(err) != http.StatusBadRequest || !names(err, name) {
-		return err
-	}
-	def, e := w.define(ctx, contacts, name)
-	if e != nil || def == nil || len(def.Options) == 0 {
-		return err
-	}
-	var r *refused
-	errors.As(err, &r)
-	return &refused{fmt.Errorf("%w; %s takes %s", r.error, name, def.choices()), r.status, r.body}
+	return &contacts{w: s.Writer, p: j.Progress}, s.slow, err
 }
 
 // owner asks for the id of an owner who is given by id or mail address.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
+	"github.com/vinfer-sync/vinfer-sync/internal/groupcommit"
 )
 
 // Config says where the file is.
@@ -31,9 +31,24 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(crm.Settings) (crm.Writer, error) {
+	w, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Path }
+
+// File returns the path of the file.
+func (c Config) File() string { return c.Path }
+
 // Writer appends to one file. The file is opened by the first Write.
 type Writer struct {
-	commits group.Committer[*record]
+	commits groupcommit.Committer[*record]
 	file    file
 }
 

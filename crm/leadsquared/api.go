@@ -5,10 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +19,6 @@ import (
 // api sends requests as one user.
 type api struct {
 	client         *httpx.Client
-	base           *url.URL
 	access, secret string
 	limit          *limiter
 
@@ -35,37 +33,36 @@ type pair struct {
 	Value     string
 }
 
+func (a *api) host() string { return a.client.Base().Host }
+
 // call makes one request and decodes its answer into out, unless that is nil. path is below v2.
 func (a *api) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
-	shape := method + " " + path + names(body)
-	var content []byte
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return crm.Rejected(fmt.Errorf("encode %s: %w", path, err), shape)
-		}
-		content = b
+	r := httpx.Request{Method: method, Path: path, Query: query, Body: body, Shape: method + " " + path + names(body)}
+	err := a.exchange(ctx, r, out)
+	if body == nil || !isMarkup(err) {
+		return err
 	}
-	err := a.exchange(ctx, method, path, query, content, shape, out)
-	if body != nil && isMarkup(err) {
-		// LeadSquared takes what looks like markup for an attack. Nothing was written.
-		return a.exchange(ctx, method, path, query, harmless(content), shape, out)
+	// LeadSquared takes what looks like markup for an attack. Nothing was written.
+	content, err := json.Marshal(body)
+	if err != nil {
+		return crm.Rejected(fmt.Errorf("encode %s: %w", path, err), r.Shape)
 	}
-	return err
+	r.Body = json.RawMessage(harmless(content))
+	return a.exchange(ctx, r, out)
 }
 
 // exchange sends a request, with the keys wherever LeadSquared takes them, and reads its answer.
-func (a *api) exchange(ctx context.Context, method, path string, query url.Values, content []byte, shape string, out any) error {
+func (a *api) exchange(ctx context.Context, r httpx.Request, out any) error {
 	a.mu.Lock()
 	auth, certain := a.auth, a.certain
 	a.mu.Unlock()
-	answer, err := a.send(ctx, method, path, query, content, auth)
+	answer, err := a.send(ctx, r, auth)
 	if err != nil {
 		return err
 	}
 	if auth == AuthHeaders && refusesKeys(answer) && a.mayTryQuery() {
 		auth = AuthQuery
-		if answer, err = a.send(ctx, method, path, query, content, auth); err != nil {
+		if answer, err = a.send(ctx, r, auth); err != nil {
 			return err
 		}
 	}
@@ -76,11 +73,8 @@ func (a *api) exchange(ctx context.Context, method, path string, query url.Value
 		}
 		a.mu.Unlock()
 	}
-	if err := a.verdict(answer, shape); err != nil {
+	if err := a.verdict(answer, r.Shape); err != nil || out == nil {
 		return err
-	}
-	if out == nil {
-		return nil
 	}
 	return answer.JSON(out)
 }
@@ -99,38 +93,22 @@ func (a *api) way() string {
 	return a.auth
 }
 
-func (a *api) send(ctx context.Context, method, path string, query url.Values, content []byte, auth string) (*httpx.Answer, error) {
+func (a *api) send(ctx context.Context, r httpx.Request, auth string) (*httpx.Answer, error) {
 	if err := a.limit.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer a.limit.end()
-	u := a.base.JoinPath(path)
-	q := url.Values{}
-	for name, values := range query {
-		q[name] = values
-	}
 	if auth == AuthQuery {
-		q.Set("accessKey", a.access)
-		q.Set("secretKey", a.secret)
+		r.Query = maps.Clone(r.Query)
+		if r.Query == nil {
+			r.Query = url.Values{}
+		}
+		r.Query.Set("accessKey", a.access)
+		r.Query.Set("secretKey", a.secret)
+	} else {
+		r.Header = http.Header{"x-LSQ-AccessKey": {a.access}, "x-LSQ-SecretKey": {a.secret}}
 	}
-	u.RawQuery = q.Encode() // a + of a number must travel as %2B
-	var reader io.Reader
-	if content != nil {
-		reader = bytes.NewReader(content)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), reader)
-	if err != nil {
-		return nil, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), a.base.String(), a.access, a.secret)))
-	}
-	req.Header.Set("Accept", "application/json")
-	if content != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if auth == AuthHeaders {
-		req.Header["x-LSQ-AccessKey"] = []string{a.access}
-		req.Header["x-LSQ-SecretKey"] = []string{a.secret}
-	}
-	return a.client.Do(req)
+	return a.client.Send(ctx, r)
 }
 
 // create makes a record and returns its id.
@@ -146,27 +124,22 @@ func (a *api) create(ctx context.Context, path string, query url.Values, body an
 			}
 		}
 	}
-	return "", fmt.Errorf("%s answers 200 to %s without an id", a.base.Host, path)
+	return "", fmt.Errorf("%s answers 200 to %s without an id", a.host(), path)
 }
 
 // names lists what a request holds, without the values.
 func names(body any) string {
-	var all []string
 	switch b := body.(type) {
 	case map[string]any:
-		for name := range b {
-			all = append(all, name)
-		}
-		slices.Sort(all)
+		return httpx.Names(b)
 	case []pair:
+		all := map[string]bool{}
 		for _, p := range b {
-			all = append(all, p.Attribute)
+			all[p.Attribute] = true
 		}
+		return httpx.Names(all)
 	}
-	if len(all) == 0 {
-		return ""
-	}
-	return " {" + strings.Join(all, ", ") + "}"
+	return ""
 }
 
 // harmless returns JSON without angle brackets in it, for lookalikes. encoding/json writes them as escapes.

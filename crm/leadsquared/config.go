@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -104,6 +105,21 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Host() }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
+
 // base returns the root of the API with its version, whether or not that was written.
 func (c Config) base() (*url.URL, error) {
 	raw := c.URL
@@ -134,12 +150,4 @@ func (c Config) Host() string {
 		return c.URL
 	}
 	return u.String()
-}
-
-func orDefault[T comparable](v, byDefault T) T {
-	var zero T
-	if v == zero {
-		return byDefault
-	}
-	return v
 }

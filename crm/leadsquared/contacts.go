@@ -1,6 +1,7 @@
 package leadsquared
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
@@ -24,20 +26,18 @@ const (
 	newLead = 5 * time.Minute
 )
 
-// directory is the account's leads, for one entry.
-type directory struct {
-	w      *Writer
-	number phone.Number // of the entry's contact
-	all    bool         // every lead of the number is wanted, not only the latest
-	other  bool         // the last search brought leads of other numbers only
-	made   string       // id of a lead that has just been made, and has nothing but its number
+// leads are the account's leads, for one entry.
+type leads struct {
+	w     *Writer
+	j     *record.Job
+	other bool // the last search brought leads of other numbers only
 }
 
-var _ people.Directory = (*directory)(nil)
+var _ record.Contacts = (*leads)(nil)
 
 // Search asks by the number as LeadSquared compares it, which shows the lead with the latest activity only. Where nobody has it
 // so, or where several matter, it asks for what people have typed.
-func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+func (d *leads) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	found, err := d.byNumber(ctx, n.String())
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record
 	matches := func() bool {
 		return slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) })
 	}
-	if matches() && !d.all && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
+	if matches() && !d.j.Entry.DoNotCall && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
 		return found, nil
 	}
 	if len(n.Tail(10)) >= 6 && !d.w.narrow.Load() {
@@ -66,9 +66,9 @@ func (d *directory) Search(ctx context.Context, n phone.Number) ([]people.Record
 	return found, nil
 }
 
-func (d *directory) byNumber(ctx context.Context, number string) ([]people.Record, error) {
+func (d *leads) byNumber(ctx context.Context, number string) ([]people.Record, error) {
 	found, err := d.records(ctx, "GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", url.Values{"phone": {number}}, nil)
-	if strings.Contains(refusal(err).exception, "notfound") && gone(err) {
+	if strings.Contains(exceptionOf(err), "notfound") && gone(err) {
 		return nil, nil // an empty list is documented
 	}
 	return found, err
@@ -76,7 +76,7 @@ func (d *directory) byNumber(ctx context.Context, number string) ([]people.Recor
 
 // typed asks for leads whose Phone or Mobile has the digits of n with something in the middle, or nothing. An account that does not allow
 // that is not asked again.
-func (d *directory) typed(ctx context.Context, n phone.Number) (found []people.Record, err error) {
+func (d *leads) typed(ctx context.Context, n phone.Number) (found []people.Record, err error) {
 	tail := n.Tail(10)
 	for _, field := range []string{"Phone", "Mobile"} { // one request asks for one field
 		some, err := d.records(ctx, "POST", "LeadManagement.svc/Leads.Get", nil, map[string]any{
@@ -99,7 +99,7 @@ func (d *directory) typed(ctx context.Context, n phone.Number) (found []people.R
 	return found, nil
 }
 
-func (d *directory) columns() []string {
+func (d *leads) columns() []string {
 	return []string{
 		"ProspectID", "FirstName", "LastName", "Phone", "Mobile", "OwnerId", "CreatedOn", "ModifiedOn",
 		d.w.s.Field(fieldStatus, Fields[fieldStatus]), d.w.doNotCall(),
@@ -107,7 +107,7 @@ func (d *directory) columns() []string {
 }
 
 // records asks for leads. LeadSquared answers with a list, or with one in an object.
-func (d *directory) records(ctx context.Context, method, path string, query url.Values, body any) ([]people.Record, error) {
+func (d *leads) records(ctx context.Context, method, path string, query url.Values, body any) ([]people.Record, error) {
 	var answer any
 	if err := d.w.api.call(ctx, method, path, query, body, &answer); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (d *directory) records(ctx context.Context, method, path string, query url.
 	var out []people.Record
 	for _, r := range rows {
 		if r.text("ProspectID") != "" {
-			out = append(out, d.record(r))
+			out = append(out, d.person(r))
 		}
 	}
 	return out, err
@@ -156,14 +156,14 @@ func rowsOf(answer any, names ...string) ([]row, error) {
 }
 
 // Read reads a lead.
-func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, error) {
+func (d *leads) Read(ctx context.Context, id string) (people.Record, bool, error) {
 	found, err := d.records(ctx, "GET", "LeadManagement.svc/Leads.GetById", url.Values{"id": {id}}, nil)
-	trusted := unavailable(err) && refusal(err).exception == ""
+	trusted := unavailable(err) && exceptionOf(err) == ""
 	if trusted {
 		// There is no such request: the search has the lead, or else it is taken to be there.
 		found, err = nil, nil
-		if !d.number.IsZero() {
-			found, err = d.byNumber(ctx, d.number.String())
+		if !d.j.Number.IsZero() {
+			found, err = d.byNumber(ctx, d.j.Number.String())
 		}
 	}
 	if gone(err) {
@@ -177,23 +177,23 @@ func (d *directory) Read(ctx context.Context, id string) (people.Record, bool, e
 			return r, true, nil
 		}
 	}
-	return people.Record{ID: id, Phones: []string{d.number.String()}}, trusted, nil
+	return people.Record{ID: id, Phones: []string{d.j.Number.String()}}, trusted, nil
 }
 
 // Create has LeadSquared make the lead of the number, or find it should its search have kept it back. It sends the number alone,
 // so that nothing of such a lead is overwritten, and reads what there is: the rest goes the way of every lead.
-func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
+func (d *leads) Create(ctx context.Context, n phone.Number, wanted people.Record) (people.Record, error) {
 	id, err := d.upsert(ctx, n.String())
 	switch {
 	case crm.VerdictOf(err) != crm.Reject || isDuplicate(err):
-	case strings.Contains(refusal(err).exception, "mandatory"):
+	case strings.Contains(exceptionOf(err), "mandatory"):
 		// This account wants more of a new lead.
-		more := namePairs(orDefault(nameOf(e.Call.Contact.Name), people.Placeholder(n)))
+		more := namePairs(cmp.Or(nameOf(wanted.Name), people.Placeholder(n)))
 		if len(more) == 1 {
 			more = append(more, pair{"LastName", more[0].Value})
 		}
-		if e.SetStatus && e.Status != "" {
-			more = append(more, pair{d.w.s.Field(fieldStatus, Fields[fieldStatus]), e.Status})
+		if wanted.Status != "" {
+			more = append(more, pair{d.w.s.Field(fieldStatus, Fields[fieldStatus]), wanted.Status})
 		}
 		id, err = d.upsert(ctx, n.String(), more...)
 	case step.InText(err, "Phone") || step.InText(err, "phone"):
@@ -211,20 +211,52 @@ func (d *directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (p
 		return people.Record{}, err
 	}
 	if !ok {
-		r = people.Record{ID: id, Phones: []string{n.String()}, Created: time.Now()}
+		r = people.Record{ID: id, Phones: wanted.Phones, Created: wanted.Created}
 	}
-	if r.Name == "" && time.Since(r.Created).Abs() < newLead {
-		d.made = id
-	}
+	r.Made = r.Name == "" && time.Since(r.Created).Abs() < newLead
 	return r, nil
 }
 
-// Mark sets the wish not to be called.
-func (d *directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
-	return d.w.changeLead(ctx, r.ID, []pair{{d.w.doNotCall(), "1"}}, p)
+// Change sends what an entry changes of a lead, and the owner of one that was made just now. The wish not to be called is left out where the account has no
+// such field.
+func (d *leads) Change(ctx context.Context, r people.Record, c record.Change) error {
+	var fields []pair
+	if c.Status != "" {
+		fields = append(fields, pair{d.w.s.Field(fieldStatus, Fields[fieldStatus]), c.Status})
+	}
+	if c.DoNotCall {
+		fields = append(fields, pair{d.w.doNotCall(), "1"})
+	}
+	if name := nameOf(c.Name); name != "" && name != r.Name {
+		fields = append(fields, namePairs(name)...)
+	}
+	if r.Made {
+		id, err := d.w.owners.Or(ctx, d.w.s.Owner, "", d.j.Progress)
+		if err != nil {
+			return err
+		}
+		if id != "" && id != r.Owner {
+			fields = append(fields, pair{"OwnerId", id})
+		}
+	}
+	given := record.Fields{}
+	for _, f := range fields {
+		given[f.Attribute] = f.Value
+	}
+	err := d.w.optional.Send(d.j.Progress, "Lead", given, []string{d.w.doNotCall()}, nil, func(left map[string]any) error {
+		some := slices.DeleteFunc(slices.Clone(fields), func(f pair) bool { _, ok := left[f.Attribute]; return !ok })
+		if len(some) == 0 {
+			return nil
+		}
+		return d.w.api.call(ctx, "POST", "LeadManagement.svc/Lead.Update", d.w.leadQuery(r.ID), some, nil)
+	})
+	return d.w.explain(ctx, err)
 }
 
-func (d *directory) upsert(ctx context.Context, number string, more ...pair) (string, error) {
+// doNotCall returns the field of leads that holds the wish not to be called.
+func (w *Writer) doNotCall() string { return w.s.Field(fieldDoNotCall, Fields[fieldDoNotCall]) }
+
+func (d *leads) upsert(ctx context.Context, number string, more ...pair) (string, error) {
 	fields := append([]pair{{"Phone", number}}, more...)
 	if d.other {
 		// LeadSquared takes another number for this one, one of another country perhaps: it must not give that lead this number.
@@ -245,7 +277,7 @@ func (w *Writer) leadQuery(id string) url.Values {
 	return q
 }
 
-func (d *directory) record(r row) people.Record {
+func (d *leads) person(r row) people.Record {
 	out := people.Record{
 		ID: r.text("ProspectID"), Owner: r.text("OwnerId"), Created: when(r.text("CreatedOn")), Changed: when(r.text("ModifiedOn", "LeadLastModifiedOn")),
 		Name:   strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName")),
@@ -293,11 +325,11 @@ func when(s string) time.Time {
 // nameOf makes of s what a lead has as a name.
 func nameOf(s string) string { return text.Line(s, nameLimit) }
 
-// namePairs writes a name, of which LeadSquared keeps the last part by itself.
+// namePairs writes a name, of which LeadSquared keeps the last part by itself. A name of one word is a first name.
 func namePairs(name string) []pair {
-	name = nameOf(name)
-	if i := strings.LastIndexByte(name, ' '); i > 0 {
-		return []pair{{"FirstName", name[:i]}, {"LastName", name[i+1:]}}
+	first, last := record.SplitName(nameOf(name))
+	if first == "" {
+		return []pair{{"FirstName", last}}
 	}
-	return []pair{{"FirstName", name}}
+	return []pair{{"FirstName", first}, {"LastName", last}}
 }

@@ -26,16 +26,6 @@ func faultOf(body []byte) (f fault) {
 	return f
 }
 
-// refused is an answer that is no success. It unwraps to the verdict.
-type refused struct {
-	error
-	status    int
-	exception string // its type, in lower case
-	message   string
-}
-
-func (r *refused) Unwrap() error { return r.error }
-
 // Words in the types of LeadSquared's exceptions, by what they ask for. Permanent faults come as 500 too, so the type
 // decides; a type that says nothing is taken for a passing fault.
 var (
@@ -74,7 +64,7 @@ func (a *api) verdict(answer *httpx.Answer, shape string) error {
 	}
 	err := httpx.Verdict(answer, shape)
 	if !failed {
-		err = fmt.Errorf("%s answers %d with an error: %s", a.base.Host, answer.Status, answer.Words(answer.Body))
+		err = fmt.Errorf("%s answers %d with an error: %s", a.host(), answer.Status, answer.Words(answer.Body))
 	}
 	kind := strings.ToLower(f.ExceptionType)
 	_, asked := answer.RetryAfter()
@@ -89,7 +79,7 @@ func (a *api) verdict(answer *httpx.Answer, shape string) error {
 	case anyIn(kind, rejectWords):
 		err = crm.Rejected(err, shape)
 	}
-	return &refused{err, answer.Status, kind, f.ExceptionMessage}
+	return &httpx.Refused{Err: err, Status: answer.Status, Code: kind, Message: f.ExceptionMessage, Body: answer.Body}
 }
 
 // tooMany learns the limit that a refusal tells of, and asks for a pause until its window is over.
@@ -128,19 +118,14 @@ func takesKeys(answer *httpx.Answer) bool {
 	return faultOf(answer.Body).ExceptionType != "" && !refusesKeys(answer)
 }
 
-func refusal(err error) *refused {
-	var r *refused
-	if errors.As(err, &r) {
-		return r
-	}
-	return &refused{}
-}
+// exceptionOf returns the type of LeadSquared's exception that an error is about, in lower case; empty: it has none.
+func exceptionOf(err error) string { return httpx.RefusedBy(err).Code }
 
 // unavailable tells whether the error says that there is no such request, at least not for this account.
 func unavailable(err error) bool {
-	switch refusal(err).status {
+	switch httpx.StatusOf(err) {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return refusal(err).exception == "" || crm.VerdictOf(err) == crm.Reject
+		return exceptionOf(err) == "" || crm.VerdictOf(err) == crm.Reject
 	}
 	return false
 }
@@ -149,22 +134,22 @@ var notThere = regexp.MustCompile(`(?i)not ?found|not exist|no (lead|prospect|ac
 
 // gone tells whether the error says that the record is not there.
 func gone(err error) bool {
-	r := refusal(err)
+	r := httpx.RefusedBy(err)
 	if crm.VerdictOf(err) != crm.Reject {
 		return false
 	}
-	return r.status == http.StatusNotFound || strings.Contains(r.exception, "notfound") || strings.Contains(r.exception, "notexist") || notThere.MatchString(r.message)
+	return r.Status == http.StatusNotFound || strings.Contains(r.Code, "notfound") || strings.Contains(r.Code, "notexist") || notThere.MatchString(r.Message)
 }
 
-func isMarkup(err error) bool { return strings.Contains(refusal(err).exception, "xss") }
+func isMarkup(err error) bool { return strings.Contains(exceptionOf(err), "xss") }
 
-func isDuplicate(err error) bool { return strings.Contains(refusal(err).exception, "duplicate") }
+func isDuplicate(err error) bool { return strings.Contains(exceptionOf(err), "duplicate") }
 
 // overlong tells whether the error is about the length of a text.
 func overlong(err error) bool {
 	if crm.VerdictOf(err) != crm.Reject {
 		return false
 	}
-	said := strings.ToLower(refusal(err).exception + " " + refusal(err).message)
-	return refusal(err).status == http.StatusRequestEntityTooLarge || anyIn(said, []string{"length", "too long", "exceed", "maximum", "truncat", "characters"})
+	said := strings.ToLower(exceptionOf(err) + " " + httpx.RefusedBy(err).Message)
+	return httpx.StatusOf(err) == http.StatusRequestEntityTooLarge || anyIn(said, []string{"length", "too long", "exceed", "maximum", "truncat", "characters"})
 }

@@ -37,7 +37,7 @@ func (w *Writer) activityType(ctx context.Context) (layout, error) {
 	case err != nil:
 		return layout{}, err
 	case at.code == 0:
-		return layout{}, crm.Halted(fmt.Errorf("%s has no activity type %q: run vinfer-sync setup, or set activity or activity_code", w.api.base.Host, w.cfg.Activity))
+		return layout{}, crm.Halted(fmt.Errorf("%s has no activity type %q: run vinfer-sync setup, or set activity or activity_code", w.api.host(), w.cfg.Activity))
 	case at.fields[fieldCall] == "":
 		return layout{}, crm.Halted(fmt.Errorf("activity type %d %s has no field %q, which keeps the call's id: add one, or set fields: {call_id: mx_Custom_…}",
 			at.code, at.name, labels[0].label))

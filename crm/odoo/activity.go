@@ -24,16 +24,16 @@ const (
 )
 
 // title says in one line what came of the call, and when it was: Odoo dates what was done today.
-func (at *place) title() string {
-	t := text.Title(at.e, longLine)
-	when := at.e.Call.StartedAt
+func (j *job) title() string {
+	t := text.Title(j.e, longLine)
+	when := j.e.Call.StartedAt
 	if when.IsZero() {
-		when = at.e.Call.EndedAt
+		when = j.e.Call.EndedAt
 	}
 	if when.IsZero() {
 		return t
 	}
-	return t + ", " + at.w.s.In(when).Format("2006-01-02 15:04")
+	return t + ", " + j.w.s.In(when).Format("2006-01-02 15:04")
 }
 
 // callMark and taskMark are lines by which what was made for a call is recognised in its text.
@@ -43,39 +43,39 @@ func taskMark(call string) string { return "Follow-up of the VInfer call " + cal
 // activity logs the call: an activity of the type call is scheduled and then marked as done, with what is to be said. That
 // leaves a message in the chatter, which is what people read. Before version 19 the activity itself is deleted then, unless (18)
 // its type says that it is kept.
-func (at *place) activity(ctx context.Context) error {
-	call, mark := at.e.Call.ID, callMark(at.e.Call.ID)
+func (j *job) activity(ctx context.Context) error {
+	call, mark := j.e.Call.ID, callMark(j.e.Call.ID)
 	fresh := false
-	id, err := step.Do(ctx, at.p, step.Step{
-		Ref: "activity" + at.suffix,
+	id, err := step.Do(ctx, j.p, step.Step{
+		Ref: "activity" + j.suffix,
 		Look: func(ctx context.Context) (string, error) {
-			found, err := at.activities(ctx, call, mark)
+			found, err := j.activities(ctx, call, mark)
 			if err != nil || len(found) > 0 {
 				return first(found), err
 			}
-			if at.w.odoo.majorVersion() >= 19 {
+			if j.w.odoo.majorVersion() >= 19 {
 				return "", nil
 			}
-			message, _, err := at.message(ctx, mark)
+			message, _, err := j.message(ctx, mark)
 			if err != nil || message == 0 {
 				return "", err
 			}
 			return doneBefore, nil
 		},
 		Create: func(ctx context.Context) (string, error) {
-			day := at.w.s.In(cmp.Or(at.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
+			day := j.w.s.In(cmp.Or(j.e.Call.EndedAt, time.Now())).Format(time.DateOnly)
 			values := named{
-				"date_deadline": day, "summary": at.title(),
+				"date_deadline": day, "summary": j.title(),
 				"context": named{"mail_activity_quick_update": true}, // it is done at once: nobody is to be told by mail of something to do
 			}
-			fields, err := at.w.shownOfActivity(ctx)
+			fields, err := j.w.shownOfActivity(ctx)
 			if err != nil {
 				return "", err
 			}
 			if fields[len(fields)-1] == "note" { // without our field the call's id must stand there, as well as in what is said of the call
 				values["note"] = text.HTML(mark)
 			}
-			id, err := at.schedule(ctx, values, call, at.w.s.Owner)
+			id, err := j.schedule(ctx, values, call, j.w.s.Owner)
 			fresh = err == nil
 			return id, err
 		},
@@ -83,26 +83,26 @@ func (at *place) activity(ctx context.Context) error {
 	if err != nil || id == "" {
 		return err
 	}
-	body := text.NewBody(at.e)
+	body := text.NewBody(j.e)
 	s := step.Step{
-		Ref: "message" + at.suffix, Content: []string{at.title(), body.String()},
+		Ref: "message" + j.suffix, Content: []string{j.title(), body.String()},
 		Look: func(ctx context.Context) (string, error) {
 			if fresh { // nobody can have marked it as done yet
 				fresh = false
 				return "", nil
 			}
-			message, _, err := at.message(ctx, mark)
+			message, _, err := j.message(ctx, mark)
 			if err != nil || message == 0 {
 				return "", err
 			}
 			return strconv.FormatInt(message, 10), nil
 		},
-		Create: func(ctx context.Context) (string, error) { return at.done(ctx, id, body) },
+		Create: func(ctx context.Context) (string, error) { return j.done(ctx, id, body) },
 	}
-	if at.e.Event != crm.TranscriptReady {
-		s.Update = func(ctx context.Context, message string) error { return at.rewrite(ctx, message, body) }
+	if j.e.Event != crm.TranscriptReady {
+		s.Update = func(ctx context.Context, message string) error { return j.rewrite(ctx, message, body) }
 	}
-	_, err = step.Do(ctx, at.p, s)
+	_, err = step.Do(ctx, j.p, s)
 	return err
 }
 
@@ -130,11 +130,11 @@ func (w *Writer) recall(ctx context.Context, e *crm.Entry, p *crm.Progress) (isN
 }
 
 // held is the call's message of an attempt of which the refs know nothing, for the Book. The refs get no activity by it: the steps look for both.
-func (at *place) held(ctx context.Context) (id, says string, there bool, err error) {
-	if at.isNew {
+func (j *job) held(ctx context.Context) (id, says string, there bool, err error) {
+	if j.isNew {
 		return "", "", false, nil
 	}
-	message, says, err := at.message(ctx, callMark(at.e.Call.ID))
+	message, says, err := j.message(ctx, callMark(j.e.Call.ID))
 	return "", says, message != 0, err
 }
 
@@ -149,16 +149,16 @@ func first(found []string) string {
 }
 
 // done marks an activity as done, with the call's text as its feedback, and returns the id of the message that this leaves.
-func (at *place) done(ctx context.Context, id string, body text.Body) (string, error) {
+func (j *job) done(ctx context.Context, id string, body text.Body) (string, error) {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
 		return "deleted:" + id, nil //nolint:nilerr // it was done before, and somebody has deleted its message
 	}
 	var result json.RawMessage
 	args := named{"feedback": strings.ReplaceAll(body.Within(longText), "\r\n", "\n")}
-	err = at.w.odoo.call(ctx, "mail.activity", "action_feedback", []int64{n}, args, &result)
+	err = j.w.odoo.call(ctx, "mail.activity", "action_feedback", []int64{n}, args, &result)
 	if errors.Is(err, step.ErrGone) {
-		at.p.Warn("activity %s was deleted in Odoo before it was marked as done; it is not made again", id)
+		j.p.Warn("activity %s was deleted in Odoo before it was marked as done; it is not made again", id)
 		return "deleted:" + id, nil
 	}
 	if err != nil {
@@ -167,7 +167,7 @@ func (at *place) done(ctx context.Context, id string, body text.Body) (string, e
 	if message := firstID(result); message != "" {
 		return message, nil
 	}
-	message, _, err := at.message(ctx, callMark(at.e.Call.ID)) // some versions do not tell
+	message, _, err := j.message(ctx, callMark(j.e.Call.ID)) // some versions do not tell
 	if err != nil {
 		return "", err
 	}
@@ -175,12 +175,12 @@ func (at *place) done(ctx context.Context, id string, body text.Body) (string, e
 }
 
 // rewrite lays the call's text over that of its message.
-func (at *place) rewrite(ctx context.Context, message string, body text.Body) error {
+func (j *job) rewrite(ctx context.Context, message string, body text.Body) error {
 	id, err := strconv.ParseInt(message, 10, 64)
 	if err != nil {
 		return step.ErrGone
 	}
-	rows, err := at.w.odoo.find(ctx, "mail.message", []any{[]any{"id", "=", id}}, []string{"body"}, 1)
+	rows, err := j.w.odoo.find(ctx, "mail.message", []any{[]any{"id", "=", id}}, []string{"body"}, 1)
 	if err != nil {
 		return err
 	}
@@ -191,20 +191,20 @@ func (at *place) rewrite(ctx context.Context, message string, body text.Body) er
 	merged := body.Over(held)
 	// What stands before is Odoo's or our own heading, which is written anew with the outcome.
 	merged.Before = ""
-	title := at.title()
-	if at.e.Call.Disposition == "" && at.e.Call.RawDisposition == "" || at.e.Call.Duration == nil {
+	title := j.title()
+	if j.e.Call.Disposition == "" && j.e.Call.RawDisposition == "" || j.e.Call.Duration == nil {
 		if old := heading(held); old != "" {
 			title = old // a bare revision knows less than what stands there
 		}
 	}
 	html := "<p><b>" + text.HTML(title) + "</b></p><p>" + text.HTML(merged.Within(longText)) + "</p>"
-	return at.w.odoo.call(ctx, "mail.message", "write", []int64{id}, named{"vals": named{"body": html}}, nil)
+	return j.w.odoo.call(ctx, "mail.message", "write", []int64{id}, named{"vals": named{"body": html}}, nil)
 }
 
 // heading returns our title in the text of a message.
 func heading(held string) string {
 	for line := range strings.Lines(held) {
-		if at := strings.Index(line, "AI call"); at >= 0 {
+		if at := strings.Index(line, text.Titled); at >= 0 {
 			return strings.TrimSpace(line[at:])
 		}
 	}
@@ -212,9 +212,9 @@ func heading(held string) string {
 }
 
 // message returns the first message at the contact with that line in it, and what it says.
-func (at *place) message(ctx context.Context, line string) (id int64, says string, err error) {
-	rows, err := at.w.odoo.find(ctx, "mail.message", []any{
-		[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", within(line)},
+func (j *job) message(ctx context.Context, line string) (id int64, says string, err error) {
+	rows, err := j.w.odoo.find(ctx, "mail.message", []any{
+		[]any{"model", "=", j.model}, []any{"res_id", "=", j.id}, []any{"body", "ilike", within(line)},
 	}, []string{"body"}, enough)
 	for _, r := range rows {
 		if says = text.Plain(r.text("body")); hasLine(says, line) {
@@ -224,91 +224,18 @@ func (at *place) message(ctx context.Context, line string) (id int64, says strin
 	return 0, "", err
 }
 
-// task schedules the follow-up, once.
-func (at *place) task(ctx context.Context) error {
-	call, t := at.e.Call.ID, at.e.Task
-	due := at.w.s.In(t.Due)
-	note := text.HTML("Due at " + due.Format("15:04 MST on 2006-01-02") + "\n" + taskMark(call))
-	values := named{"date_deadline": due.Format(time.DateOnly), "summary": text.Line(t.Title, longLine), "note": note}
-	owner := cmp.Or(t.Owner, at.contact.Owner, at.w.s.Owner)
-	s := step.Step{
-		Ref: "task" + at.suffix, Content: []any{values, owner},
-		Look: func(ctx context.Context) (string, error) {
-			found, err := at.activities(ctx, "task-"+call, taskMark(call))
-			return first(found), err
-		},
-		Create: func(ctx context.Context) (string, error) { return at.schedule(ctx, values, "task-"+call, owner) },
-	}
-	if at.e.Event != crm.TranscriptReady {
-		s.Update = func(ctx context.Context, id string) error {
-			n, _ := strconv.ParseInt(id, 10, 64)
-			fields, err := at.w.shownOfActivity(ctx)
-			if err != nil {
-				return err
-			}
-			rows, err := at.w.odoo.find(ctx, "mail.activity", []any{[]any{"id", "=", n}}, fields, 1)
-			switch {
-			case err != nil:
-				return err
-			case len(rows) == 0:
-				return step.ErrGone // done (before version 18) or deleted
-			case !isOpen(rows[0]):
-				return nil
-			}
-			return at.w.odoo.call(ctx, "mail.activity", "write", []int64{n}, named{"vals": values}, nil)
-		}
-	}
-	_, err := step.Do(ctx, at.p, s)
-	return err
-}
-
-// note puts the transcript into the contact's chatter.
-func (at *place) note(ctx context.Context) error {
-	if !text.HasNote(at.e) {
-		return nil
-	}
-	note := text.Note(at.e, at.w.s.In, longText)
-	head := text.NoteHead(at.e.Call.ID)
-	_, err := step.Do(ctx, at.p, step.Step{
-		Ref: "note" + at.suffix, Content: note,
-		Look: func(ctx context.Context) (string, error) {
-			rows, err := at.w.odoo.find(ctx, "mail.message", []any{
-				[]any{"model", "=", at.model}, []any{"res_id", "=", at.id}, []any{"body", "ilike", within(head)},
-			}, []string{"body"}, enough)
-			for _, r := range rows {
-				if strings.HasPrefix(strings.TrimSpace(text.Plain(r.text("body"))), head) {
-					return strconv.FormatInt(r.id(), 10), nil
-				}
-			}
-			return "", err
-		},
-		Create: func(ctx context.Context) (string, error) {
-			args := named{"body": "<p>" + text.HTML(note) + "</p>", "message_type": "comment", "subtype_xmlid": "mail.mt_note"}
-			if at.w.odoo.majorVersion() >= 17 { // before, every body was HTML
-				args["body_is_html"] = true
-			}
-			var result json.RawMessage
-			if err := at.w.odoo.call(ctx, at.model, "message_post", []int64{at.id}, args, &result); err != nil {
-				return "", err
-			}
-			return firstID(result), nil
-		},
-	})
-	return err
-}
-
 // activities returns the activities at the contact that were made for a call: those with the key in our field or the mark in their note.
-func (at *place) activities(ctx context.Context, key, mark string) (found []string, err error) {
-	fields, err := at.w.shownOfActivity(ctx)
+func (j *job) activities(ctx context.Context, key, mark string) (found []string, err error) {
+	fields, err := j.w.shownOfActivity(ctx)
 	if err != nil {
 		return nil, err
 	}
 	own := fields[len(fields)-1]
-	domain := []any{[]any{"res_model", "=", at.model}, []any{"res_id", "=", at.id}}
+	domain := []any{[]any{"res_model", "=", j.model}, []any{"res_id", "=", j.id}}
 	if own != "note" {
 		domain = append(domain, "|", []any{own, "=", key})
 	}
-	rows, err := at.w.odoo.find(ctx, "mail.activity", append(domain, []any{"note", "ilike", within(mark)}), fields, enough)
+	rows, err := j.w.odoo.find(ctx, "mail.activity", append(domain, []any{"note", "ilike", within(mark)}), fields, enough)
 	for _, r := range rows {
 		if r.text(own) == key || hasLine(text.Plain(r.text("note")), mark) {
 			found = append(found, strconv.FormatInt(r.id(), 10))
@@ -340,23 +267,23 @@ func isOpen(r row) bool {
 }
 
 // schedule makes an activity and returns its id.
-func (at *place) schedule(ctx context.Context, values named, key, owner string) (string, error) {
+func (j *job) schedule(ctx context.Context, values named, key, owner string) (string, error) {
 	args := named{"act_type_xmlid": callType}
 	for k, v := range values {
 		args[k] = v
 	}
 	otherwise := ""
 	if owner != "" {
-		otherwise = at.contact.Owner
+		otherwise = j.contact.Owner
 	}
-	id, err := at.w.owner(ctx, owner, otherwise, at.p)
+	id, err := j.w.owner(ctx, owner, otherwise, j.p)
 	if err != nil {
 		return "", err
 	}
 	if id != 0 {
 		args["user_id"] = id
 	}
-	fields, err := at.w.shownOfActivity(ctx)
+	fields, err := j.w.shownOfActivity(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -364,7 +291,7 @@ func (at *place) schedule(ctx context.Context, values named, key, owner string) 
 		args[own] = key
 	}
 	var result json.RawMessage
-	if err := at.w.odoo.call(ctx, at.model, "activity_schedule", []int64{at.id}, args, &result); err != nil {
+	if err := j.w.odoo.call(ctx, j.model, "activity_schedule", []int64{j.id}, args, &result); err != nil {
 		return "", err
 	}
 	return firstID(result), nil

@@ -262,9 +262,7 @@ func (w *Writer) blacklist(ctx context.Context, n phone.Number, p *crm.Progress)
 	var denied *accessError
 	switch {
 	case errors.As(err, &denied):
-		if w.once("phone.blacklist") {
-			p.Warn("the API key's user may not add to Odoo's phone blacklist; contacts who do not want to be called are not marked: %v", err)
-		}
+		w.daily.Warn(p, "phone.blacklist", "the API key's user may not add to Odoo's phone blacklist; contacts who do not want to be called are not marked: %v", err)
 		return nil
 	case crm.VerdictOf(err) == crm.Reject: // a number that is none in its country, or a server without the list: the call is written all the same
 		p.Warn("the number was not put on Odoo's phone blacklist: %v", err)

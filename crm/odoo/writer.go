@@ -5,12 +5,11 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -22,8 +21,7 @@ type Writer struct {
 	names  *names // of stages and lost reasons
 	owners *people.Owners
 
-	mu   sync.Mutex
-	told map[string]time.Time
+	daily warn.Daily
 }
 
 var (
@@ -50,7 +48,6 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		s: s, odoo: odoo, book: people.NewBook(s, 0),
 		names: &names{odoo: odoo, field: "name"},
-		told:  map[string]time.Time{},
 	}
 	logins := &names{odoo: odoo, field: "login"}
 	w.owners = people.NewOwners(func(ctx context.Context, name string) (string, error) {
@@ -96,14 +93,14 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		return nil
 	}
 	for i, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID), isNew: isNew}
-		at.model, at.id = target(r.ID)
+		j := job{w: w, e: &e, p: p, contact: r, suffix: people.Suffix(p, r.ID), isNew: isNew}
+		j.model, j.id = target(r.ID)
 		if i == 0 {
-			if _, err := w.book.Recall(ctx, found, &e, p, at.held); err != nil {
+			if _, err := w.book.Recall(ctx, found, &e, p, j.held); err != nil {
 				return err
 			}
 		}
-		if err := at.write(ctx); err != nil {
+		if err := j.write(ctx); err != nil {
 			return err
 		}
 	}
@@ -111,19 +108,8 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	return nil
 }
 
-// once tells whether something is to be reported: the first time, and again a day later.
-func (w *Writer) once(what string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if at, ok := w.told[what]; ok && time.Since(at) < 24*time.Hour {
-		return false
-	}
-	w.told[what] = time.Now()
-	return true
-}
-
-// place is one contact to which an entry is written.
-type place struct {
+// job is one entry on its way to one contact.
+type job struct {
 	w       *Writer
 	e       *crm.Entry
 	p       *crm.Progress
@@ -134,9 +120,9 @@ type place struct {
 	isNew   bool   // it is known that the call was not logged yet
 }
 
-func (at *place) write(ctx context.Context) error {
-	touch := func(ctx context.Context) error { return at.w.touch(ctx, at.e, at.contact, at.p) }
-	return step.Steps{Touch: touch, Activity: at.activity, Task: at.task, Note: at.note}.Take(ctx, at.e)
+func (j *job) write(ctx context.Context) error {
+	touch := func(ctx context.Context) error { return j.w.touch(ctx, j.e, j.contact, j.p) }
+	return step.Steps{Touch: touch, Activity: j.activity, Task: j.task, Note: j.note}.Take(ctx, j.e)
 }
 
 // hasLine tells whether one of the lines of s is line.

@@ -47,6 +47,18 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, table.CheckTimeout(c.Timeout))...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Schema }
+
 // parse reads a DSN. Its errors show nothing of it.
 func parse(dsn string) (*pgx.ConnConfig, error) {
 	const example = "write postgres://user:password@host:5432/database?sslmode=verify-full, special characters of the password as %40 and the like" //nolint:gosec // nobody's

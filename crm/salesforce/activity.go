@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
@@ -39,50 +41,39 @@ func (j *job) body() text.Body {
 func (j *job) fields() object {
 	c := &j.e.Call
 	o := object{}
-	set := func(field string, v any) {
-		if field != "" && v != "" && v != nil {
-			o[field] = v
-		}
-	}
 	if text.Outcome(j.e) != "" {
-		set("Subject", text.Title(j.e, subjectLimit))
+		o.Set("Subject", text.Title(j.e, subjectLimit))
 	}
 	switch c.Direction {
 	case "outbound":
-		set("CallType", "Outbound")
+		o.Set("CallType", "Outbound")
 	case "inbound":
-		set("CallType", "Inbound")
+		o.Set("CallType", "Inbound")
 	}
 	if !c.StartedAt.IsZero() {
-		set("ActivityDate", j.day())
+		o.Set("ActivityDate", j.day())
 	}
-	set("WhoId", j.whoID())
+	o.Set("WhoId", j.whoID())
 	values := j.extras()
 	for ours, f := range j.w.extraFields() {
 		if f == Fields[ours] && !j.w.hasTaskField(f) {
 			continue // nobody has asked for it
 		}
-		set(f, values[ours])
+		o.Set(f, values[ours])
 	}
-	set("Description", j.body().String())
+	o.Set("Description", j.body().String())
 	return o
 }
 
 // extras are the values for which Tasks have a field, or may be given one.
 func (j *job) extras() map[string]any {
-	c := &j.e.Call
-	out := map[string]any{
-		"disposition": text.Line(text.Outcome(j.e), subjectLimit), "summary": text.Cut(text.Clean(c.Summary), bodyLimit), "language": text.Line(c.Language, subjectLimit),
-		"campaign": text.Line(c.Campaign, subjectLimit), "sentiment": text.Line(c.Sentiment, subjectLimit), "transcript_url": c.TranscriptURL,
+	out := map[string]any{}
+	for ours, v := range record.Extras(&j.e.Call, subjectLimit) {
+		out[ours] = record.Numbered(ours, v)
 	}
-	if !c.StartedAt.IsZero() {
-		out[fieldStarted] = stamp(c.StartedAt)
-	}
-	if d := c.Duration; d != nil && *d >= 0 && *d < 1e7 {
-		out["duration"] = int(*d + 0.5)
-	}
-	if q := c.QAScore; q != nil && *q >= 0 && *q <= 1e6 {
-		out["qa_score"] = *q
+	out[text.Disposition], out[text.Summary] = text.Line(text.Outcome(j.e), subjectLimit), text.Cut(text.Clean(j.e.Call.Summary), bodyLimit)
+	if at := j.e.Call.StartedAt; !at.IsZero() {
+		out[fieldStarted] = stamp(at)
 	}
 	return out
 }
@@ -101,7 +92,7 @@ func (j *job) call(ctx context.Context) (*part, error) {
 	case held == nil:
 		return j.newCall(ctx, o, sum)
 	}
-	id := held.text("Id")
+	id := held.Text("Id")
 	j.activity = id
 	if j.e.Event == crm.TranscriptReady || j.p.Refs["activity.sum"] == sum {
 		return nil, j.p.Save("activity", id)
@@ -119,7 +110,7 @@ func (j *job) newCall(ctx context.Context, known object, sum string) (*part, err
 		return nil, err
 	}
 	o := object{
-		"Subject": text.Title(j.e, subjectLimit), "Status": or(j.w.cfg.CallStatus, "Completed"), "Priority": "Normal", "TaskSubtype": "Call",
+		"Subject": text.Title(j.e, subjectLimit), "Status": cmp.Or(j.w.cfg.CallStatus, "Completed"), "Priority": "Normal", "TaskSubtype": "Call",
 		"CallObject": j.key, "ActivityDate": j.day(),
 	}
 	if owner != "" {
@@ -169,14 +160,14 @@ func (j *job) changes(held, known object) object {
 			o[name] = v
 		}
 	}
-	if !strings.HasPrefix(held.text("Subject"), "AI call") || j.e.Call.Duration == nil {
-		delete(o, "Subject") // people gave it another, or it would say less than before
+	if !text.Retitles(j.e, held.Text("Subject")) {
+		delete(o, "Subject")
 	}
-	if held.text("WhoId") != "" {
+	if held.Text("WhoId") != "" {
 		delete(o, "WhoId")
 	}
 	delete(o, "Description")
-	if body := j.body().Over(held.text("Description")).Within(bodyLimit); body != held.text("Description") {
+	if body := j.body().Over(held.Text("Description")).Within(bodyLimit); body != held.Text("Description") {
 		o["Description"] = body
 	}
 	return o
@@ -206,54 +197,4 @@ func (j *job) ownerOf(ctx context.Context, named string) (string, error) {
 		return "", nil
 	}
 	return id, nil
-}
-
-// followUp makes the call-back's Task. Later only a new call-back time moves it, as long as nobody has begun with it.
-func (j *job) followUp(ctx context.Context) (*part, error) {
-	t := j.e.Task
-	if t == nil || strings.HasPrefix(j.p.Refs["task"], "deleted:") {
-		return nil, nil
-	}
-	asked := ""
-	if !j.e.Call.CallbackAt.IsZero() {
-		asked = stamp(j.e.Call.CallbackAt)
-	}
-	sum := step.Sum(asked)
-	due := object{"ActivityDate": date(j.w.s.In(t.Due)), "IsReminderSet": true, "ReminderDateTime": stamp(t.Due)}
-	open := or(j.w.cfg.TaskStatus, "Not Started")
-	held := j.one("task", j.key+callback)
-	switch {
-	case held == nil && j.p.Refs["task"] != "":
-		return nil, j.gone("task")
-	case held != nil:
-		id := held.text("Id")
-		if j.e.Event == crm.TranscriptReady || j.p.Refs["task.sum"] == sum || asked == "" || held.text("Status") != open {
-			j.p.Refs["task.sum"] = sum
-			return nil, j.p.Save("task", id)
-		}
-		return &part{
-			method: http.MethodPatch, path: "/sobjects/Task/" + id, ref: "task", fields: due, optional: []string{"IsReminderSet", "ReminderDateTime"}, sum: sum, id: id,
-		}, nil
-	}
-	owner, err := j.ownerOf(ctx, or(t.Owner, j.w.s.Owner))
-	if err != nil {
-		return nil, err
-	}
-	o := object{
-		"Subject": or(text.Line(t.Title, subjectLimit), "Call back"), "Status": open, "Priority": "Normal", "CallObject": j.key + callback,
-		"Description": text.Cut("Due: "+j.spoken(t.Due)+"\n\n"+j.body().Within(bodyLimit-100), bodyLimit),
-	}
-	for name, v := range due {
-		o[name] = v
-	}
-	if j.e.Call.Disposition == "escalated" {
-		o["Priority"] = "High"
-	}
-	if who := j.whoID(); who != "" {
-		o["WhoId"] = who
-	}
-	if owner != "" {
-		o["OwnerId"] = owner
-	}
-	return j.newTask("task", j.key+callback, o, sum), nil
 }

@@ -1,18 +1,17 @@
 package salesforce
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
-	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
@@ -21,12 +20,7 @@ import (
 const root = "/services/data/" + version
 
 // object is a record as Salesforce sends and takes it.
-type object map[string]any
-
-func (o object) text(field string) string {
-	s, _ := o[field].(string)
-	return s
-}
+type object = record.Fields
 
 // api speaks to one org. It is safe for concurrent use.
 type api struct {
@@ -45,7 +39,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	login, err := origin("login_url", or(cfg.LoginURL, cfg.URL))
+	login, err := origin("login_url", cmp.Or(cfg.LoginURL, cfg.URL))
 	if err != nil {
 		return nil, err
 	}
@@ -66,145 +60,41 @@ func newAPI(cfg Config, workers int) (*api, error) {
 
 func (a *api) close() error { return errors.Join(a.client.Close(), a.logins.Close()) }
 
-// fault is one of the errors of an answer.
-type fault struct {
-	Code    string   `json:"errorCode"`
-	Message string   `json:"message"`
-	Fields  []string `json:"fields"`
-}
-
-// refused is an answer that is no 2xx. It unwraps to the verdict.
-type refused struct {
-	error
-	status int
-	part   string // the composite request's part that it is about
-	faults []fault
-	body   []byte
-}
-
-func (r *refused) Unwrap() error { return r.error }
-
-// has tells whether err has one of the error codes.
-func has(err error, codes ...string) bool {
-	var r *refused
-	return errors.As(err, &r) && slices.ContainsFunc(r.faults, func(f fault) bool { return slices.Contains(codes, f.Code) })
-}
-
-// statusOf returns the status that the error is about; 0: none.
-func statusOf(err error) int {
-	var r *refused
-	if errors.As(err, &r) {
-		return r.status
-	}
-	return 0
-}
-
 // call makes one request and decodes its answer into out, unless that is nil. path is below root; body nil: none. A token that is
 // refused is replaced once: then nothing was done.
 func (a *api) call(ctx context.Context, method, path string, query url.Values, body any, header http.Header, out any) error {
-	shape := method + " " + shapeOf(path)
-	var raw []byte
-	if body != nil {
-		var err error
-		if raw, err = json.Marshal(body); err != nil {
-			return crm.Rejected(fmt.Errorf("encode %s: %w", shape, err), shape)
-		}
-		shape += names(body)
+	r := httpx.Request{Method: method, Path: root + path, Query: query, Body: body, Shape: method + " " + shapeOf(path)}
+	if o, ok := body.(object); ok {
+		r.Shape += httpx.Names(o)
 	}
-	for again := false; ; again = true {
-		bearer, err := a.tokens.Token(ctx)
-		if err != nil {
-			return err
-		}
-		sent, err := a.quota.open()
-		if err != nil {
-			return err
-		}
-		answer, err := a.send(ctx, method, path, query, raw, header, bearer)
-		if err != nil {
-			a.quota.done(sent, nil, 0)
-			return err
-		}
-		a.quota.done(sent, answer.Header, answer.Status)
-		if answer.Status == http.StatusUnauthorized {
-			a.tokens.Refused(bearer)
-			if !again {
-				continue
-			}
-		}
-		if answer.Status/100 != 2 {
-			return a.refuse(answer, shape)
-		}
-		if out == nil {
-			return nil
-		}
-		return answer.JSON(out)
-	}
-}
-
-func (a *api) send(ctx context.Context, method, path string, query url.Values, raw []byte, header http.Header, bearer string) (*httpx.Answer, error) {
-	u := a.client.Base()
-	u.Path = root + path
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(raw))
+	answer, err := a.tokens.Do(ctx, nil, func(bearer string) (*httpx.Answer, error) { return a.send(ctx, r, header, bearer) })
 	if err != nil {
-		return nil, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), bearer)))
+		return err
 	}
-	for name, values := range header {
-		req.Header[name] = values
+	if answer.Status/100 != 2 {
+		return a.refuse(answer, r.Shape)
 	}
-	req.Header.Set("Accept", "application/json")
-	if raw != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if out == nil {
+		return nil
 	}
-	req.Header.Set("Authorization", "Bearer "+bearer)
-	return a.client.Do(req)
+	return answer.JSON(out)
 }
 
-// refuse reads an answer that is no 2xx.
-func (a *api) refuse(answer *httpx.Answer, shape string) error {
-	r := &refused{error: httpx.Verdict(answer, shape), status: answer.Status, faults: faultsOf(answer.Body), body: answer.Body}
-	a.judge(r, false)
-	return r
-}
-
-// judge corrects a verdict by the error codes, which say more than the status. part: it is about a part of a composite request,
-// whose refusal says nothing of the destination as a whole.
-func (a *api) judge(r *refused, part bool) {
-	for _, f := range r.faults {
-		switch f.Code {
-		case "REQUEST_LIMIT_EXCEEDED":
-			if strings.Contains(f.Message, "oncurrent") {
-				r.error = crm.Throttled(r.error, firstPause)
-				return
-			}
-			r.error = a.quota.refused(r.error)
-		case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION", "CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED":
-			// The last two: it happened since it was read, a moment ago. The next attempt reads again.
-			r.error = errors.New(r.Error())
-		case "STORAGE_LIMIT_EXCEEDED", "API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "INVALID_SESSION_ID", "ORG_LOCKED":
-			r.error = crm.Halted(r.error)
-		default:
-			if v := crm.VerdictOf(r.error); part && v == crm.Halt {
-				r.error = crm.Rejected(errors.New(r.Error()), crm.Request(r.error))
-			}
-			continue
-		}
-		return
+// send sends a request if the org's limit allows it.
+func (a *api) send(ctx context.Context, r httpx.Request, header http.Header, bearer string) (*httpx.Answer, error) {
+	r.Header = http.Header{"Authorization": {"Bearer " + bearer}}
+	maps.Copy(r.Header, header)
+	sent, err := a.quota.open()
+	if err != nil {
+		return nil, err
 	}
-}
-
-// faultsOf reads the errors in an answer's body; none: it has another form.
-func faultsOf(body []byte) []fault {
-	var all []fault
-	if json.Unmarshal(body, &all) == nil {
-		return all
+	answer, err := a.client.Send(ctx, r)
+	if err != nil {
+		a.quota.done(sent, nil, 0)
+		return nil, err
 	}
-	var one fault
-	if json.Unmarshal(body, &one) == nil && one.Code != "" {
-		return []fault{one}
-	}
-	return nil
+	a.quota.done(sent, answer.Header, answer.Status)
+	return answer, nil
 }
 
 // shapeOf returns a path without ids and values.
@@ -216,20 +106,6 @@ func shapeOf(path string) string {
 		}
 	}
 	return "/" + strings.Join(parts, "/")
-}
-
-// names lists what a body holds, without the values.
-func names(body any) string {
-	o, ok := body.(object)
-	if !ok {
-		return ""
-	}
-	var all []string
-	for name := range o {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return " {" + strings.Join(all, ", ") + "}"
 }
 
 // page is the answer to a query.

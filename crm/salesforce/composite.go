@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // request is a part of a composite request, which counts as one however many parts it has (25 at most, 5 of them queries).
@@ -60,16 +61,16 @@ func (a *api) failure(p request, r result) error {
 	if r.Status/100 == 2 {
 		return nil
 	}
-	shape := p.Method + " " + shapeOf(p.URL[len(root):]) + names(p.Body)
+	shape := p.Method + " " + shapeOf(p.URL[len(root):]) + httpx.Names(p.Body)
 	text := fmt.Errorf("%s answers %d to %s %s: %s", a.client.Base().Host, r.Status, p.Method, p.Ref, a.client.Words(r.Body))
-	e := &refused{status: r.Status, part: p.Ref, faults: faultsOf(r.Body), body: r.Body}
+	e := &httpx.Refused{Status: r.Status, Part: p.Ref, Body: r.Body}
 	switch {
 	case r.Status/100 == 4 && r.Status != http.StatusTooManyRequests && r.Status != http.StatusRequestTimeout:
-		e.error = crm.Rejected(text, shape)
+		e.Err = crm.Rejected(text, shape)
 	case r.Status == http.StatusTooManyRequests:
-		e.error = crm.Throttled(text, 0)
+		e.Err = crm.Throttled(text, 0)
 	default:
-		e.error = text
+		e.Err = text
 	}
 	a.judge(e, true)
 	return e

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -115,6 +116,21 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL + " " + c.ClientID + " " + c.Username }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
+
 // origin reads an address of which only scheme, host and port count.
 func origin(key, raw string) (*url.URL, error) {
 	u, err := httpx.Origin(key, raw)
@@ -146,12 +162,4 @@ func (c Config) key() (*rsa.PrivateKey, error) {
 		return nil, errors.New("private_key: it is no RSA key, and Salesforce takes no other")
 	}
 	return r, nil
-}
-
-// or returns s, or what stands for an empty one.
-func or(s, byDefault string) string {
-	if s == "" {
-		return byDefault
-	}
-	return s
 }

@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,26 +9,28 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // phones are the fields that hold a person's numbers.
 var phones = map[string][]string{lead: {"Phone", "MobilePhone"}, contact: {"Phone", "MobilePhone", "HomePhone", "OtherPhone"}}
 
-// visit is one look into the org on behalf of an entry: what is asked of contacts brings the call's Tasks along, in the same request.
-type visit struct {
+// contacts is one look into the org on behalf of an entry: what is asked of contacts brings the call's Tasks along, in the same request.
+type contacts struct {
 	w *Writer
 	j *job // nil: only contacts are looked for
 }
 
 var (
-	_ people.Directory = visit{}
-	_ people.Holder    = visit{}
+	_ people.Directory = contacts{}
+	_ people.Holder    = contacts{}
 )
 
 // columns are the fields that a Record is made of, without those that the org does not show us.
@@ -57,7 +60,7 @@ func (w *Writer) selectFrom(entity, where string) request {
 }
 
 // ask sends queries of people by entity, and what the entry needs besides. Fields that the org does not show are left out from then on.
-func (v visit) ask(ctx context.Context, where func(entity string) string) (found []people.Record, err error) {
+func (v contacts) ask(ctx context.Context, where func(entity string) string) (found []people.Record, err error) {
 	for {
 		var parts []request
 		for _, entity := range []string{lead, contact} {
@@ -104,21 +107,21 @@ func byID(ids map[string][]string) func(entity string) string {
 }
 
 // follow puts the contacts that converted leads have become in their places, with the numbers of both.
-func (v visit) follow(ctx context.Context, found []people.Record, leads []object) ([]people.Record, error) {
+func (v contacts) follow(ctx context.Context, found []people.Record, leads []object) ([]people.Record, error) {
 	became := map[string]string{} // converted leads to contacts
 	var lacking []string
 	for _, o := range leads {
-		id := o.text("ConvertedContactId")
+		id := o.Text("ConvertedContactId")
 		if id == "" || o["IsConverted"] != true {
 			continue
 		}
-		became[lead+"/"+o.text("Id")] = contact + "/" + id
+		became[lead+"/"+o.Text("Id")] = contact + "/" + id
 		if !slices.ContainsFunc(found, func(r people.Record) bool { return r.ID == contact+"/"+id }) && !slices.Contains(lacking, id) {
 			lacking = append(lacking, id)
 		}
 	}
 	if len(lacking) > 0 {
-		more, err := visit{w: v.w}.ask(ctx, byID(map[string][]string{contact: lacking}))
+		more, err := contacts{w: v.w}.ask(ctx, byID(map[string][]string{contact: lacking}))
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +144,7 @@ func (v visit) follow(ctx context.Context, found []people.Record, leads []object
 
 // Search asks the database for the number in all the spellings that people type. If nobody has it so, it asks the search index, which
 // knows numbers however they are written and lags by minutes, and reads again what that names.
-func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+func (v contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	spellings := list(n.Typed()...)
 	found, err := v.ask(ctx, func(entity string) string {
 		if v.w.cfg.Search == "index" {
@@ -171,7 +174,7 @@ func (v visit) Search(ctx context.Context, n phone.Number) ([]people.Record, err
 		if len(named) == 0 {
 			continue
 		}
-		more, err := visit{w: v.w}.ask(ctx, byID(named))
+		more, err := contacts{w: v.w}.ask(ctx, byID(named))
 		if err != nil {
 			return nil, err
 		}
@@ -220,7 +223,7 @@ func (w *Writer) index(ctx context.Context, digits string) (map[string][]string,
 }
 
 // Read reads a lead or contact; a lead that was converted since is the contact that it became.
-func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error) {
+func (v contacts) Read(ctx context.Context, id string) (people.Record, bool, error) {
 	entity, key, _ := strings.Cut(id, "/")
 	found, err := v.ask(ctx, byID(map[string][]string{entity: {key}}))
 	if err != nil || len(found) == 0 {
@@ -230,12 +233,12 @@ func (v visit) Read(ctx context.Context, id string) (people.Record, bool, error)
 }
 
 // Holder returns the lead or contact at which a Task stands.
-func (v visit) Holder(ctx context.Context, task string) (string, error) {
+func (v contacts) Holder(ctx context.Context, task string) (string, error) {
 	rows, err := v.w.api.query(ctx, "SELECT WhoId FROM Task WHERE Id = "+quote(task))
 	if err != nil || len(rows) == 0 {
 		return "", err
 	}
-	switch id := rows[0].text("WhoId"); {
+	switch id := rows[0].Text("WhoId"); {
 	case strings.HasPrefix(id, "00Q"):
 		return lead + "/" + id, nil
 	case strings.HasPrefix(id, "003"):
@@ -245,7 +248,7 @@ func (v visit) Holder(ctx context.Context, task string) (string, error) {
 }
 
 // Mark sets the wish not to be called.
-func (v visit) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
+func (v contacts) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
 	entity, id, _ := strings.Cut(r.ID, "/")
 	flag := v.w.doNotCall()
 	return v.w.optional.Send(p, entity, object{flag: true}, []string{flag}, about, func(fields map[string]any) error {
@@ -258,7 +261,7 @@ func (v visit) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm
 
 // Create makes a lead, or a contact if that is configured. Where a duplicate rule names a record with the same number, that one is
 // taken; where it names others, which have the same name at most, it is told that this is meant.
-func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
+func (v contacts) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
 	w, entity := v.w, v.w.newEntity()
 	p := crm.NewProgress(nil, nil)
 	if v.j != nil {
@@ -270,10 +273,10 @@ func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people
 	}
 	o := object{w.s.Field(fieldPhone, Fields[fieldPhone]): n.String()}
 	name := text.Line(e.Call.Contact.Name, lastLimit)
-	setName(o, or(name, people.Placeholder(n)))
+	setName(o, cmp.Or(name, people.Placeholder(n)))
 	r := people.Record{Name: name, Phones: []string{n.String()}, Owner: owner}
 	if entity == lead {
-		o["Company"] = or(w.cfg.Company, "[not provided]")
+		o["Company"] = cmp.Or(w.cfg.Company, "[not provided]")
 	}
 	if f := w.statusField(entity); f != "" && e.SetStatus && e.Status != "" {
 		o[f], r.Status = e.Status, e.Status
@@ -307,7 +310,7 @@ func (v visit) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people
 const duplicates = "Sforce-Duplicate-Rule-Header"
 
 // same returns the record with the number among those that a duplicate rule names.
-func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.Record, bool, error) {
+func (v contacts) same(ctx context.Context, refusal error, n phone.Number) (people.Record, bool, error) {
 	type matches struct {
 		Results []struct {
 			Records []struct {
@@ -320,14 +323,11 @@ func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.
 			} `json:"matchRecords"`
 		} `json:"matchResults"`
 	}
-	var r *refused
 	var all []struct {
 		Result  matches `json:"duplicateResult"`
 		Misspel matches `json:"duplicateResut"` // so it is spelt by many versions
 	}
-	if errors.As(refusal, &r) {
-		_ = json.Unmarshal(r.body, &all) // of another form: it names nobody
-	}
+	_ = json.Unmarshal(httpx.RefusedBy(refusal).Body, &all) // of another form: it names nobody
 	ids := map[string][]string{}
 	for _, a := range all {
 		for _, m := range append(a.Result.Results, a.Misspel.Results...) {
@@ -341,7 +341,7 @@ func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.
 			}
 		}
 	}
-	found, err := visit{w: v.w}.ask(ctx, byID(ids))
+	found, err := contacts{w: v.w}.ask(ctx, byID(ids))
 	if err != nil {
 		return people.Record{}, false, err
 	}
@@ -355,15 +355,15 @@ func (v visit) same(ctx context.Context, refusal error, n phone.Number) (people.
 
 func (w *Writer) record(entity string, o object) people.Record {
 	r := people.Record{
-		ID: entity + "/" + o.text("Id"), Name: strings.TrimSpace(o.text("Name")), Owner: o.text("OwnerId"),
-		Created: when(o.text("CreatedDate")), Changed: when(o.text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
+		ID: entity + "/" + o.Text("Id"), Name: strings.TrimSpace(o.Text("Name")), Owner: o.Text("OwnerId"),
+		Created: when(o.Text("CreatedDate")), Changed: when(o.Text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
 	}
 	r.DoNotCall, _ = o[w.doNotCall()].(bool)
 	if f := w.statusField(entity); f != "" {
-		r.Status = o.text(f)
+		r.Status = o.Text(f)
 	}
 	for _, f := range w.phones(entity) {
-		if p := o.text(f); p != "" {
+		if p := o.Text(f); p != "" {
 			r.Phones = append(r.Phones, p)
 		}
 	}
@@ -388,27 +388,8 @@ const (
 
 // setName writes a name, of which Salesforce wants the last part by itself.
 func setName(o object, name string) {
+	if first, last := record.SplitName(name); first != "" && utf8.RuneCountInString(first) <= firstLimit {
+		o["FirstName"], name = first, last
+	}
 	o["LastName"] = name
-	if i := strings.LastIndexByte(name, ' '); i > 0 && len([]rune(name[:i])) <= firstLimit {
-		o["FirstName"], o["LastName"] = name[:i], name[i+1:]
-	}
-}
-
-// about tells whether an error is about a field, by the fields that Salesforce names, or by its text.
-func about(err error, field string) bool {
-	var r *refused
-	if !errors.As(err, &r) {
-		return false
-	}
-	return slices.ContainsFunc(r.faults, func(f fault) bool {
-		switch {
-		case slices.Contains(f.Fields, field):
-			return true
-		case field == "OwnerId" && f.Code == "INACTIVE_OWNER_OR_USER":
-			return true
-		case len(f.Fields) > 0:
-			return false
-		}
-		return step.InText(errors.New(f.Message), field)
-	})
 }

@@ -40,7 +40,7 @@ func TestProgram(t *testing.T) {
 	p.Configure(t, yaml("http://127.0.0.1:1", ""), mapping)
 	p.MustRun(t, 69, []string{"connection", "see host and port in url, login_url,"}, "check")
 	p.Configure(t, yaml(server.URL, ""), "mapping: {dispositions: {interested: {status: Intrested}}}")
-	p.MustRun(t, 1, []string{`["Intrested"], which Lead.Status does not have`, "Working - Contacted", "field Task.VInfer_Key__c", "run vinfer-sync setup"}, "check")
+	p.MustRun(t, 1, []string{`["Intrested"], which Lead.Status does not take`, "Working - Contacted", "field Task.VInfer_Key__c", "run vinfer-sync setup"}, "check")
 	p.Configure(t, yaml(server.URL, ""), mapping)
 	p.MustRun(t, 0, []string{"to do", "field Activity.VInfer_Key__c", "permission set VInfer_Sync"}, "setup", "--dry-run")
 	if len(g.customised)+len(g.records["PermissionSet"]) > 0 {

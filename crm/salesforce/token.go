@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -33,15 +34,7 @@ func (a *api) login(ctx context.Context) (string, time.Duration, error) {
 		}
 		form = url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
 	}
-	u := a.logins.Base()
-	u.Path = path
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", 0, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error())))
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	answer, err := a.logins.Do(req)
+	answer, err := a.logins.Send(ctx, httpx.Request{Method: http.MethodPost, Path: path, Body: form, Shape: "POST " + path})
 	if err != nil {
 		return "", 0, err
 	}
@@ -63,7 +56,7 @@ func (a *api) login(ctx context.Context) (string, time.Duration, error) {
 		return "", 0, err
 	}
 	if t.Token == "" {
-		return "", 0, fmt.Errorf("%s answers without an access token: is url the org's My Domain?", u.Host)
+		return "", 0, fmt.Errorf("%s answers without an access token: is url the org's My Domain?", a.logins.Base().Host)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,7 +80,7 @@ func (a *api) assert(now time.Time) (string, error) {
 	}
 	login := a.logins.Base()
 	claims, err := json.Marshal(map[string]any{
-		"iss": a.cfg.ClientID, "sub": a.cfg.Username, "aud": or(a.cfg.Audience, login.Scheme+"://"+login.Host), "exp": now.Add(assertionLasts).Unix(),
+		"iss": a.cfg.ClientID, "sub": a.cfg.Username, "aud": cmp.Or(a.cfg.Audience, login.Scheme+"://"+login.Host), "exp": now.Add(assertionLasts).Unix(),
 	})
 	if err != nil {
 		return "", err

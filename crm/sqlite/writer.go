@@ -16,8 +16,8 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/files"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/group"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
+	"github.com/vinfer-sync/vinfer-sync/internal/groupcommit"
 )
 
 // Config says where the file is.
@@ -36,11 +36,26 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Path }
+
+// File returns the path of the file.
+func (c Config) File() string { return c.Path }
+
 // Writer writes to one file. The file is opened, and made if need be, by the first Write.
 type Writer struct {
 	path    string
 	s       crm.Settings
-	commits group.Committer[*job]
+	commits groupcommit.Committer[*job]
 	db      *database // only the committer's goroutine uses it
 }
 

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -67,49 +66,23 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	return a, nil
 }
 
+func (a *api) host() string { return a.client.Base().Host }
+
 // close closes the idle connections.
 func (a *api) close() error { return errors.Join(a.client.Close(), a.mint.client.Close()) }
 
-// request is one request.
-type request struct {
-	method, path string // below /crm/v8
-	query        url.Values
-	header       http.Header
-	body         any
-	shape        string // for operators: what was sent, without values
+// do sends a request below version with a token.
+func (a *api) do(ctx context.Context, r httpx.Request, out any) error {
+	r.Path = version + r.Path
+	answer, err := a.tokens.Do(ctx, refusesToken, func(bearer string) (*httpx.Answer, error) { return a.send(ctx, r, bearer) })
+	if err != nil {
+		return err
+	}
+	return read(answer, a.host(), r.Shape, out)
 }
 
-// do sends a request with a token, and once more with a new one if that was refused: then nothing was done.
-func (a *api) do(ctx context.Context, r request, out any) error {
-	var raw []byte
-	if r.body != nil {
-		var err error
-		if raw, err = json.Marshal(r.body); err != nil {
-			return crm.Rejected(fmt.Errorf("encode %s: %w", r.shape, err), r.shape)
-		}
-	}
-	for again := false; ; again = true {
-		bearer, err := a.tokens.Token(ctx)
-		if err != nil {
-			return err
-		}
-		answer, err := a.send(ctx, r, raw, bearer)
-		if err != nil {
-			return err
-		}
-		if answer.Status == http.StatusUnauthorized && !strings.Contains(string(answer.Body), "OAUTH_SCOPE_MISMATCH") {
-			a.mint.refuse(bearer)
-			a.tokens.Refused(bearer)
-			if !again {
-				continue
-			}
-		}
-		return read(answer, a.client.Base().Host, r.shape, out)
-	}
-}
-
-// send sends it when it may.
-func (a *api) send(ctx context.Context, r request, raw []byte, bearer string) (*httpx.Answer, error) {
+// send sends a request when it may.
+func (a *api) send(ctx context.Context, r httpx.Request, bearer string) (*httpx.Answer, error) {
 	select {
 	case a.turns <- struct{}{}:
 		defer func() { <-a.turns }()
@@ -120,45 +93,39 @@ func (a *api) send(ctx context.Context, r request, raw []byte, bearer string) (*
 	wait := time.Until(a.shut)
 	a.mu.Unlock()
 	if wait > 0 {
-		return nil, crm.Throttled(fmt.Errorf("%s has no request left until its window ends, in %s", a.client.Base().Host, wait.Round(time.Second)), wait)
+		return nil, crm.Throttled(fmt.Errorf("%s has no request left until its window ends, in %s", a.host(), wait.Round(time.Second)), wait)
 	}
-	u := a.client.Base()
-	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+version+r.path, ""
-	u.RawQuery = r.query.Encode()
-	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(raw))
+	r.Header = r.Header.Clone()
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set("Authorization", "Zoho-oauthtoken "+bearer)
+	answer, err := a.client.Send(ctx, r)
 	if err != nil {
-		return nil, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error())))
+		return nil, err
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
+	if refusesToken(answer) {
+		a.mint.refuse(bearer)
 	}
-	if raw != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if wait := spent(answer.Header); wait > 0 {
+		a.mu.Lock()
+		a.shut = time.Now().Add(wait)
+		a.mu.Unlock()
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Authorization", "Zoho-oauthtoken "+bearer)
-	answer, err := a.client.Do(req)
-	if err == nil {
-		if wait := spent(answer.Header); wait > 0 {
-			a.mu.Lock()
-			a.shut = time.Now().Add(wait)
-			a.mu.Unlock()
-		}
-	}
-	return answer, err
+	return answer, nil
 }
 
-// record is one record as Zoho shows or takes it.
-type record map[string]any
+// row is one record as Zoho shows or takes it.
+type row map[string]any
 
 // UnmarshalJSON keeps numbers as they are written: an id has 19 digits.
-func (r *record) UnmarshalJSON(b []byte) error {
+func (r *row) UnmarshalJSON(b []byte) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	return d.Decode((*map[string]any)(r))
 }
 
-func (r record) text(name string) string {
+func (r row) text(name string) string {
 	switch v := r[name].(type) {
 	case string:
 		return v
@@ -168,20 +135,20 @@ func (r record) text(name string) string {
 	return ""
 }
 
-func (r record) is(name string) bool { return r[name] == true || r[name] == "true" }
+func (r row) is(name string) bool { return r[name] == true || r[name] == "true" }
 
 // ref returns the id that a look-up field holds.
-func (r record) ref(name string) string {
+func (r row) ref(name string) string {
 	switch v := r[name].(type) {
 	case map[string]any:
-		return record(v).text("id")
+		return row(v).text("id")
 	case string:
 		return v
 	}
 	return ""
 }
 
-func (r record) time(name string) time.Time {
+func (r row) time(name string) time.Time {
 	t, err := time.Parse(time.RFC3339, r.text(name))
 	if err != nil {
 		return time.Time{}
@@ -191,15 +158,15 @@ func (r record) time(name string) time.Time {
 
 // list is what a read answers; nothing found is an empty body.
 type list struct {
-	Data []record `json:"data"`
+	Data []row `json:"data"`
 	Info struct {
 		More bool `json:"more_records"`
 	} `json:"info"`
 }
 
 // get reads one record by its id, with all its fields; step.ErrGone: there is none.
-func (a *api) get(ctx context.Context, module, id string) (record, error) {
-	r := request{method: http.MethodGet, path: "/" + module + "/" + url.PathEscape(id), shape: "GET " + module}
+func (a *api) get(ctx context.Context, module, id string) (row, error) {
+	r := httpx.Request{Method: http.MethodGet, Path: "/" + module + "/" + url.PathEscape(id), Shape: "GET " + module}
 	var out list
 	err := a.do(ctx, r, &out)
 	if isGone(err) {
@@ -214,17 +181,17 @@ func (a *api) get(ctx context.Context, module, id string) (record, error) {
 	return out.Data[0], nil
 }
 
-// create makes a record and returns its id. Its errors are those of the row, as fault.
-func (a *api) create(ctx context.Context, path string, values record) (string, error) {
+// create makes a record and returns its id. Its errors are those of the row.
+func (a *api) create(ctx context.Context, path string, values row) (string, error) {
 	id, err := a.write(ctx, http.MethodPost, path, values)
 	if err == nil && id == "" {
-		err = fmt.Errorf("%s made a record of %s and told no id", a.client.Base().Host, strings.Trim(path, "/"))
+		err = fmt.Errorf("%s made a record of %s and told no id", a.host(), strings.Trim(path, "/"))
 	}
 	return id, err
 }
 
 // change writes the fields given and no others; step.ErrGone: there is no such record.
-func (a *api) change(ctx context.Context, module, id string, values record) error {
+func (a *api) change(ctx context.Context, module, id string, values row) error {
 	_, err := a.write(ctx, http.MethodPut, "/"+module+"/"+url.PathEscape(id), values)
 	if isGone(err) {
 		return fmt.Errorf("%w: %w", step.ErrGone, err)
@@ -232,25 +199,25 @@ func (a *api) change(ctx context.Context, module, id string, values record) erro
 	return err
 }
 
-func (a *api) write(ctx context.Context, method, path string, values record) (string, error) {
-	body := map[string]any{"data": []record{values}}
+func (a *api) write(ctx context.Context, method, path string, values row) (string, error) {
+	body := map[string]any{"data": []row{values}}
 	if !a.cfg.Trigger {
 		body["trigger"] = []string{} // without it every workflow, approval and blueprint is set off
 	}
 	module, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
-	shape := method + " " + module + " {" + strings.Join(sortedKeys(values), ", ") + "}"
+	shape := method + " " + module + httpx.Names(values)
 	var out struct {
 		Data []verdict `json:"data"`
 	}
-	if err := a.do(ctx, request{method: method, path: path, body: body, shape: shape}, &out); err != nil {
+	if err := a.do(ctx, httpx.Request{Method: method, Path: path, Body: body, Shape: shape}, &out); err != nil {
 		return "", err
 	}
 	if len(out.Data) == 0 {
-		return "", fmt.Errorf("%s answers a write to %s with no row", a.client.Base().Host, module)
+		return "", fmt.Errorf("%s answers a write to %s with no row", a.host(), module)
 	}
 	row := out.Data[0]
 	if row.Status == "error" || row.Code != success {
-		return "", judge(accepted, a.client.Base().Host, shape, row)
+		return "", judge(accepted, a.host(), shape, row)
 	}
 	return string(row.details().ID), nil
 }
@@ -258,4 +225,22 @@ func (a *api) write(ctx context.Context, method, path string, values record) (st
 // accepted is the answer of a write whose one row is an error.
 var accepted = &httpx.Answer{Status: http.StatusMultiStatus, Header: http.Header{}}
 
-func sortedKeys(m record) []string { return slices.Sorted(maps.Keys(m)) }
+// user asks for the id of an active user by id, e-mail address or name; empty: there is none.
+func (a *api) user(ctx context.Context, name string) (id string, err error) {
+	if _, err := strconv.ParseUint(name, 10, 64); err == nil {
+		return name, nil
+	}
+	var out struct {
+		Users []row `json:"users"`
+	}
+	q := url.Values{"type": {"ActiveUsers"}, "per_page": {"200"}}
+	if err := a.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/users", Query: q, Shape: "GET users"}, &out); err != nil {
+		return "", err
+	}
+	for _, u := range out.Users {
+		if strings.EqualFold(u.text("email"), name) || strings.EqualFold(u.text("full_name"), name) {
+			id = u.text("id")
+		}
+	}
+	return id, nil
+}

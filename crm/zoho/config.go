@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -105,6 +107,31 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("concurrency: out of range: write 1 to 25, as your edition allows"))
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
+}
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) {
+	w, err := New(c, s)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.API() + " " + c.ClientID }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
+
+// Keeps returns the path of the token's file.
+func (c Config) Keeps() string { return c.TokenFile }
+
+// Complete puts the token's file beside the state, unless it is named.
+func (c *Config) Complete(dir, name string) {
+	if c.TokenFile == "" {
+		c.TokenFile = filepath.Join(dir, "zoho-"+name+".token")
+	}
 }
 
 func centerNames() string { return strings.Join(slices.Sorted(maps.Keys(centers)), ", ") }

@@ -14,13 +14,15 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 const (
-	leads    = "Leads"
-	contacts = "Contacts"
+	leads         = "Leads"
+	contactModule = "Contacts"
 
 	longName  = 80 // characters of Last_Name
 	longFirst = 40 // and of First_Name
@@ -29,15 +31,15 @@ const (
 	lag = 2 * time.Minute
 )
 
-// directory are Zoho's leads and contacts.
-type directory struct {
+// contacts are Zoho's leads and contacts.
+type contacts struct {
 	*Writer
 	p *crm.Progress
 }
 
 var (
-	_ people.Directory = directory{}
-	_ people.Holder    = directory{}
+	_ record.Contacts = contacts{}
+	_ people.Holder   = contacts{}
 )
 
 // shown are the fields that a people.Record is made of.
@@ -62,12 +64,12 @@ func (w *Writer) doNotCall() string { return w.s.Field("do_not_call", Fields["do
 
 // Search asks both modules. The database comes first, for every spelling that people type; what it does not have is looked for in the
 // index too, which knows numbers in other spellings and hides what is new.
-func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
+func (d contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
 	found, queried, err := d.queried(ctx, n)
 	if err != nil || len(found) > 1 || len(found) == 1 && !found[0].Superseded {
 		return found, err
 	}
-	for _, name := range []string{leads, contacts} {
+	for _, name := range []string{leads, contactModule} {
 		more, err := d.indexed(ctx, name, n, queried)
 		if err != nil {
 			return nil, err
@@ -81,19 +83,19 @@ func (d directory) Search(ctx context.Context, n phone.Number) ([]people.Record,
 }
 
 // newest looks among the leads that were made last, which the index may not show yet: this list comes from the database.
-func (d directory) newest(ctx context.Context, n phone.Number) (found []people.Record, err error) {
+func (d contacts) newest(ctx context.Context, n phone.Number) (found []people.Record, err error) {
 	m, err := d.api.module(ctx, leads)
 	if err != nil {
 		return nil, err
 	}
 	q := url.Values{"fields": {strings.Join(d.shown(leads, m), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
 	var out list
-	err = d.api.do(ctx, request{method: http.MethodGet, path: "/" + leads, query: q, shape: "GET " + leads}, &out)
+	err = d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + leads, Query: q, Shape: "GET " + leads}, &out)
 	if err != nil && crm.VerdictOf(err) != crm.Reject {
 		return nil, err
 	}
 	for _, r := range out.Data {
-		if rec := d.record(leads, m, r); hasNumber(rec, n) {
+		if rec := d.person(leads, m, r); hasNumber(rec, n) {
 			found = append(found, rec)
 		}
 	}
@@ -101,7 +103,7 @@ func (d directory) newest(ctx context.Context, n phone.Number) (found []people.R
 }
 
 // queried asks the database for the number; false: not both modules can be asked so.
-func (d directory) queried(ctx context.Context, n phone.Number) (found []people.Record, all bool, err error) {
+func (d contacts) queried(ctx context.Context, n phone.Number) (found []people.Record, all bool, err error) {
 	var values []string
 	for _, s := range n.Typed() {
 		if len(values) < 50 { // as many as COQL's "in" takes
@@ -113,7 +115,7 @@ func (d directory) queried(ctx context.Context, n phone.Number) (found []people.
 	}
 	all = true
 	unsure := false
-	for _, name := range []string{leads, contacts} {
+	for _, name := range []string{leads, contactModule} {
 		m, err := d.api.module(ctx, name)
 		if err != nil {
 			return nil, false, err
@@ -128,7 +130,7 @@ func (d directory) queried(ctx context.Context, n phone.Number) (found []people.
 		}
 		unsure = unsure || name == leads && len(rows) > 0 && (m.silent || !m.has("Converted__s"))
 		for _, r := range rows {
-			if rec := d.record(name, m, r); hasNumber(rec, n) {
+			if rec := d.person(name, m, r); hasNumber(rec, n) {
 				found = append(found, rec)
 			}
 		}
@@ -140,7 +142,7 @@ func (d directory) queried(ctx context.Context, n phone.Number) (found []people.
 }
 
 // reread returns the leads and contacts as they are now, those that still have the number.
-func (d directory) reread(ctx context.Context, found []people.Record, n phone.Number) (out []people.Record, err error) {
+func (d contacts) reread(ctx context.Context, found []people.Record, n phone.Number) (out []people.Record, err error) {
 	for _, r := range found {
 		now, there, err := d.Read(ctx, r.ID)
 		if err != nil {
@@ -173,7 +175,7 @@ func hasNumber(r people.Record, n phone.Number) bool {
 
 // indexed asks the search, which compares numbers by its own rules: by the number inside the country, and where the database could
 // not be asked also in international form and by the likeliest spellings.
-func (d directory) indexed(ctx context.Context, name string, n phone.Number, queried bool) (found []people.Record, err error) {
+func (d contacts) indexed(ctx context.Context, name string, n phone.Number, queried bool) (found []people.Record, err error) {
 	m, err := d.api.module(ctx, name)
 	if err != nil {
 		return nil, err
@@ -202,11 +204,11 @@ func (d directory) indexed(ctx context.Context, name string, n phone.Number, que
 			q.Set("converted", "both")
 		}
 		var out list
-		if err := d.api.do(ctx, request{method: http.MethodGet, path: "/" + name + "/search", query: q, shape: "GET " + name + " search"}, &out); err != nil {
+		if err := d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + name + "/search", Query: q, Shape: "GET " + name + " search"}, &out); err != nil {
 			return nil, err
 		}
 		for _, r := range out.Data {
-			if rec := d.record(name, m, r); hasNumber(rec, n) {
+			if rec := d.person(name, m, r); hasNumber(rec, n) {
 				found = append(found, rec)
 			}
 		}
@@ -217,7 +219,7 @@ func (d directory) indexed(ctx context.Context, name string, n phone.Number, que
 	return nil, nil
 }
 
-func (w *Writer) record(name string, m module, r record) people.Record {
+func (w *Writer) person(name string, m module, r row) people.Record {
 	out := people.Record{
 		ID: name + "/" + r.text("id"), Name: strings.TrimSpace(r.text("First_Name") + " " + r.text("Last_Name")), Owner: r.ref("Owner"),
 		DoNotCall: r.is(w.doNotCall()), Created: r.time("Created_Time"), Changed: r.time("Modified_Time"),
@@ -235,7 +237,7 @@ func (w *Writer) record(name string, m module, r record) people.Record {
 }
 
 // Read returns a lead or contact as it is now.
-func (d directory) Read(ctx context.Context, ref string) (people.Record, bool, error) {
+func (d contacts) Read(ctx context.Context, ref string) (people.Record, bool, error) {
 	name, id, _ := strings.Cut(ref, "/")
 	m, err := d.api.module(ctx, name)
 	if err != nil {
@@ -249,36 +251,19 @@ func (d directory) Read(ctx context.Context, ref string) (people.Record, bool, e
 		return people.Record{}, false, err
 	}
 	r["id"] = id
-	return d.record(name, m, r), true, nil
+	return d.person(name, m, r), true, nil
 }
 
 // Create makes a lead.
-func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (people.Record, error) {
-	m, err := d.api.module(ctx, leads)
-	if err != nil {
-		return people.Record{}, err
-	}
-	values := record{d.s.Field("phone", Fields["phone"]): n.String()}
-	name := text.Line(e.Call.Contact.Name, longName)
-	setName(values, cmp.Or(name, people.Placeholder(n)))
-	now := time.Now()
-	r := people.Record{Name: name, Phones: []string{n.String()}, Created: now, Changed: now}
-	if e.SetStatus && e.Status != "" {
-		if err := d.allowed(m, e.Status); err != nil {
-			return r, err
-		}
-		values[d.status()], r.Status = e.Status, e.Status
-	}
-	if e.DoNotCall {
-		d.setDoNotCall(leads, m, values, d.p)
-		r.DoNotCall = true
-	}
-	owner, err := d.owners.Or(ctx, d.s.Owner, "", d.p)
+func (d contacts) Create(ctx context.Context, n phone.Number, r people.Record) (people.Record, error) {
+	r.Name = text.Line(r.Name, longName)
+	values, err := d.fields(ctx, leads, record.Change{Status: r.Status, Name: cmp.Or(r.Name, people.Placeholder(n)), DoNotCall: r.DoNotCall})
 	if err != nil {
 		return r, err
 	}
-	if owner != "" {
-		values["Owner"], r.Owner = record{"id": owner}, owner
+	values[d.s.Field("phone", Fields["phone"])] = n.String()
+	if r.Owner != "" {
+		values["Owner"] = row{"id": r.Owner}
 	}
 	id, err := d.create(ctx, values)
 	if codeOf(err) == duplicate {
@@ -291,7 +276,7 @@ func (d directory) Create(ctx context.Context, e *crm.Entry, n phone.Number) (pe
 }
 
 // create makes the lead, with a company where the organisation demands one.
-func (d directory) create(ctx context.Context, values record) (string, error) {
+func (d contacts) create(ctx context.Context, values row) (string, error) {
 	if d.company.Load() {
 		values["Company"] = values["Last_Name"]
 	}
@@ -304,7 +289,7 @@ func (d directory) create(ctx context.Context, values record) (string, error) {
 }
 
 // held returns the lead that has a unique value already.
-func (d directory) held(ctx context.Context, failure error) (people.Record, bool, error) {
+func (d contacts) held(ctx context.Context, failure error) (people.Record, bool, error) {
 	id := twin(failure)
 	if id == "" {
 		return people.Record{}, false, nil
@@ -312,23 +297,10 @@ func (d directory) held(ctx context.Context, failure error) (people.Record, bool
 	return d.Read(ctx, leads+"/"+id)
 }
 
-const duplicate = "DUPLICATE_DATA"
-
-// twin returns the id of the record that a refused one would double.
-func twin(err error) string {
-	var f *fault
-	if !errors.As(err, &f) || f.code != duplicate {
-		return ""
-	}
-	return string(cmp.Or(f.d.Duplicate.ID, f.d.ID))
-}
-
 // setName puts a name into two fields, of which the last must not be empty.
-func setName(values record, name string) {
-	at := strings.LastIndexByte(name, ' ')
-	if at > 0 && utf8.RuneCountInString(name[:at]) <= longFirst {
-		values["First_Name"] = name[:at]
-		name = name[at+1:]
+func setName(values row, name string) {
+	if first, last := record.SplitName(name); first != "" && utf8.RuneCountInString(first) <= longFirst {
+		values["First_Name"], name = first, last
 	}
 	values["Last_Name"] = name
 }
@@ -346,44 +318,63 @@ func (w *Writer) allowed(m module, status string) error {
 	return crm.Rejected(fmt.Errorf("the lead status %q is none of %s's: %s", status, w.status(), strings.Join(f.values(), ", ")), "PUT Leads {"+w.status()+"}")
 }
 
-// touch brings a contact up to date: its status, its name where it has none, and the wish not to be called.
-func (w *Writer) touch(ctx context.Context, e *crm.Entry, r people.Record, p *crm.Progress) error {
+// Change changes a lead or contact, without what Zoho holds fast. A contact has no status.
+func (d contacts) Change(ctx context.Context, r people.Record, c record.Change) error {
 	name, id, _ := strings.Cut(r.ID, "/")
-	values := record{}
-	if n := text.Line(w.live.NewName(r, e), longName); n != "" {
-		setName(values, n)
+	values, err := d.fields(ctx, name, c)
+	if err != nil {
+		return err
 	}
-	if status := w.live.Status(r, e, p); status != "" && name == leads {
-		m, err := w.api.module(ctx, leads)
-		if err != nil {
+	for len(values) > 0 {
+		err := d.api.change(ctx, name, id, values)
+		locked := lockCodes[codeOf(err)]
+		switch {
+		case errors.Is(err, step.ErrGone):
+			return nil // deleted a moment ago: the next read tells
+		case !locked:
 			return err
+		case values[d.status()] == nil || len(values) == 1:
+			d.p.Warn("%s %s was left as it is, as Zoho holds it fast: %v", name, id, err)
+			return nil
 		}
-		if err := w.allowed(m, status); err != nil {
-			return err
-		}
-		values[w.status()] = status
+		delete(values, d.status()) // a Blueprint holds the status; the rest may be free
+		d.p.Warn("%s of %s %s was left as it is, as Zoho holds it fast: %v", d.status(), name, id, err)
 	}
-	if e.DoNotCall && !r.DoNotCall {
-		m, err := w.api.module(ctx, name)
-		if err != nil {
-			return err
-		}
-		w.setDoNotCall(name, m, values, p)
-	}
-	return w.change(ctx, name, id, values, p)
+	return nil
 }
 
-// setDoNotCall adds the wish not to be called, if the module has a field for it.
-func (w *Writer) setDoNotCall(name string, m module, values record, p *crm.Progress) {
-	if f := w.doNotCall(); m.has(f) {
-		values[f] = true
-	} else {
-		p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
+// fields returns a change as fields of a module.
+func (d contacts) fields(ctx context.Context, name string, c record.Change) (row, error) {
+	values := row{}
+	if c.Name = text.Line(c.Name, longName); c.Name != "" {
+		setName(values, c.Name)
 	}
+	if name != leads {
+		c.Status = ""
+	}
+	if c.Status == "" && !c.DoNotCall {
+		return values, nil
+	}
+	m, err := d.api.module(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if c.Status != "" {
+		if err := d.allowed(m, c.Status); err != nil {
+			return nil, err
+		}
+		values[d.status()] = c.Status
+	}
+	if f := d.doNotCall(); c.DoNotCall && m.has(f) {
+		values[f] = true
+	} else if c.DoNotCall {
+		d.p.Warn("the contact asked not to be called again, and %s has no field %s to say so: run vinfer-sync setup", name, f)
+	}
+	return values, nil
 }
 
 // Holder returns the lead or contact at which a call stands.
-func (d directory) Holder(ctx context.Context, call string) (string, error) {
+func (d contacts) Holder(ctx context.Context, call string) (string, error) {
 	r, err := d.api.get(ctx, "Calls", call)
 	if errors.Is(err, step.ErrGone) {
 		return "", nil
@@ -392,42 +383,10 @@ func (d directory) Holder(ctx context.Context, call string) (string, error) {
 		return "", err
 	}
 	if id := r.ref("Who_Id"); id != "" {
-		return contacts + "/" + id, nil
+		return contactModule + "/" + id, nil
 	}
 	if id := r.ref("What_Id"); id != "" && r.text("$se_module") == leads {
 		return leads + "/" + id, nil
 	}
 	return "", nil
-}
-
-// Mark sets the wish not to be called.
-func (d directory) Mark(ctx context.Context, r people.Record, _ phone.Number, p *crm.Progress) error {
-	name, id, _ := strings.Cut(r.ID, "/")
-	m, err := d.api.module(ctx, name)
-	if err != nil {
-		return err
-	}
-	values := record{}
-	d.setDoNotCall(name, m, values, p)
-	return d.change(ctx, name, id, values, p)
-}
-
-// change changes a contact, without what Zoho holds fast.
-func (w *Writer) change(ctx context.Context, name, id string, values record, p *crm.Progress) error {
-	for len(values) > 0 {
-		err := w.api.change(ctx, name, id, values)
-		locked := lockCodes[codeOf(err)]
-		switch {
-		case errors.Is(err, step.ErrGone):
-			return nil // deleted a moment ago: the next read tells
-		case !locked:
-			return err
-		case values[w.status()] == nil || len(values) == 1:
-			p.Warn("%s %s was left as it is, as Zoho holds it fast: %v", name, id, err)
-			return nil
-		}
-		delete(values, w.status()) // a Blueprint holds the status; the rest may be free
-		p.Warn("%s of %s %s was left as it is, as Zoho holds it fast: %v", w.status(), name, id, err)
-	}
-	return nil
 }

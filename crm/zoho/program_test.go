@@ -35,7 +35,7 @@ func TestProgram(t *testing.T) {
 	p.Configure(t, strings.ReplaceAll(section(server.URL), server.URL, "http://127.0.0.1:1"), mapping)
 	p.MustRun(t, 69, []string{"connection"}, "check")
 	p.Configure(t, section(server.URL), "mapping: {dispositions: {interested: {status: Intrested}}}")
-	p.MustRun(t, 1, []string{`["Intrested"], which Lead_Status does not have`, "New, Hot Lead, Cold", "Calls.VInfer_Call_ID", "setup makes them"}, "check")
+	p.MustRun(t, 1, []string{`["Intrested"], which Lead_Status does not take`, "New, Hot Lead, Cold", "Calls.VInfer_Call_ID", "setup makes them"}, "check")
 	p.Configure(t, section(server.URL), mapping)
 	p.MustRun(t, 0, []string{"to do", "field Calls.VInfer_Call_ID"}, "setup", "--dry-run")
 	if f.field("Calls", "VInfer_Call_ID") != nil {

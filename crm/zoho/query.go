@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // errNoQuery says that a module cannot be asked by COQL, for the scope or the edition lacks it.
@@ -16,12 +17,12 @@ var errNoQuery = errors.New("no COQL")
 
 // query asks the database, in Zoho's query language. What it refuses is not asked for ten minutes; but where it may be that a field has been renamed or
 // hidden since the fields were read, they are read anew at the next attempt.
-func (a *api) query(ctx context.Context, module, statement string) ([]record, error) {
+func (a *api) query(ctx context.Context, module, statement string) ([]row, error) {
 	if refused, _ := a.knowsQuery(module); refused {
 		return nil, errNoQuery
 	}
 	var out list
-	err := a.do(ctx, request{method: http.MethodPost, path: "/coql", body: map[string]string{"select_query": statement}, shape: "POST coql on " + module}, &out)
+	err := a.do(ctx, httpx.Request{Method: http.MethodPost, Path: "/coql", Body: map[string]string{"select_query": statement}, Shape: "POST coql on " + module}, &out)
 	if codeOf(err) == "INVALID_QUERY" && a.outdated(module) {
 		return nil, fmt.Errorf("%w: the fields of %s have changed and are read anew", errors.New(err.Error()), module)
 	}

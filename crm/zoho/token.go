@@ -95,19 +95,10 @@ func (m *minter) fetch(ctx context.Context) (string, time.Duration, error) {
 
 // ask asks the accounts server for a token.
 func (m *minter) ask(ctx context.Context) (string, time.Duration, error) {
-	form := url.Values{
+	answer, err := m.client.Send(ctx, httpx.Request{Method: http.MethodPost, Path: "/oauth/v2/token", Shape: "POST /oauth/v2/token", Body: url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {m.cfg.RefreshToken.Reveal()},
 		"client_id": {m.cfg.ClientID}, "client_secret": {m.cfg.ClientSecret.Reveal()},
-	}
-	u := m.client.Base()
-	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+"/oauth/v2/token", ""
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", 0, crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error())))
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	answer, err := m.client.Do(req)
+	}})
 	if err != nil {
 		return "", 0, err
 	}

@@ -3,26 +3,26 @@ package zoho
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
 
 // Writer writes to one organisation.
 type Writer struct {
-	s        crm.Settings
-	api      *api
-	live     *people.Book // where the database can be asked for a new lead
-	late     *people.Book // where only the search can, which lags
-	owners   *people.Owners
-	optional step.Optional
-	linger   time.Duration // see step.Step
-	company  atomic.Bool   // leads must have a company here
+	*record.Writer
+	s       crm.Settings
+	api     *api
+	live    *people.Book // where the database can be asked for a new lead
+	late    *people.Book // where only the search can, which lags
+	owners  *people.Owners
+	linger  time.Duration // see step.Step
+	company atomic.Bool   // leads must have a company here
 }
 
 var (
@@ -44,105 +44,95 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{s: s, api: a, owners: people.NewOwners(a.user), linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}, nil
+	w := &Writer{s: s, api: a, owners: people.NewOwners(a.user), linger: step.Lingering, live: people.NewBook(s, step.Lingering), late: people.NewBook(s, lag)}
+	w.Writer = record.New(schema{w}, record.Options{Settings: s, Owners: w.owners, Many: record.Each})
+	return w, nil
 }
 
 // Close closes the idle connections.
 func (w *Writer) Close() error { return w.api.close() }
 
-// Find tells which lead or contact a call would be written to.
-func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	book, err := w.book(ctx)
-	if err != nil {
-		return crm.Match{}, err
-	}
-	return book.Find(ctx, directory{Writer: w}, c)
-}
+// schema is what the frame asks of this kind.
+type schema struct{ *Writer }
 
-// book returns the one that knows how late a search shows what was made.
-func (w *Writer) book(ctx context.Context) (*people.Book, error) {
-	m, err := w.api.module(ctx, leads)
-	if err != nil {
-		return nil, err
-	}
-	able, err := w.api.canQuery(ctx, leads, w.byNumber(leads, m, []string{quote("0")}))
-	if able {
-		return w.live, err
-	}
-	return w.late, err
-}
-
-// Write finds or makes the lead, gives it its status, and makes the call, the task and the transcript's note.
-func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if e.Call.ID == "" {
-		return crm.Rejected(errors.New("the call has no id"), "POST Calls")
-	}
+// Begin cuts the summary and the transcript to what a description holds, and chooses the Book that knows how late a search shows what was made.
+func (s schema) Begin(ctx context.Context, j *record.Job) (record.Contacts, *people.Book, error) {
+	e := j.Entry
 	e.Call.Summary = text.Cut(text.Clean(e.Call.Summary), longText)
-	book, err := w.book(ctx)
+	if e.Transcript != nil {
+		t := *e.Transcript
+		t.Text = text.Cut(text.Clean(t.Text), longText)
+		e.Transcript = &t
+	}
+	m, err := s.api.module(ctx, leads)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	found, err := book.Resolve(ctx, directory{w, p}, &e, p)
-	if err != nil {
-		return err
+	able, err := s.api.canQuery(ctx, leads, s.byNumber(leads, m, []string{quote("0")}))
+	if able {
+		return contacts{s.Writer, j.Progress}, s.live, err
 	}
-	if len(found) == 0 {
-		found = []people.Record{{}} // a call of nobody: it has no number, or its contact was deleted
-	}
-	for i, r := range found {
-		at := place{w: w, e: &e, p: p, contact: r, key: e.Call.ID}
-		at.module, at.id, _ = strings.Cut(r.ID, "/")
-		if i > 0 {
-			at.suffix = "@" + r.ID
-			at.key += at.suffix
-		} else if at.looked, err = book.Recall(ctx, found, &e, p, at.held); err != nil {
-			return err
-		}
-		if err := at.write(ctx); err != nil {
-			return err
-		}
-	}
-	people.Wrote(&e, p)
-	return nil
+	return contacts{s.Writer, j.Progress}, s.late, err
 }
 
-// place is one contact to which an entry is written, or none.
-type place struct {
-	w          *Writer
-	e          *crm.Entry
-	p          *crm.Progress
-	contact    people.Record
-	module, id string
-	suffix     string // of the refs, where there are several contacts
-	key        string // what the field for the call's id holds
-	looked     bool   // the activity was looked for, and is not there
-	call       string // id of the activity; empty: there is none
-	fresh      bool   // it was made by this attempt
+// table is a module whose records carry the call's id.
+type table struct {
+	w     *Writer
+	name  string
+	where string // the condition of a query that finds the record among others, where the module has no field for the call's id
 }
 
-func (at *place) write(ctx context.Context) error {
-	steps := step.Steps{Activity: at.activity, Task: at.task, Note: at.note}
-	if at.id != "" {
-		steps.Touch = func(ctx context.Context) error { return at.w.touch(ctx, at.e, at.contact, at.p) }
+var _ record.Table = table{}
+
+// Read reads a record with all its fields.
+func (t table) Read(ctx context.Context, _ *record.Job, id string) (record.Fields, error) {
+	r, err := t.w.api.get(ctx, t.name, id)
+	return record.Fields(r), err
+}
+
+// Create makes a record.
+func (t table) Create(ctx context.Context, _ *record.Job, f record.Fields) (string, error) {
+	if owner := f.Text("Owner"); owner != "" {
+		f["Owner"] = row{"id": owner}
 	}
-	return steps.Take(ctx, at.e)
+	id, err := t.w.api.create(ctx, "/"+t.name, row(f))
+	if twin := twin(err); twin != "" {
+		return "", &record.Exists{ID: twin, Err: err}
+	}
+	return id, err
 }
 
-// relate names the contact in what is written: a contact of Zoho's has a field of its own, anything else shares another. It returns
-// which of them the record can do without: a lead that was converted takes no calls and tasks any more.
-func (at *place) relate(values record) (optional []string) {
-	switch {
-	case at.id == "":
-	case at.module == contacts:
-		values["Who_Id"] = record{"id": at.id}
+// Update changes a record.
+func (t table) Update(ctx context.Context, _ *record.Job, id string, _, f record.Fields) error {
+	return t.w.api.change(ctx, t.name, id, row(f))
+}
+
+// keyed returns what calls and tasks have in common: the contact, the call's id, and how a repeat is recognised. A contact of Zoho's has a field of its
+// own, anything else shares another.
+func (s schema) keyed(j *record.Job, t table, m module, name, ref string) *record.Record {
+	r := &record.Record{Table: t, Name: name, New: record.Fields{}, Optional: []string{"Owner"}, Named: refusesField, Linger: s.linger, Tried: true}
+	if s.guarded(m) {
+		r.Linger = 0
+		r.Keyed = j.Tried(ref + j.Suffix).IsZero() // Zoho itself refuses a second one: nothing need be asked before the first attempt
+	}
+	if f := s.callField(); m.has(f) {
+		r.New[f] = j.Key()
+		r.Optional = append(r.Optional, f)
+	}
+	switch module, id := j.Target(); {
+	case id == "":
+	case module == contactModule:
+		r.New["Who_Id"] = row{"id": id}
 	default:
-		values["What_Id"], values["$se_module"] = record{"id": at.id}, at.module
-		if at.contact.Superseded {
-			return []string{"What_Id", "$se_module"}
+		r.New["What_Id"], r.New["$se_module"] = row{"id": id}, module
+		if j.Contact.Superseded { // a lead that was converted takes no calls and tasks any more
+			r.Optional = append(r.Optional, "What_Id", "$se_module")
 		}
 	}
-	return nil
+	return r
 }
+
+// refusesField tells whether a refusal is about a field. A value that another record has is no such refusal.
+func refusesField(err error, field string) bool { return codeOf(err) != duplicate && about(err, field) }
+
+func (w *Writer) callField() string { return w.s.Field("call_id", Fields["call_id"]) }

@@ -73,6 +73,9 @@ var forbidden = map[string]string{
 	"Accept-Encoding": "the client sets it",
 }
 
+// HTTP returns the settings themselves, for kinds that embed them.
+func (c *Config) HTTP() *Config { return c }
+
 // Validate checks the settings without touching a file or the network. Each fault begins with its key.
 func (c Config) Validate() error {
 	var faults []error

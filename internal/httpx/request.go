@@ -59,6 +59,7 @@ type Refused struct {
 	Status  int
 	Code    string // what the CRM calls the fault, where it has names for faults
 	Message string // the CRM's words, where they stand in a place of their own
+	Part    string // the part of a request of several that it is about
 	Body    []byte // the answer, or the part of it that is about the fault
 }
 

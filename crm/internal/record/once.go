@@ -106,6 +106,9 @@ func (t *target) owner(ctx context.Context, o Owner) (string, error) {
 
 // update sends what differs from what the record holds.
 func (t *target) update(ctx context.Context, r *Record, id string) (err error) {
+	if len(r.Values) == 0 && r.Body.Field == "" {
+		return nil
+	}
 	held := t.held
 	if held == nil {
 		if held, err = r.Table.Read(ctx, &t.Job, id); err != nil {
@@ -140,9 +143,8 @@ func (t *target) newer(r *Record, held Fields) Fields {
 			delete(out, name)
 		}
 	}
-	title := held.Text(r.Title)
-	if title != "" && !strings.HasPrefix(title, text.Titled) || t.Entry.Call.Duration == nil || text.Outcome(t.Entry) == "" {
-		delete(out, r.Title) // people gave it another, or it would say less than before
+	if !text.Retitles(t.Entry, held.Text(r.Title)) {
+		delete(out, r.Title)
 	}
 	if r.Body.Field != "" {
 		old := r.Body.plain(held.Text(r.Body.Field))

@@ -198,10 +198,9 @@ type Job struct {
 	Suffix   string          // of the refs, where records are made for each of several contacts
 	Activity string          // id of the activity, once it is made; empty: there is none
 
-	w      *Writer
-	looked bool   // the activity was looked for, and is not there
-	fresh  bool   // the activity was made by this attempt: what comes after it cannot be there yet
-	held   Fields // what the last Find has shown
+	w     *Writer
+	fresh bool   // the activity was made by this attempt: what comes after it cannot be there yet
+	held  Fields // what the last Find has shown
 }
 
 // Key returns what identifies the call at this contact: its id, with a suffix where records are made for each of several contacts.
@@ -299,26 +298,40 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 		if err == nil && i == 0 {
 			err = t.recall(ctx, book, found, activity)
 		}
-		if err == nil && e.Event != crm.TranscriptReady { // whose call may be older than what stands there
-			err = t.touch(ctx, contacts, book)
-		}
 		if err != nil {
 			return err
 		}
-		if i == len(targets)-1 {
-			people.Wrote(&e, p)
+		steps := step.Steps{
+			Touch: func(ctx context.Context) error {
+				if err := t.touch(ctx, contacts, book); err != nil {
+					return err
+				}
+				if i == len(targets)-1 {
+					people.Wrote(&e, p)
+				}
+				return nil
+			},
+			Activity: func(ctx context.Context) (err error) {
+				if activity != nil {
+					t.Activity, err = t.once(ctx, activity)
+				}
+				return err
+			},
+			Task: t.task,
+			Note: t.notes,
 		}
-		if err := t.make(ctx, activity); err != nil {
+		if err := steps.Take(ctx, &e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// target is a Job, and what of it its contact gets besides the activity.
+// target is a Job, and whether its contact gets the task and the note.
 type target struct {
 	Job
 	rest bool
+	of   string // what the names of their refs end with
 }
 
 // targets returns the contacts that are written to one after the other.
@@ -329,10 +342,13 @@ func (w *Writer) targets(found []people.Record, p *crm.Progress) (out []*target)
 	if w.options.Many == Together {
 		return []*target{{Job: Job{Contacts: found, Contact: found[0]}, rest: true}}
 	}
-	oldest := people.Oldest(found)
+	oldest := people.Oldest(found) // which was changed last differs with every write
 	for _, r := range found {
-		rest := w.options.Many == Each || r.ID == oldest.ID
-		out = append(out, &target{Job: Job{Contacts: []people.Record{r}, Contact: r, Suffix: people.Suffix(p, r.ID)}, rest: rest})
+		t := &target{Job: Job{Contacts: []people.Record{r}, Contact: r, Suffix: people.Suffix(p, r.ID)}, rest: r.ID == oldest.ID}
+		if w.options.Many == Each {
+			t.rest, t.of = true, t.Suffix
+		}
+		out = append(out, t)
 	}
 	return out
 }
@@ -354,7 +370,7 @@ func (t *target) recall(ctx context.Context, book *people.Book, found []people.R
 	if activity == nil || activity.Fresh {
 		return nil
 	}
-	t.looked, err = book.Recall(ctx, found, t.Entry, t.Progress, func(ctx context.Context) (id, says string, there bool, err error) {
+	activity.Fresh, err = book.Recall(ctx, found, t.Entry, t.Progress, func(ctx context.Context) (id, says string, there bool, err error) {
 		f, err := activity.Table.Find(ctx, &t.Job, activity)
 		t.held = f.Held
 		return f.ID, activity.Body.plain(f.Body), f.ID != "", err
@@ -376,32 +392,30 @@ func (t *target) touch(ctx context.Context, contacts Contacts, book *people.Book
 	return nil
 }
 
-// make makes the records of the call, or brings them up to date.
-func (t *target) make(ctx context.Context, activity *Record) (err error) {
-	if activity != nil {
-		activity.Fresh = activity.Fresh || t.looked
-		if t.Activity, err = t.once(ctx, activity); err != nil {
-			return err
-		}
+// task makes the follow-up, or brings it up to date.
+func (t *target) task(ctx context.Context) error {
+	if !t.rest {
+		return nil
 	}
+	r, err := t.w.schema.Task(ctx, &t.Job)
+	if err != nil || r == nil {
+		return err
+	}
+	r.ref = "task" + t.of
+	r.Fresh = r.Fresh || t.fresh
+	_, err = t.once(ctx, r)
+	return err
+}
+
+// notes makes the notes: the transcript, and its link where no activity holds that.
+func (t *target) notes(ctx context.Context) error {
 	if !t.rest {
 		return nil
 	}
 	e := t.Entry
-	if activity == nil && t.w.options.Link && e.Call.TranscriptURL != "" {
+	if e.NoActivity && t.w.options.Link && e.Call.TranscriptURL != "" {
 		n := Note{Head: text.LinkHead(e.Call.ID), Text: func(limit int) string { return text.Cut(text.Link(&e.Call), limit) }, Link: true}
 		if err := t.note(ctx, "link", n); err != nil {
-			return err
-		}
-	}
-	if e.Task != nil {
-		r, err := t.w.schema.Task(ctx, &t.Job)
-		if err != nil {
-			return err
-		}
-		r.ref = "task" + t.Suffix
-		r.Fresh = r.Fresh || t.fresh
-		if _, err := t.once(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -416,7 +430,7 @@ func (t *target) note(ctx context.Context, ref string, n Note) error {
 	if err != nil || r == nil {
 		return err
 	}
-	r.ref = ref + t.Suffix
+	r.ref = ref + t.of
 	r.Fresh, r.Fixed = r.Fresh || t.fresh, true
 	_, err = t.once(ctx, r)
 	return err

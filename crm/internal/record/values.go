@@ -56,3 +56,13 @@ func Extras(c *crm.Call, limit int) map[string]string {
 	}
 	return out
 }
+
+// Numbered returns a value of Extras as a number, if it is one by its nature.
+func Numbered(ours, v string) any {
+	if ours == text.Seconds || ours == text.QAScore {
+		if n, err := strconv.ParseFloat(v, 64); err == nil {
+			return n
+		}
+	}
+	return v
+}

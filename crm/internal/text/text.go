@@ -35,6 +35,11 @@ func Title(e *crm.Entry, limit int) string {
 	return Line(t, limit)
 }
 
+// Retitles tells whether the Title of a call takes the place of the one that is held: not of one that people gave it, nor where it would say less.
+func Retitles(e *crm.Entry, held string) bool {
+	return (held == "" || strings.HasPrefix(held, Titled)) && e.Call.Duration != nil && Outcome(e) != ""
+}
+
 // Outcome returns the call's disposition as people write it, or that it failed; empty: not known.
 func Outcome(e *crm.Entry) string {
 	d := e.Call.RawDisposition

@@ -1,0 +1,114 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+// OpenReadOnly opens a store that no process has open for writing, and keeps others from doing so. What would change it is an error. Neither
+// the marker beside the file is looked at nor one is written.
+func OpenReadOnly(path string) (d *DB, err error) {
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if !st.Mode().IsRegular() { // a device would be read without end, a pipe waited for
+		return nil, fmt.Errorf("%w: %s is no regular file", store.ErrDamaged, path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close() // a second time if bbolt has closed it already
+		}
+	}()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("%w: %s%s", store.ErrLocked, path, holder(f))
+	}
+	empty, err := holdsNothing(f)
+	if err == nil && empty {
+		err = errors.New("it is empty")
+	}
+	if err == nil {
+		err = verifyFile(f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, path, err)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	d = &DB{path: path, file: f}
+	defer func() {
+		if r := recover(); r != nil {
+			err = d.fail(r)
+		}
+	}()
+	o := boltOptions(f, 0)
+	o.ReadOnly, o.Timeout = true, time.Second
+	if d.bolt, err = bbolt.Open(path, 0, o); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, path, err)
+	}
+	if _, err = d.identity(); err != nil {
+		_ = d.bolt.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// OpenCopy opens a copy of the store at path that is gone when it is closed: what is done with it leaves the file as it is. The file is held only
+// while it is copied. Where there is none it is as if there were an empty one.
+func OpenCopy(path string, o Options) (*DB, error) {
+	dir, err := os.MkdirTemp("", "vinfer-sync")
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	to := filepath.Join(dir, "state.db")
+	var d *DB
+	if !Absent(path) {
+		err = copyTo(path, to)
+	}
+	if err == nil {
+		d, err = Open(to, o)
+	}
+	// The copy holds what names people. Without a name it is gone with the process, however that ends.
+	if rerr := os.RemoveAll(dir); err == nil && rerr != nil {
+		err = errors.Join(fmt.Errorf("store: %w", rerr), d.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func copyTo(path, to string) error {
+	d, err := OpenReadOnly(path)
+	if errors.Is(err, os.ErrNotExist) { // told by Open, which would refuse it for its marker
+		return fmt.Errorf("%w: %s is missing: run vinfer-sync store check", store.ErrDamaged, path)
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // only read
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	_, err = d.WriteTo(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("store: copying %s into %s: %w", path, filepath.Dir(to), err)
+	}
+	return nil
+}
