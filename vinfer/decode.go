@@ -111,7 +111,8 @@ func decodeCall(body []byte, contentType, id string) (Call, error) {
 // id, or with a completion time that makes no sense, there is no telling which call it is or where it belongs, and the
 // row is an error. The id is returned all the same where it is known.
 func decodeRow(raw json.RawMessage) (Call, error) {
-	o, ok := asObject(raw)
+	var members [20]member // more than a row of either dialect has
+	o, ok := object(members[:0]).read(raw)
 	if !ok {
 		return Call{}, fmt.Errorf("the row is no object")
 	}
@@ -131,7 +132,8 @@ func decodeRow(raw json.RawMessage) (Call, error) {
 	c.Language = o.label("language")
 	c.CallbackAt = o.text("callback_at", "callback_time", "scheduled_at", "requested_callback_time")
 	c.transcript(o)
-	lens, _ := asObject(o.get("neuronlens"))
+	var insights [4]member
+	lens, _ := object(insights[:0]).read(o.get("neuronlens"))
 	c.Sentiment, c.QAScore, c.Summary = insight(lens, o)
 	if k := kind(o.get("contact")); (k == '[' || k == 't' || k == 'f') && c == (Call{ID: c.ID}) {
 		return Call{ID: c.ID}, fmt.Errorf("the row has no usable field but its id")
@@ -190,7 +192,8 @@ func shape(s string) string {
 }
 
 func (c *Call) contact(o object) {
-	if who, ok := asObject(o.get("contact")); ok {
+	var members [4]member
+	if who, ok := object(members[:0]).read(o.get("contact")); ok {
 		c.Phone = who.phone("phone", "phone_number", "number", "mobile")
 		c.Name = who.text("name", "full_name")
 	} else if who := o.phone("contact"); strings.ContainsAny(who, "0123456789") {

@@ -14,6 +14,7 @@ import (
 
 // How much a listing may hold. A server that knows no pages answers with all rows at once.
 const (
+	usualRows = 100 // the largest page by the documentation
 	maxRows   = 100_000
 	maxRow    = 1 << 20  // bytes; a longer one is a broken row
 	maxMember = 64 << 10 // bytes of what stands beside the rows
@@ -104,6 +105,7 @@ func (d *pageReader) list() (*rowList, error) {
 	if d.skip(']') {
 		return l, nil
 	}
+	l.calls = make([]Call, 0, usualRows)
 	for {
 		d.rows++
 		raw, whole, ok := d.value(maxRow)

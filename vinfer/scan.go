@@ -31,13 +31,15 @@ func (o object) get(name string) json.RawMessage {
 }
 
 // asObject reads an object out of a document that is known to be JSON; ok is false when raw is something else.
+func asObject(raw json.RawMessage) (o object, ok bool) { return object(nil).read(raw) }
+
+// read is asObject with the members appended to o, which may have room for them on the caller's stack.
 //
-// Taking the document apart in place, without decoding every level anew, is what makes a page cheap to read.
-func asObject(raw json.RawMessage) (o object, ok bool) {
+// The document is taken apart in place: no level of it is decoded anew, which is what makes a page cheap to read.
+func (o object) read(raw json.RawMessage) (_ object, ok bool) {
 	if kind(raw) != '{' {
 		return nil, false
 	}
-	o = make(object, 0, 16)
 	i := bytes.IndexByte(raw, '{') + 1
 	for {
 		i = skipBlank(raw, i)
@@ -126,7 +128,7 @@ func skipValue(b []byte, i int) int {
 	case '}', ']', ',', ':':
 		return -1
 	default:
-		for i < len(b) && bytes.IndexByte([]byte(",]}: \t\r\n"), b[i]) < 0 {
+		for i < len(b) && !delimits(b[i]) {
 			i++
 		}
 		return i

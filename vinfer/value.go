@@ -13,11 +13,10 @@ import (
 
 // kind returns the first byte of a JSON value, 'n' for null or none.
 func kind(raw json.RawMessage) byte {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	if len(raw) == 0 {
-		return 'n'
+	if i := skipBlank(raw, 0); i < len(raw) {
+		return raw[i]
 	}
-	return raw[0]
+	return 'n'
 }
 
 // text reads a string, or a number by its own digits. Anything else, and a string of blanks, is empty.
@@ -60,11 +59,20 @@ func (o object) label(names ...string) string {
 // number reads a finite number from the first of the named values that is one, be it as text; else nil.
 func (o object) number(names ...string) *float64 {
 	for _, n := range names {
-		if f, err := strconv.ParseFloat(text(o.get(n)), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+		if f, ok := number(text(o.get(n))); ok {
 			return &f
 		}
 	}
 	return nil
+}
+
+// number reads a finite decimal number. What is none is told without the error that strconv would make, with a copy of the text, for each.
+func number(s string) (f float64, ok bool) {
+	if s == "" || strings.Trim(s, "0123456789.eE+-") != "" {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
 }
 
 // id reads an identifier as it stands, number or text. It is empty when there is none, or one that could not be told from
@@ -88,8 +96,8 @@ func (o object) id(names ...string) string {
 // phone reads a phone number. One that came as a JSON number may be written with an exponent.
 func (o object) phone(names ...string) string {
 	s := o.text(names...)
-	if strings.ContainsAny(s, "eE") && strings.Trim(s, "0123456789.eE+-") == "" {
-		if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e16 {
+	if strings.ContainsAny(s, "eE") {
+		if f, ok := number(s); ok && f > 0 && f < 1e16 {
 			return strconv.FormatFloat(f, 'f', 0, 64)
 		}
 	}
@@ -135,7 +143,7 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil {
+	if f, ok := number(s); ok {
 		return unixTime(s, f)
 	}
 	if len(s) > 64 {
