@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
-// maxMembers is how many members an object may have: one with more is none.
+// maxMembers is how many members an object may have. A longer object counts as not readable.
 const maxMembers = 10_000
 
 // object is the members of a JSON object in their order, still encoded. Names are matched exactly, which encoding/json's
@@ -157,4 +159,106 @@ func unquote(raw []byte) string {
 		return ""
 	}
 	return s
+}
+
+// kind returns the first byte of a JSON value, 'n' for null or none.
+func kind(raw json.RawMessage) byte {
+	if i := skipBlank(raw, 0); i < len(raw) {
+		return raw[i]
+	}
+	return 'n'
+}
+
+// text reads a string, or a number by its own digits. Anything else, and a string of blanks, is empty.
+func text(raw json.RawMessage) string {
+	switch k := kind(raw); {
+	case k == '"':
+		return strings.TrimSpace(unquote(bytes.TrimSpace(raw)))
+	case k == '-' || k >= '0' && k <= '9':
+		return string(bytes.TrimSpace(raw))
+	default:
+		return ""
+	}
+}
+
+// text returns the first of the named values that is text.
+func (o object) text(names ...string) string {
+	for _, n := range names {
+		if s := text(o.get(n)); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// label is text for what some servers wrap in an object: {"name": …}.
+func (o object) label(names ...string) string {
+	for _, n := range names {
+		if s := text(o.get(n)); s != "" {
+			return s
+		}
+		if w, ok := asObject(o.get(n)); ok {
+			if s := w.text("value", "label", "name", "id", "overall", "score"); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// number reads a finite number from the first of the named values that is one, be it as text; else nil.
+func (o object) number(names ...string) *float64 {
+	for _, n := range names {
+		if f, ok := number(text(o.get(n))); ok {
+			return &f
+		}
+	}
+	return nil
+}
+
+// number reads a finite decimal number. Text that is not a number is recognised first, because the errors of strconv cost a copy of it.
+func number(s string) (f float64, ok bool) {
+	if s == "" || strings.Trim(s, "0123456789.eE+-") != "" {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}
+
+// id reads an identifier as it stands, number or text. The result is empty if there is none, if characters of it were lost, so that it
+// may equal another one, or if it has control characters or more than 256 bytes.
+func (o object) id(names ...string) string {
+	for _, n := range names {
+		s := text(o.get(n))
+		if s == "" {
+			continue
+		}
+		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
+			return r < ' ' || r == 0x7f || r == utf8.RuneError
+		}) {
+			return ""
+		}
+		return s
+	}
+	return ""
+}
+
+// phone reads a phone number. One that came as a JSON number may be written with an exponent.
+func (o object) phone(names ...string) string {
+	s := o.text(names...)
+	if strings.ContainsAny(s, "eE") {
+		if f, ok := number(s); ok && f > 0 && f < 1e16 {
+			return strconv.FormatFloat(f, 'f', 0, 64)
+		}
+	}
+	return s
+}
+
+// truthy reports whether a value is something else than null, false, 0, "", {} or [].
+func truthy(raw json.RawMessage) bool {
+	switch string(bytes.Join(bytes.Fields(raw), nil)) {
+	case "", "null", "false", "0", `""`, "{}", "[]":
+		return false
+	}
+	return true
 }
