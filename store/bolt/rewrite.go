@@ -178,9 +178,9 @@ func (d *DB) explain(err error) error {
 
 // WriteTo writes a copy of the store as it is now, while work goes on.
 func (d *DB) WriteTo(w io.Writer) (n int64, err error) {
-	err = d.view(func(t *txn) error {
-		n, err = t.tx.WriteTo(w)
-		return err
+	err = d.access(false, func(tx *bbolt.Tx) (bool, error) {
+		n, err = tx.WriteTo(w)
+		return false, err
 	})
 	return n, err
 }

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -38,7 +38,7 @@ func (d *DB) Prune(receipts, ledger time.Time) (more bool, err error) {
 					more = true
 					break
 				}
-				if err := t.bucket(name).DeleteBucket(u64Key(g)); err != nil {
+				if err := t.tx.DropGeneration(name, g); err != nil {
 					return fmt.Errorf("forgetting a generation of %s: %w", name, err)
 				}
 				t.changed, dropped = true, true

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func (c *committer) do(ctx context.Context, apply change) error {
 	}
 	err := c.Do(ctx, apply)
 	if errors.Is(err, groupcommit.ErrClosed) {
-		return errClosed
+		return ErrClosed
 	}
 	return err
 }
@@ -47,7 +47,7 @@ func (d *DB) commit(group []change) []error {
 	switch {
 	case n > 1 && bad >= 0:
 		return slices.Insert(d.commit(slices.Delete(group, bad, bad+1)), bad, err)
-	case n > 1 && errors.As(err, new(*commitError)):
+	case n > 1 && errors.As(err, new(*CommitError)):
 		return append(d.commit(group[:n/2]), d.commit(group[n/2:])...)
 	}
 	return slices.Repeat([]error{err}, n)

@@ -1,10 +1,8 @@
-package bolt
+package records
 
 import (
 	"bytes"
 	"fmt"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
@@ -164,7 +162,7 @@ func (t *txn) headOf(dest uint16, lane store.Lane) ([]byte, error) {
 }
 
 // refAt reads the scheduling part of a job.
-func refAt(dest string, b *bbolt.Bucket, key []byte) (store.JobRef, error) {
+func refAt(dest string, b Bucket, key []byte) (store.JobRef, error) {
 	v := b.Get(key)
 	k, ok := parseJobKey(key)
 	h, ok2 := decodeHead(v)
@@ -180,6 +178,7 @@ const maxScan = 8192
 // Scan implements store.Store.
 func (d *DB) Scan(dest string, from []byte, n int, except map[store.Lane]struct{}) (jobs []store.JobRef, next []byte, err error) {
 	err = d.view(func(t *txn) error {
+		jobs, next = nil, nil
 		to, err := t.destByName(dest)
 		if err != nil {
 			return err
@@ -218,7 +217,7 @@ func (d *DB) Scan(dest string, from []byte, n int, except map[store.Lane]struct{
 
 // scanned returns the job at k if it is the head of its lane. A live job that waits behind a backfill's job of its lane brings that one
 // forward: otherwise it would wait for the whole backfill.
-func (t *txn) scanned(b *bbolt.Bucket, dest string, k, v []byte, promoted map[store.Lane]bool, except map[store.Lane]struct{}) (*store.JobRef, error) {
+func (t *txn) scanned(b Bucket, dest string, k, v []byte, promoted map[store.Lane]bool, except map[store.Lane]struct{}) (*store.JobRef, error) {
 	h, ok := decodeHead(v)
 	key, ok2 := parseJobKey(k)
 	if !ok || !ok2 {

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"encoding/binary"
@@ -95,7 +95,7 @@ func unseal(bucket string, key, value []byte) ([]byte, error) {
 }
 
 func damaged(bucket string, key []byte, what string) error {
-	return fmt.Errorf("%w: bucket %s, key %q: %s; restore the state file from a backup", store.ErrDamaged, bucket, key, what)
+	return fmt.Errorf("%w: bucket %s, key %q: %s; restore the store from a backup", store.ErrDamaged, bucket, key, what)
 }
 
 // dec takes a content apart. It copies what it returns. After a fault it returns zero values, and done tells.

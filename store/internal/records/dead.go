@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -109,7 +109,8 @@ func (t *txn) revive(num uint64, r *deadRec, fresh bool) (bool, error) {
 // DeadLetters implements store.Store.
 func (d *DB) DeadLetters(dest string, all bool, after uint64, n int) (letters []store.DeadLetter, err error) {
 	err = d.view(func(t *txn) error {
-		var only uint16
+		letters = nil
+		all, only := all, uint16(0)
 		if dest != "" {
 			r, err := t.destByName(dest)
 			if err != nil {

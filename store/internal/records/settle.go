@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -126,7 +126,9 @@ func (t *txn) newerTried(j *jobRec) (bool, error) {
 // claimed tells whether an append-only destination may be getting the job now.
 func (t *txn) claimed(job []byte) bool { return t.bucket(bucketClaims).Get(job) != nil }
 
-// reclaim runs when the store is opened: a claimed job may have arrived, so its attempt counts.
+// Reclaim is to run before the first claim of a process: a job that another one had claimed may have arrived, so its attempt counts.
+func (d *DB) Reclaim() error { return d.update((*txn).reclaim) }
+
 func (t *txn) reclaim() error {
 	var claims [][]byte
 	c := t.bucket(bucketClaims).Cursor()
@@ -190,6 +192,7 @@ func (t *txn) addRefs(j *jobRec, refs map[string]string) error {
 func (d *DB) Settle(ctx context.Context, o store.Outcome) (s store.Settled, err error) {
 	err = d.queue.do(ctx, func(t *txn) (err error) {
 		s = store.Settled{}
+		o := o // settling may change the verdict, for this transaction
 		if s.Halted, err = t.settle(&o); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 // Stats implements store.Store.
 func (d *DB) Stats() (s store.Stats, err error) {
 	err = d.view(func(t *txn) error {
-		s, err = d.stats(t)
+		s, err = t.stats()
 		return err
 	})
 	if err != nil {
@@ -20,13 +20,13 @@ func (d *DB) Stats() (s store.Stats, err error) {
 	return s, nil
 }
 
-func (d *DB) stats(t *txn) (s store.Stats, err error) {
+func (t *txn) stats() (s store.Stats, err error) {
 	m, err := t.state()
 	if err != nil {
 		return s, err
 	}
 	s = store.Stats{
-		First: m.first, Watermark: m.watermark(), Read: slices.Clone(m.read), Skipped: slices.Clone(m.skips), Salt: slices.Clone(d.salt),
+		First: m.first, Watermark: m.watermark(), Read: slices.Clone(m.read), Skipped: slices.Clone(m.skips), Salt: slices.Clone(t.bucket(bucketMeta).Get(keySalt)),
 		LateFound: m.late, Dead: m.broken, Transcripts: m.transcripts, Unfinished: m.unfinished,
 	}
 	late, err := t.lateCalls()

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -65,7 +65,7 @@ func (w *eraser) findLedger() error {
 		return nil
 	}
 	for _, g := range w.generations(bucketLedger) {
-		err := each(w.bucket(bucketLedger).Bucket(u64Key(g)), bucketLedger, decodeLedger, func(k []byte, r *ledgerRec) error {
+		err := each(w.tx.Generation(bucketLedger, g), bucketLedger, decodeLedger, func(k []byte, r *ledgerRec) error {
 			if k[0] == 'c' && slices.Contains(r.fields, w.f.Field) {
 				w.ids[string(k[1:])] = true
 			}
@@ -81,7 +81,7 @@ func (w *eraser) findLedger() error {
 // eachLane calls f for what is known of each lane, newest generation first.
 func (w *eraser) eachLane(f func(gen uint64, k []byte, lane store.Lane, s *laneState) error) error {
 	for _, g := range w.generations(bucketLaneState) {
-		err := each(w.bucket(bucketLaneState).Bucket(u64Key(g)), bucketLaneState, decodeLane, func(k []byte, s *laneState) error {
+		err := each(w.tx.Generation(bucketLaneState, g), bucketLaneState, decodeLane, func(k []byte, s *laneState) error {
 			var lane store.Lane
 			copy(lane[:], k[2:])
 			return f(g, k, lane, s)
@@ -230,7 +230,7 @@ func (w *eraser) eraseLedger() error {
 	for id := range w.ids {
 		k := callKey(id)
 		for _, g := range w.generations(bucketLedger) {
-			b := w.bucket(bucketLedger).Bucket(u64Key(g))
+			b := w.tx.Generation(bucketLedger, g)
 			if b.Get(k) == nil {
 				continue
 			}
@@ -274,7 +274,7 @@ func (w *eraser) eraseLanes() error {
 	}
 	for _, x := range todo {
 		w.changed = true
-		b := w.bucket(bucketLaneState).Bucket(u64Key(x.gen))
+		b := w.tx.Generation(bucketLaneState, x.gen)
 		if x.val == nil {
 			err = b.Delete(x.key)
 		} else {

@@ -1,10 +1,8 @@
-package bolt
+package records
 
 import (
 	"bytes"
 	"fmt"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
@@ -44,7 +42,7 @@ func (t *txn) checkFrontier() error {
 			return fmt.Errorf("%w: destination %s has a number that was not given out", store.ErrDamaged, r.Name)
 		}
 	}
-	err = t.bucket(bucketSettings).ForEach(func(k, v []byte) error {
+	err = forEach(t.bucket(bucketSettings), func(k, v []byte) error {
 		_, err := unseal(bucketSettings, k, v)
 		return err
 	})
@@ -52,7 +50,7 @@ func (t *txn) checkFrontier() error {
 		return err
 	}
 	fills := t.bucket(bucketBackfills)
-	return fills.ForEach(func(k, v []byte) error {
+	return forEach(fills, func(k, v []byte) error {
 		if len(k) == 8 {
 			_, err := open(bucketBackfills, k, v, decodeBackfill)
 			return err
@@ -65,8 +63,8 @@ func (t *txn) checkFrontier() error {
 }
 
 // each decodes all records of a bucket.
-func each[T any](b *bbolt.Bucket, name string, decode func([]byte) (T, bool), f func(k []byte, r *T) error) error {
-	return b.ForEach(func(k, v []byte) error {
+func each[T any](b Bucket, name string, decode func([]byte) (T, bool), f func(k []byte, r *T) error) error {
+	return forEach(b, func(k, v []byte) error {
 		r, err := open(name, k, v, decode)
 		if err != nil {
 			return err
@@ -75,7 +73,18 @@ func each[T any](b *bbolt.Bucket, name string, decode func([]byte) (T, bool), f 
 	})
 }
 
-func keys(b *bbolt.Bucket) (n int) {
+// forEach goes through all keys of a bucket.
+func forEach(b Bucket, f func(k, v []byte) error) error {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := f(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keys(b Bucket) (n int) {
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		n++
@@ -85,7 +94,7 @@ func keys(b *bbolt.Bucket) (n int) {
 
 func (t *txn) checkJobs() error {
 	lanes := t.bucket(bucketLanes)
-	tried := t.tx.Bucket([]byte(bucketTried)) // nil: a copy of a layout that had none
+	tried := t.bucket(bucketTried)
 	pending := map[uint16]int{}
 	n, begun := 0, 0
 	err := each(t.bucket(bucketOutbox), bucketOutbox, decodeJob, func(k []byte, j *jobRec) error {
@@ -96,7 +105,7 @@ func (t *txn) checkJobs() error {
 		if !bytes.Equal(lanes.Get(laneKey(k, j.lane)), laneEntry(key.prio, j.window)) {
 			return damaged(bucketOutbox, k, "the lane index disagrees")
 		}
-		if j.tried() && tried != nil {
+		if j.tried() {
 			if begun++; tried.Get(laneKey(k, j.lane)) == nil {
 				return damaged(bucketOutbox, k, "it is not listed among those that were tried")
 			}
@@ -111,7 +120,7 @@ func (t *txn) checkJobs() error {
 	if indexed := keys(lanes); indexed != n {
 		return fmt.Errorf("%w: %d jobs, %d in the lane index", store.ErrDamaged, n, indexed)
 	}
-	if tried != nil && keys(tried) != begun {
+	if keys(tried) != begun {
 		return fmt.Errorf("%w: %d jobs were tried, %d are listed", store.ErrDamaged, begun, keys(tried))
 	}
 	all, err := t.allDests()
@@ -144,7 +153,7 @@ func (t *txn) checkDead() error {
 	if err != nil {
 		return err
 	}
-	err = index.ForEach(func(k, v []byte) error {
+	err = forEach(index, func(k, v []byte) error {
 		if t.bucket(bucketDead).Get(v) == nil {
 			return damaged(bucketDeadIndex, k, "it names a letter that is not there")
 		}
@@ -219,7 +228,7 @@ func (t *txn) checkRest() error {
 	if err != nil {
 		return err
 	}
-	err = t.bucket(bucketReceipts).ForEach(func(k, v []byte) error {
+	err = forEach(t.bucket(bucketReceipts), func(k, v []byte) error {
 		_, _, dest, ok := parseReceiptKey(k)
 		if !ok {
 			return damaged(bucketReceipts, k, "it is no key of a receipt")
@@ -248,11 +257,11 @@ func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool),
 	for i, g := range gens {
 		var newer []walk
 		for _, n := range gens[:i] {
-			c := t.bucket(name).Bucket(u64Key(n)).Cursor()
+			c := t.tx.Generation(name, n).Cursor()
 			k, _ := c.First()
 			newer = append(newer, walk{c, k})
 		}
-		err := each(t.bucket(name).Bucket(u64Key(g)), name, decode, func(k []byte, r *T) error {
+		err := each(t.tx.Generation(name, g), name, decode, func(k []byte, r *T) error {
 			look(k, r)
 			for i := range newer {
 				if newer[i].reaches(k) {
@@ -270,7 +279,7 @@ func checkGenerations[T any](t *txn, name string, decode func([]byte) (T, bool),
 
 // walk goes through the keys of a bucket.
 type walk struct {
-	c *bbolt.Cursor
+	c Cursor
 	k []byte // nil: at the end
 }
 

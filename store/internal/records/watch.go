@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -75,6 +75,7 @@ func (in *intake) mergeWatch(kind store.WatchKind, id string, body []byte) error
 // DueWatches implements store.Store.
 func (d *DB) DueWatches(kind store.WatchKind, now time.Time, n int) (due []store.Watch, next time.Time, err error) {
 	err = d.view(func(t *txn) error {
+		due, next = nil, time.Time{}
 		c := t.bucket(bucketDue).Cursor()
 		for k, _ := c.Seek([]byte{byte(kind)}); len(k) > 9 && k[0] == byte(kind); k, _ = c.Next() {
 			at := keyTime(k[1:])

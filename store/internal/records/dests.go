@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ func (d *DB) Begin(first time.Time, specs []store.DestSpec) (out store.Stats, er
 		if err != nil {
 			return err
 		}
-		if out, err = d.stats(t); err != nil {
+		if out, err = t.stats(); err != nil {
 			return err
 		}
 		out.Dests = dests

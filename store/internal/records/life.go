@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -196,6 +196,7 @@ func stateName(s byte) string {
 // Calls implements store.Store.
 func (d *DB) Calls(q store.CallQuery) (list []store.CallSummary, err error) {
 	err = d.view(func(t *txn) error {
+		list = nil
 		if q.Dest != "" {
 			if _, err := t.destByName(q.Dest); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package bolt
+package records
 
 import (
 	"bytes"
@@ -139,7 +139,7 @@ func (c *canceller) saveCall(id string, rec *ledgerRec, gen uint64) error {
 // unsee forgets a call that no destination has: whoever finds it takes it for new.
 func (c *canceller) unsee(j *jobRec, rec *ledgerRec, gen uint64) error {
 	c.changed = true
-	if err := c.bucket(bucketLedger).Bucket(u64Key(gen)).Delete(callKey(j.id)); err != nil {
+	if err := c.tx.Generation(bucketLedger, gen).Delete(callKey(j.id)); err != nil {
 		return fmt.Errorf("deleting from bucket %s: %w", bucketLedger, err)
 	}
 	dests := []uint16{0}
