@@ -17,7 +17,7 @@ func (t *txn) addJob(d *destRec, j *jobRec) error {
 		return err
 	}
 	d.Pending++
-	t.touch(d)
+	t.markChanged(d)
 	return t.count(j, func(b *store.Backfill) { b.Queued++ })
 }
 
@@ -78,7 +78,7 @@ func (t *txn) eraseJob(j *jobRec) error {
 // dropJob takes a job out of the outbox and the count.
 func (t *txn) dropJob(d *destRec, j *jobRec) error {
 	d.Pending--
-	t.touch(d)
+	t.markChanged(d)
 	return t.eraseJob(j)
 }
 
@@ -104,8 +104,8 @@ func openJob(k, v []byte) (*jobRec, error) {
 	return j, nil
 }
 
-// outstanding returns the jobs of one event of one call at one destination, older revisions first.
-func (t *txn) outstanding(k jobKey) ([]*jobRec, error) {
+// jobsOf returns the jobs of one event of one call at one destination, older revisions first.
+func (t *txn) jobsOf(k jobKey) ([]*jobRec, error) {
 	var jobs []*jobRec
 	prefix := k.prefix()
 	c := t.bucket(bucketOutbox).Cursor()

@@ -11,14 +11,14 @@ import (
 )
 
 // known takes a row whose id the ledger has. If it brings nothing new and was seen in these days, nothing is written.
-func (in *intake) known(r *store.Row, rec *ledgerRec, gen uint64) error {
+func (in *ingestTx) known(r *store.Row, rec *ledgerRec, gen uint64) error {
 	changed, merged := diff(rec.fields, r.Fields)
-	dirty := gen < in.gen
+	dirty := gen < in.generation
 	if len(changed) > 0 {
 		dirty = true
 		rec.fields = merged
 		rec.rev++
-		in.out.Changed++
+		in.counts.Changed++
 		if err := in.note(rec.seen, r.ID, in.at, fmt.Sprintf("revision %d: %s", rec.rev, in.names(changed))); err != nil {
 			return err
 		}
@@ -50,13 +50,13 @@ func (in *intake) known(r *store.Row, rec *ledgerRec, gen uint64) error {
 		return nil
 	}
 	k := callKey(r.ID)
-	return in.keep(bucketLedger, in.gen, k, rec.encode(k), true, gen)
+	return in.keep(bucketLedger, in.generation, k, rec.encode(k), true, gen)
 }
 
 // promote makes live what a backfill queued and the live poll now meets ahead of the watermark: the poll would have brought it, and it
 // must not wait for all that the backfill brought besides.
-func (in *intake) promote(r *store.Row, rec *ledgerRec) (did bool, err error) {
-	if in.p.Stream != store.LiveStream || !rec.when.After(in.mark) {
+func (in *ingestTx) promote(r *store.Row, rec *ledgerRec) (did bool, err error) {
+	if in.p.Stream != store.LiveStream || !rec.when.After(in.watermark) {
 		return false, nil
 	}
 	for i := range rec.dests {
@@ -64,7 +64,7 @@ func (in *intake) promote(r *store.Row, rec *ledgerRec) (did bool, err error) {
 		if e.backfill == 0 || e.rev == 0 {
 			continue
 		}
-		jobs, err := in.outstanding(jobKey{dest: e.dest, prio: prioOf(e.backfill, store.CallJob), when: rec.when, id: r.ID, kind: store.CallJob, rev: rec.rev})
+		jobs, err := in.jobsOf(jobKey{dest: e.dest, prio: prioOf(e.backfill, store.CallJob), when: rec.when, id: r.ID, kind: store.CallJob, rev: rec.rev})
 		if err != nil {
 			return did, err
 		}
@@ -82,8 +82,8 @@ func (in *intake) promote(r *store.Row, rec *ledgerRec) (did bool, err error) {
 			if err := in.makeLive(j, w); err != nil {
 				return did, err
 			}
-			if d, err := in.destByID(e.dest); err == nil && !slices.Contains(in.out.Fresh, d.Name) {
-				in.out.Fresh = append(in.out.Fresh, d.Name)
+			if d, err := in.destByID(e.dest); err == nil && !slices.Contains(in.counts.Fresh, d.Name) {
+				in.counts.Fresh = append(in.counts.Fresh, d.Name)
 			}
 		}
 		e.backfill, did = 0, true
@@ -93,7 +93,7 @@ func (in *intake) promote(r *store.Row, rec *ledgerRec) (did bool, err error) {
 
 // offer queues a known call for a target that has never got it: one that left it out and does not any more, when it changes; and in a
 // backfill, which the operator ran for that, any.
-func (in *intake) offer(r *store.Row, rec *ledgerRec, target *store.Target, changed bool) (bool, error) {
+func (in *ingestTx) offer(r *store.Row, rec *ledgerRec, target *store.Target, changed bool) (bool, error) {
 	d, err := in.destByName(target.Dest)
 	if err != nil {
 		return false, err
@@ -115,7 +115,7 @@ func (in *intake) offer(r *store.Row, rec *ledgerRec, target *store.Target, chan
 	return true, in.decide(r, rec, d, target)
 }
 
-func (in *intake) names(tags []byte) string {
+func (in *ingestTx) names(tags []byte) string {
 	names := make([]string, 0, len(tags))
 	for _, tag := range tags {
 		name, known := in.p.FieldNames[tag]
@@ -128,7 +128,7 @@ func (in *intake) names(tags []byte) string {
 }
 
 // revise queues a new revision for a destination that has had the call, or brings the job that waits up to date.
-func (in *intake) revise(r *store.Row, rec *ledgerRec, e *ledgerDest, changed []byte) error {
+func (in *ingestTx) revise(r *store.Row, rec *ledgerRec, e *ledgerDest, changed []byte) error {
 	d, err := in.destByID(e.dest)
 	if err != nil {
 		if errors.Is(err, store.ErrUnknown) {
@@ -137,7 +137,7 @@ func (in *intake) revise(r *store.Row, rec *ledgerRec, e *ledgerDest, changed []
 		return err
 	}
 	key := jobKey{dest: d.id, prio: prioOf(e.backfill, store.CallJob), when: rec.when, id: r.ID, kind: store.CallJob, rev: rec.rev}
-	jobs, err := in.outstanding(key)
+	jobs, err := in.jobsOf(key)
 	if err != nil {
 		return err
 	}
@@ -195,12 +195,12 @@ func (in *intake) revise(r *store.Row, rec *ledgerRec, e *ledgerDest, changed []
 }
 
 // mayChange tells whether a job's body may still be replaced.
-func (in *intake) mayChange(d *destRec, j *jobRec) bool {
+func (in *ingestTx) mayChange(d *destRec, j *jobRec) bool {
 	return !d.AppendOnly || !j.tried() && !in.claimed(j.bytes())
 }
 
 // replace makes a waiting job the newer revision.
-func (in *intake) replace(r *store.Row, j *jobRec, rev int, changed []byte, alone bool) error {
+func (in *ingestTx) replace(r *store.Row, j *jobRec, rev int, changed []byte, alone bool) error {
 	if err := in.eraseJob(j); err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (in *intake) replace(r *store.Row, j *jobRec, rev int, changed []byte, alon
 	if alone && !j.tried() && j.lane != r.Lane {
 		t := j.jobKey
 		t.kind, t.prio = store.TranscriptJob, prioOf(j.backfill, store.TranscriptJob)
-		others, err := in.outstanding(t)
+		others, err := in.jobsOf(t)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (d *DB) Life(id string) (l store.Life, err error) {
 		if l.Events, err = t.events(rec.seen, id); err != nil {
 			return err
 		}
-		if l.Dests, l.Body, err = t.ways(id, rec); err != nil {
+		if l.Dests, l.Body, err = t.deliveries(id, rec); err != nil {
 			return err
 		}
 		w, err := t.watch(store.TranscriptWatch, id)
@@ -57,14 +57,14 @@ func (t *txn) awaited(l *store.Life, kind store.WatchKind, w *watchRec) error {
 	return err
 }
 
-// ways returns the call's way at each destination, and its body where one still waits.
-func (t *txn) ways(id string, rec *ledgerRec) (ways []store.DestLife, body []byte, err error) {
+// deliveries returns the call's way at each destination, and its body where one still waits.
+func (t *txn) deliveries(id string, rec *ledgerRec) (ways []store.DestLife, body []byte, err error) {
 	for i := range rec.dests {
 		d, err := t.destByID(rec.dests[i].dest)
 		if err != nil {
 			return nil, nil, err
 		}
-		w, b, err := t.way(id, rec, &rec.dests[i])
+		w, b, err := t.delivery(id, rec, &rec.dests[i])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -84,7 +84,7 @@ func (t *txn) ways(id string, rec *ledgerRec) (ways []store.DestLife, body []byt
 	return ways, body, nil
 }
 
-func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w store.DestLife, body []byte, err error) {
+func (t *txn) delivery(id string, rec *ledgerRec, e *ledgerDest) (w store.DestLife, body []byte, err error) {
 	r, err := t.receipt(rec.seen, id, e.dest)
 	if err != nil {
 		return w, nil, err
@@ -112,7 +112,7 @@ func (t *txn) way(id string, rec *ledgerRec, e *ledgerDest) (w store.DestLife, b
 	w.Transcript = t.transcriptState(e.dest, id, r)
 	for _, kind := range []store.Kind{store.TranscriptJob, store.CallJob} { // the call itself last: it counts
 		key := jobKey{dest: e.dest, prio: prioOf(e.backfill, kind), when: rec.when, id: id, kind: kind}
-		jobs, err := t.outstanding(key)
+		jobs, err := t.jobsOf(key)
 		if err != nil {
 			return w, nil, err
 		}
@@ -241,6 +241,6 @@ func (t *txn) summary(id string, seen time.Time) (store.CallSummary, error) {
 		return s, err
 	}
 	s.When, s.Revision = rec.when, rec.rev
-	s.Dests, _, err = t.ways(id, rec)
+	s.Dests, _, err = t.deliveries(id, rec)
 	return s, err
 }
