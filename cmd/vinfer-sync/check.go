@@ -338,8 +338,8 @@ func mended(c *config.Destination, f crm.Finding) string {
 		do = "it goes through its proxy: see host and port there, and whether that runs"
 	}
 	docs := "docs/crm/" + c.Kind() + ".md"
-	if c.Webhook != nil || c.JSONL != nil {
-		docs = "README.md, Destinations"
+	if c.JSONL != nil {
+		docs = "docs/DESTINATIONS.md"
 	}
 	switch told := strings.Contains(f.Detail, " "); { // else it names what was looked at
 	case do != "" && strings.HasPrefix(f.Detail, "see "):
