@@ -120,7 +120,7 @@ func decoded(text string) string {
 	if err != nil {
 		return err.Error()
 	}
-	var body io.Reader = m.Body
+	body := m.Body
 	switch m.Header.Get("Content-Transfer-Encoding") {
 	case "base64":
 		body = base64.NewDecoder(base64.StdEncoding, body)
