@@ -168,10 +168,10 @@ func TestErrorsOfJSONSayWhere(t *testing.T) {
 		}
 	}
 	p, err := decodePage(strings.NewReader(`[{"id":"a","qa_score":NaN},{"id":"b"}]`), "")
-	if err != nil || !strings.Contains(p.Broken[0].Err, "no JSON at byte 22 of 25") {
+	if err != nil || !strings.Contains(p.Broken[0].Err, "not JSON at byte 22 of 25") {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := decodeCall([]byte(`{"id":"a","x":nope}`), "", "a"); err == nil || !strings.Contains(err.Error(), "no JSON at byte 16 of 19") {
+	if _, err := decodeCall([]byte(`{"id":"a","x":nope}`), "", "a"); err == nil || !strings.Contains(err.Error(), "not JSON at byte 16 of 19") {
 		t.Error(err)
 	}
 }

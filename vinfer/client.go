@@ -87,7 +87,7 @@ func parseBase(s string) (*url.URL, error) {
 	case err != nil:
 		return nil, errors.New("vinfer: the base URL is not a URL") // err would repeat what may hold a password
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return nil, fmt.Errorf("vinfer: the base URL %q is no http or https URL with a host", u.Redacted())
+		return nil, fmt.Errorf("vinfer: the base URL %q is not an http or https URL with a host", u.Redacted())
 	case u.User != nil:
 		return nil, errors.New("vinfer: the base URL holds a user name or password: the key belongs in api_key")
 	case u.RawQuery != "" || u.Fragment != "":
@@ -133,7 +133,7 @@ func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
 
 func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
 	if !q.Since.IsZero() && q.Bound != After && q.Bound != From {
-		return Page{}, fmt.Errorf("vinfer: %q is no lower bound", q.Bound) // without one the server would send all history
+		return Page{}, fmt.Errorf("vinfer: %q is not a lower bound", q.Bound) // without one the server would send all history
 	}
 	target := c.base.String() + "/calls"
 	if v := q.values(); len(v) > 0 {

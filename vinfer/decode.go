@@ -47,9 +47,9 @@ func valid(raw []byte) error {
 	case errors.As(err, &where) && where.Error() == "unexpected end of JSON input":
 		return fmt.Errorf("it is cut off after %d bytes", len(raw))
 	case errors.As(err, &where):
-		return fmt.Errorf("it is no JSON at byte %d of %d", where.Offset, len(raw))
+		return fmt.Errorf("it is not JSON at byte %d of %d", where.Offset, len(raw))
 	default:
-		return errors.New("it is no JSON")
+		return errors.New("it is not JSON")
 	}
 }
 
@@ -85,7 +85,7 @@ func decodeCall(body []byte, contentType, id string) (Call, error) {
 	}
 	o, ok := asObject(raw)
 	if !ok {
-		return Call{}, unreadable("it is no object")
+		return Call{}, unreadable("it is not an object")
 	}
 	if o.id("call_id", "id") == "" {
 		for _, n := range []string{"data", "call", "result"} {
@@ -113,7 +113,7 @@ func decodeCall(body []byte, contentType, id string) (Call, error) {
 func decodeRow(raw json.RawMessage) (Call, error) {
 	o, ok := asObject(raw)
 	if !ok {
-		return Call{}, fmt.Errorf("the row is no object")
+		return Call{}, fmt.Errorf("the row is not an object")
 	}
 	c := Call{ID: o.id("call_id", "id")}
 	if c.ID == "" {
@@ -172,10 +172,10 @@ func (c *Call) times(o object) error {
 		}
 	}
 	if endErr != nil {
-		return fmt.Errorf("its completion time is no time: %s", shape(o.text("ended_at", "completed_at", "end_time", "timestamp")))
+		return fmt.Errorf("its completion time is not a time: %s", shape(o.text("ended_at", "completed_at", "end_time", "timestamp")))
 	}
 	if startErr != nil && ended.IsZero() && c.Status != "in_progress" {
-		return fmt.Errorf("its start is no time: %s", shape(o.text("started_at", "start_time")))
+		return fmt.Errorf("its start is not a time: %s", shape(o.text("started_at", "start_time")))
 	}
 	c.StartedAt, c.EndedAt = started, ended // a senseless start is the zero time
 	return nil

@@ -124,7 +124,7 @@ func (d *DB) replace(f *os.File, scrub bool) error {
 		err = d.reopen(f)
 	}
 	if err != nil {
-		e := fmt.Errorf("store: %s was written anew and cannot be opened: %w; start the program again", d.path, err)
+		e := fmt.Errorf("store: %s was rewritten and cannot be opened: %w; start the program again", d.path, err)
 		d.broken.CompareAndSwap(nil, &e)
 		return e
 	}

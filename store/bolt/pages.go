@@ -72,7 +72,7 @@ func holdsNothing(f *os.File) (bool, error) {
 	}
 }
 
-var errForeign = errors.New("this is no state file, or its beginning is damaged")
+var errForeign = errors.New("this is not a state file, or its beginning is damaged")
 
 // verifyFile walks all pages of the newest state in the file.
 func verifyFile(f *os.File) error {
@@ -110,7 +110,7 @@ func verifyFile(f *os.File) error {
 	w.mark(0)
 	w.mark(1)
 	if m.freelist != noFreelist && m.freelist >= m.hwm {
-		return errors.New("its list of free pages lies outside")
+		return errors.New("its list of free pages is outside")
 	}
 	return w.page(m.root, nil, nil, 0)
 }
@@ -150,7 +150,7 @@ func (w *walker) used() (n int64) {
 // page checks the tree under a page whose keys must lie in [lo, hi).
 func (w *walker) page(id uint64, lo, hi []byte, depth int) error {
 	if id < 2 || id >= w.m.hwm || depth > maxDepth {
-		return fmt.Errorf("page %d lies outside", id)
+		return fmt.Errorf("page %d is outside", id)
 	}
 	buf := w.buffer(depth, w.m.pageSize)
 	if _, err := w.f.ReadAt(buf, int64(id)*w.m.pageSize); err != nil {
@@ -196,7 +196,7 @@ func (w *walker) elements(buf, lo, hi []byte, depth int) error {
 			pos, size = int(le.Uint32(buf[at+4:])), int(le.Uint32(buf[at+8:]))
 		}
 		if size == 0 || at+pos+size > len(buf) {
-			return nil, errors.New("a key lies outside")
+			return nil, errors.New("a key is outside")
 		}
 		return buf[at+pos : at+pos+size], nil
 	}
@@ -228,7 +228,7 @@ func (w *walker) elements(buf, lo, hi []byte, depth int) error {
 		}
 		pos, ksize, vsize := int(le.Uint32(buf[at+4:])), int(le.Uint32(buf[at+8:])), int(le.Uint32(buf[at+12:]))
 		if at+pos+ksize+vsize > len(buf) {
-			return errors.New("a value lies outside")
+			return errors.New("a value is outside")
 		}
 		if le.Uint32(buf[at:])&1 == 0 {
 			continue

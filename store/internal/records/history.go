@@ -148,7 +148,7 @@ func (t *txn) waits(j *jobRec) (string, error) {
 	}
 	first, ok := parseJobKey(head)
 	if !ok {
-		return "", damaged(bucketOutbox, head, "it is no key of a job")
+		return "", damaged(bucketOutbox, head, "it is not a key of a job")
 	}
 	if first.id == j.id {
 		return "", nil // an earlier event of the same call
@@ -162,7 +162,7 @@ func (t *txn) letters(dest uint16, id string) (nums []uint64, err error) {
 	c := t.bucket(bucketDeadIndex).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if len(v) != 8 {
-			return nil, damaged(bucketDeadIndex, k, "it is no number")
+			return nil, damaged(bucketDeadIndex, k, "it is not a number")
 		}
 		nums = append(nums, keyUint(v))
 	}
@@ -207,7 +207,7 @@ func (d *DB) Calls(q store.CallQuery) (list []store.CallSummary, err error) {
 		for k, _ := c.Last(); k != nil && len(list) < q.N; k, _ = c.Prev() {
 			seen, id, _, ok := parseReceiptKey(k)
 			if !ok {
-				return damaged(bucketReceipts, k, "it is no key of a receipt")
+				return damaged(bucketReceipts, k, "it is not a key of a receipt")
 			}
 			if prefix := k[:len(k)-2]; !bytes.Equal(prefix, last) {
 				last = bytes.Clone(prefix)

@@ -98,7 +98,7 @@ func openJob(k, v []byte) (*jobRec, error) {
 	}
 	key, ok := parseJobKey(k)
 	if !ok {
-		return nil, damaged(bucketOutbox, k, "it is no key of a job")
+		return nil, damaged(bucketOutbox, k, "it is not a key of a job")
 	}
 	j.jobKey = key
 	return j, nil

@@ -279,7 +279,7 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *store.Outcome, replaced bool) 
 		}
 		r.state, r.rev, r.attempts, r.note, r.warnings = stateDelivered, o.Job.Revision, j.attempts+1, "", slices.Clone(o.Warnings)
 		if o.TaskLeft {
-			r.warnings = append(r.warnings, "its follow-up task was overdue and is left out")
+			r.warnings = append(r.warnings, "its follow-up task was overdue and is skipped")
 		}
 		ask = o.Transcript && !r.transcript
 		r.transcript = r.transcript || ask
