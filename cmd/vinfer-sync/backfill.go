@@ -53,10 +53,10 @@ func backfillCommand(a *app) *cobra.Command {
 				return err
 			}
 			if !r.Since.Before(r.Until) {
-				return usageError("--since %s does not lie before --until %s", since, until)
+				return usageError("--since %s is not before --until %s", since, until)
 			}
 		} else if r.Since.After(now) {
-			return usageError("--since %s lies in the future", since)
+			return usageError("--since %s is in the future", since)
 		}
 		if c.Flags().Changed("rate") && (r.Rate < 1 || r.Rate > 1_000_000) {
 			return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
@@ -207,7 +207,7 @@ func backfillCancelCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil || id == 0 {
-				return usageError("%q is no backfill's number; vinfer-sync backfill list shows them", args[0])
+				return usageError("%q is not a backfill's number; vinfer-sync backfill list shows them", args[0])
 			}
 			if err := a.sure(c, "Give up backfill %d?", id); err != nil {
 				return err

@@ -105,7 +105,7 @@ func callsShowCommand(a *app) *cobra.Command {
 	var reveal, live bool
 	c := &cobra.Command{
 		Use: "show CALL_ID", Short: "Show the life of a call", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(callIDs),
-		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or left out. With --live it asks VInfer for the call's full details instead.",
+		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or skipped. With --live it asks VInfer for the call's full details instead.",
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -83,7 +83,7 @@ func (s *service) adopt(p *pipeline) {
 			select {
 			case <-moved:
 			case <-s.ended:
-				return nil, errors.New("the daemon ends; what was begun goes on at its next start")
+				return nil, errors.New("the service stops, and goes on with the command at its next start")
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}

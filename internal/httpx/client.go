@@ -101,7 +101,7 @@ func (a *Answer) JSON(v any) error {
 		return a.cut
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil {
-		return fmt.Errorf("%s answers %d with what is no JSON as expected: %s", a.host, a.Status, mask.Text(err.Error(), a.secrets...))
+		return fmt.Errorf("%s answers %d without JSON as expected: %s", a.host, a.Status, mask.Text(err.Error(), a.secrets...))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("headers: %s cannot be set: %s", name, why))
 		}
 		if !headerName(name) {
-			faults = append(faults, fmt.Errorf("headers: %q is no header name", name))
+			faults = append(faults, fmt.Errorf("headers: %q is not a header name", name))
 		}
 		if strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			faults = append(faults, fmt.Errorf("headers: the value of %s holds a line break or another control character", name))
