@@ -3,7 +3,6 @@ package vinfer
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -35,12 +34,13 @@ const (
 // one request budget.
 type Client struct {
 	base      *url.URL
+	transport *outbound.Transport
 	key       func() (secret.Text, error)
 	agent     string
 	log       *slog.Logger
 	http      *retryablehttp.Client
 	budget    *budget
-	passwords []string // of the proxy, in the forms that it may repeat
+	secrets   []string // of the URLs, in the forms in which a server may repeat them
 	clock     clock
 	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
 	unpaged   unpaged
@@ -57,24 +57,19 @@ func New(c Config) (*Client, error) {
 	if c.Key == nil {
 		return nil, errors.New("vinfer: no API key is configured")
 	}
-	tr, err := newTransport(c)
+	tr, err := outbound.New(base, outbound.Settings{CAFile: c.CAFile, Proxy: c.Proxy, Conns: 16, Idle: 90 * time.Second, Dial: c.Dial})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("vinfer: %w", err)
 	}
 	cl := &Client{
-		base: base, passwords: proxySecrets(tr, base), key: c.Key, agent: cmp.Or(c.UserAgent, "vinfer-sync"), log: c.Logger,
+		base: base, transport: tr, secrets: tr.Secrets(), key: c.Key, agent: cmp.Or(c.UserAgent, outbound.UserAgent), log: c.Logger,
 		budget: newBudget(c.Reserve), retryWait: cmp.Or(max(c.RetryWait, 0), defaultRetryWait),
 	}
 	if cl.log == nil {
 		cl.log = slog.New(slog.DiscardHandler)
 	}
 	cl.http = &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Transport: &bound{cl, tr},
-			Timeout:   cmp.Or(max(c.Timeout, 0), defaultTimeout),
-			// A redirect is answered to the caller, never followed: net/http would carry the key along.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		HTTPClient:   outbound.Client(&keyed{tr, cl}, cmp.Or(max(c.Timeout, 0), defaultTimeout)),
 		RetryMax:     maxTries - 1,
 		CheckRetry:   cl.checkRetry,
 		Backoff:      cl.backoff,
@@ -316,12 +311,12 @@ func (c *Client) came(a *answer, err error) error {
 	if s := http.StatusText(a.status); s != "" {
 		text += " " + s
 	}
-	if ct := a.header.Get("Content-Type"); ct != "" {
-		text += " (" + mask.Words([]byte(ct)) + ")"
-	}
-	secrets := c.passwords
+	secrets := c.secrets
 	if k, err := c.key(); err == nil {
 		secrets = append(secrets[:len(secrets):len(secrets)], strings.TrimSpace(k.Reveal()))
+	}
+	if ct := a.header.Get("Content-Type"); ct != "" {
+		text += " (" + mask.Words([]byte(ct), secrets...) + ")"
 	}
 	said := ""
 	if a.status >= 300 || errors.Is(err, errComplaint) {
@@ -341,19 +336,11 @@ func (c *Client) came(a *answer, err error) error {
 
 // fail names the request in err.
 func (c *Client) fail(u *url.URL, err error) error {
-	var ue *url.Error // prints the whole URL
-	if errors.As(err, &ue) {
-		err = ue.Err
-		var authority x509.UnknownAuthorityError
-		var refusal *outbound.ProxyRefusal
-		switch {
-		case errors.As(err, &refusal) && refusal.Status == http.StatusProxyAuthRequired:
-			err = fmt.Errorf("%w: put the right user and password into vinfer.proxy", err)
-		case ue.Timeout():
-			err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)
-		case errors.As(err, &authority):
-			err = fmt.Errorf("%w; if it is your own, or that of a proxy which opens TLS, put its PEM file into vinfer.ca_file", err)
-		}
+	var sent *url.Error
+	timedOut := errors.As(err, &sent) && sent.Timeout()
+	err = outbound.Explain(err, "vinfer.")
+	if timedOut {
+		err = fmt.Errorf("no answer within %s (vinfer.timeout): %w", c.http.HTTPClient.Timeout, err)
 	}
 	return fmt.Errorf("GET %s: %w", safeURL(u), err)
 }

@@ -2,16 +2,13 @@ package vinfer
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"time"
 
-	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -54,47 +51,4 @@ func redactURL(s string) string {
 		return "[not a URL]"
 	}
 	return u.Scheme + "://" + u.Host + u.EscapedPath()
-}
-
-func newTransport(c Config) (*http.Transport, error) {
-	proxy, err := outbound.Proxy(c.Proxy)
-	if err != nil {
-		return nil, fmt.Errorf("vinfer: %w", err)
-	}
-	security, err := outbound.TLS(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("vinfer: %w", err)
-	}
-	tr := &http.Transport{
-		Proxy:                  proxy,
-		DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    15 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    16,
-		ForceAttemptHTTP2:      true,
-		TLSClientConfig:        security,
-		OnProxyConnectResponse: outbound.Connected,
-	}
-	if c.Dial != nil {
-		tr.DialContext, tr.Proxy = c.Dial, nil
-	}
-	return tr, nil
-}
-
-// proxySecrets returns the password for the proxy on the way to base, as it is and as it travels.
-func proxySecrets(tr *http.Transport, base *url.URL) []string {
-	if tr.Proxy == nil {
-		return nil
-	}
-	u, err := tr.Proxy(&http.Request{URL: base})
-	if err != nil || u == nil {
-		return nil
-	}
-	password, ok := u.User.Password()
-	if !ok {
-		return nil
-	}
-	return []string{password, base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))}
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 )
 
 const maxRetryWait = 30 * time.Second
@@ -59,24 +60,16 @@ func (x *exchange) release(b *budget) {
 	}
 }
 
-// bound lets requests through to the client's own origin only, and gives them the key. The request that carries it is a
-// copy, which net/http does not see: nothing can take the header elsewhere.
-type bound struct {
-	c    *Client
-	next http.RoundTripper
+// keyed gives requests the key. The request that carries the key is a copy, which net/http does not see, and the transport takes it to the
+// client's own origin only: nothing can carry the header elsewhere.
+type keyed struct {
+	*outbound.Transport
+	c *Client
 }
 
-// CloseIdleConnections passes on what http.Client's method of that name asks of its transport; it asks nothing of one without it.
-func (t *bound) CloseIdleConnections() {
-	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
-
-func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := exchangeOf(r.Context())
-	if !sameOrigin(t.c.base, r.URL) {
-		x.local = fmt.Errorf("%s is another origin than %s: the key does not go there", r.URL.Host, t.c.base.Host)
+	if x.local = t.Allow(r.URL); x.local != nil {
 		return nil, x.local
 	}
 	key, err := t.c.key()
@@ -97,7 +90,7 @@ func (t *bound) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Set("Authorization", "Bearer "+k)
 	began := time.Now()
 	t.c.budget.meter.Load().sent(x.priority, began)
-	resp, err := t.next.RoundTrip(r)
+	resp, err := t.Transport.RoundTrip(r)
 	if err != nil {
 		x.release(t.c.budget)
 		t.c.log.Debug("VInfer request failed", "url", safeURL(r.URL), "took", time.Since(began), "error", err)
@@ -151,7 +144,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 			return false, e
 		}
 		if err != nil && b.fault != nil {
-			err = fmt.Errorf("%w: %w", ErrUnreadable, safeError(b.fault))
+			err = fmt.Errorf("%w: %w", ErrUnreadable, outbound.Explain(b.fault, "vinfer."))
 		}
 		if errors.Is(err, ErrUnreadable) {
 			x.err = c.came(&x.answer, err)
@@ -176,14 +169,6 @@ func (x *exchange) again() bool {
 	return x.failed < maxTries && x.priority != Unfinished && x.priority != Transcripts
 }
 
-func safeError(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	return err
-}
-
 // backoff waits RetryWait, doubling. A Retry-After of a 5xx is obeyed up to a cap: longer waits are the caller's.
 func (c *Client) backoff(_, _ time.Duration, n int, resp *http.Response) time.Duration {
 	if resp != nil {
@@ -192,19 +177,4 @@ func (c *Client) backoff(_, _ time.Duration, n int, resp *http.Response) time.Du
 		}
 	}
 	return min(c.retryWait<<min(n, maxTries), maxRetryWait)
-}
-
-func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-func port(u *url.URL) string {
-	switch p := u.Port(); {
-	case p != "":
-		return p
-	case u.Scheme == "https":
-		return "443"
-	default:
-		return "80"
-	}
 }

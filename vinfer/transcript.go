@@ -59,7 +59,7 @@ func (c *Client) own(link string) string {
 		return ""
 	}
 	u := c.base.ResolveReference(ref)
-	if u.User != nil || !sameOrigin(c.base, u) {
+	if u.User != nil || c.transport.Allow(u) != nil {
 		return ""
 	}
 	u.Fragment = ""

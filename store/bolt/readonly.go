@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
 // OpenReadOnly opens a store that no process has open for writing, and keeps others from doing so. What would change it is an error. Neither
@@ -51,6 +52,7 @@ func OpenReadOnly(path string) (d *DB, err error) {
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	d = &DB{path: path, file: f}
+	d.DB = records.NewReadOnly(d.engine())
 	defer func() {
 		if r := recover(); r != nil {
 			err = d.fail(r)
