@@ -29,7 +29,7 @@ func backfillCommand(a *app) *cobra.Command {
 			"Interrupted, even by kill -9, the same flags go on where it stopped, with the range as first resolved; --rate, --with-tasks and\n" +
 			"--no-transcripts may differ. Follow-up tasks that are already overdue are not made, but counted.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
-		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 600\n  vinfer-sync backfill list",
+		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 9\n  vinfer-sync backfill list",
 		Args:    cobra.NoArgs,
 	}
 	o := outputFlags(c)
@@ -201,7 +201,7 @@ func printBackfills(w *screen, list []engine.BackfillStatus) error {
 
 func backfillCancelCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
+		Use: "cancel ID", Short: "Give up a backfill: what it has not delivered leaves the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
 		Long: "Ends a backfill, also one that runs, and takes its calls that are not delivered out of the outbox. They count as never seen: another backfill\n" +
 			"brings them. What is not the backfill's alone stays: calls that the polls are still to read, and changes of calls that were delivered before.",
 		RunE: func(c *cobra.Command, args []string) error {

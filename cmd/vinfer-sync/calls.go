@@ -72,8 +72,13 @@ func printCalls(w *screen, calls []admin.CallLine) error {
 	var rows [][]string
 	for _, x := range calls {
 		var dests []string
+		elsewhere := false
 		for _, d := range x.Dests {
 			dests = append(dests, d.Dest+": "+d.State)
+			elsewhere = elsewhere || d.State != "delivered"
+		}
+		if !elsewhere && len(dests) > 1 {
+			dests = []string{"all: delivered"}
 		}
 		rows = append(rows, []string{x.ID, w.short(x.When), or(x.Known.Phone, "-"), or(x.Known.Disposition, "-"), strings.Join(dests, ", ")})
 	}

@@ -31,7 +31,7 @@ const maxSkew = 30 * time.Second
 func checkCommand(a *app) *cobra.Command {
 	var offline bool
 	c := &cobra.Command{
-		Use: "check", Short: "Check the configuration, the key and every destination, without writing",
+		Use: "check", Short: "Check configuration, key and every destination, without writing",
 		Long: "Checks the configuration, then the key, the cursor parameter, the clock and every destination. Nothing is written.\n\nExit codes: 0 fine; 1 something is wrong; 69 VInfer or a destination cannot be reached; 77 the key was refused; 78 bad configuration.",
 		Args: cobra.NoArgs,
 	}

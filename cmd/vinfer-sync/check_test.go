@@ -64,7 +64,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{"a proxy that wants a password", vinfer("https://api.vinfer.ai", ", proxy: '"+locked+"'"), exitUnreachable, []string{"vinfer +connection .*; the proxy wants a user and password"}},
 		{"a login page", vinfer(page, ""), exitUnreachable, []string{"vinfer +connection .*; VInfer did not answer this"}},
 		{"another path", "vinfer: {base_url: '${API}/v2/v1', api_key: right}", exitUnreachable, []string{"vinfer +connection .*; see the path in vinfer.base_url"}},
-		{"a redirect", vinfer(moved, ""), exitUnreachable, []string{"vinfer +connection .*(write the final address|no answer of VInfer's)"}},
+		{"a redirect", vinfer(moved, ""), exitUnreachable, []string{"vinfer +connection .*(write the final address|VInfer did not answer this)"}},
 		{"a clock that is off", vinfer(late, ""), exitLeft, []string{"vinfer +clock .*; set it, with chrony"}},
 		{"a directory that cannot be made", right + "\nstore: {bbolt: {path: config.yaml/state.db}}\ncrm: [{name: a, jsonl: {path: a}}]", exitLeft, []string{"store +state file .*; a file is in the way of that directory"}},
 		{"a damaged state file", right + "\nstore: {bbolt: {path: config.yaml}}\ncrm: [{name: a, jsonl: {path: a}}]", exitLeft, []string{"store +state file .*; see docs/OPERATIONS.md, Repair"}},
