@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -20,7 +21,7 @@ import (
 type api struct {
 	client         *httpx.Client
 	access, secret string
-	limit          *limiter
+	limit          *pace.Limiter
 
 	mu      sync.Mutex
 	auth    string // how the keys travel
@@ -94,10 +95,10 @@ func (a *api) way() string {
 }
 
 func (a *api) send(ctx context.Context, r httpx.Request, auth string) (*httpx.Answer, error) {
-	if err := a.limit.begin(ctx); err != nil {
+	if err := a.limit.Take(ctx); err != nil {
 		return nil, err
 	}
-	defer a.limit.end()
+	defer a.limit.Done()
 	if auth == AuthQuery {
 		r.Query = maps.Clone(r.Query)
 		if r.Query == nil {

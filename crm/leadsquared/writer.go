@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
@@ -57,7 +58,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	}
 	cfg.Activity, cfg.TaskType = cmp.Or(cfg.Activity, "VInfer call"), cmp.Or(cfg.TaskType, "Call Back")
 	cfg.ActivityLimit, cfg.NoteLimit = cmp.Or(cfg.ActivityLimit, 2000), cmp.Or(cfg.NoteLimit, 60_000)
-	a := &api{client: client, access: cfg.AccessKey.Reveal(), secret: cfg.SecretKey.Reveal(), limit: newLimiter(cmp.Or(cfg.Rate, 10)), auth: AuthHeaders}
+	a := &api{client: client, access: cfg.AccessKey.Reveal(), secret: cfg.SecretKey.Reveal(), limit: pace.Even(cmp.Or(cfg.Rate, 10), 5*time.Second), auth: AuthHeaders}
 	if cfg.Auth == AuthHeaders || cfg.Auth == AuthQuery {
 		a.auth, a.certain = cfg.Auth, true
 	}
