@@ -230,9 +230,13 @@ func (d *decoder) checkSchedule(key, spec string) {
 			return
 		}
 	}
+	if len(strings.Fields(rest)) == 6 && !strings.HasPrefix(rest, "@") {
+		d.bad(key, "six fields: the one for seconds is one too many", remedy)
+		return
+	}
 	s, err := cron.ParseStandard(spec)
 	if err != nil {
-		d.bad(key, "no schedule", remedy)
+		d.bad(key, "this is not a schedule", remedy)
 		return
 	}
 	if s.Next(time.Unix(1_700_000_000, 0)).IsZero() {

@@ -181,7 +181,7 @@ func TestLanguages(t *testing.T) {
 		{"hi", "", false},
 		{"hi", "not a language", false},
 	} {
-		if got := speaks(test.want, test.have); got != test.is {
+		if got := isLanguage(test.want, test.have); got != test.is {
 			t.Errorf("%q takes %q: %t", test.want, test.have, got)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -316,7 +317,7 @@ func (c *Client) came(a *answer, err error) error {
 		text += " " + s
 	}
 	if ct := a.header.Get("Content-Type"); ct != "" {
-		text += " (" + excerpt([]byte(ct)) + ")"
+		text += " (" + mask.Words([]byte(ct)) + ")"
 	}
 	secrets := c.passwords
 	if k, err := c.key(); err == nil {
@@ -324,7 +325,7 @@ func (c *Client) came(a *answer, err error) error {
 	}
 	said := ""
 	if a.status >= 300 || errors.Is(err, errComplaint) {
-		said = excerpt([]byte(a.body.complaint()), secrets...)
+		said = mask.Words([]byte(a.body.complaint()), secrets...)
 	}
 	switch {
 	case said != "":

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 const maxRaw = 64 << 10 // of a broken row
@@ -182,7 +184,7 @@ func (c *Call) times(o object) error {
 // shape quotes what may have been meant as a time, and of other text only how long it is: it may be what people said.
 func shape(s string) string {
 	if len(s) <= 40 && strings.ContainsAny(s, "0123456789") {
-		return strconv.Quote(excerpt([]byte(s)))
+		return strconv.Quote(mask.Words([]byte(s)))
 	}
 	return fmt.Sprintf("%d characters of text", utf8.RuneCountInString(s))
 }

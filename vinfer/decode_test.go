@@ -102,7 +102,7 @@ func TestDecodeRow(t *testing.T) {
 		{"text", `"call"`, Call{}, "object"},
 		{"nothing usable", `{"id":"a","contact":[]}`, Call{ID: "a"}, "usable"},
 		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "no time"},
-		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "[…]"},
+		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "+xx xxxxx xxx10"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := decodeRow(json.RawMessage(tt.row))
@@ -331,24 +331,5 @@ func TestDecodeTranscript(t *testing.T) {
 		if !errors.Is(err, tt.err) || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v", tt.name, got, err)
 		}
-	}
-}
-
-func TestExcerpt(t *testing.T) {
-	for _, tt := range []struct{ in, key, want string }{
-		{"a\n\tb\x00c", "", "a bc"},
-		{`{"phone":"+919876543210"}`, "", `{"phone":"[…]"}`},
-		{`{"phone":"+91 98765-43210","id":"call_12"}`, "", `{"phone":"[…]","id":"call_12"}`},
-		{`{"phone":"+9198765`, "", `{"phone":"[…]`},
-		{"2024-01-15 was wrong", "", "2024-01-15 was wrong"},
-		{"bad key sk_live_0000!", "sk_live_0000", "bad key [redacted]!"},
-		{strings.Repeat("é", 60), "", strings.Repeat("é", 40) + "…"},
-	} {
-		if got := excerpt([]byte(tt.in), tt.key); got != tt.want {
-			t.Errorf("%q became %q", tt.in, got)
-		}
-	}
-	if got := excerpt([]byte(strings.Repeat(" ", 4090)+"sk_live_0000"), "sk_live_0000"); strings.Contains(got, "sk_l") && len(got) >= 8 {
-		t.Errorf("the head of a key is in %q", got)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Writer gives entries to one program.
@@ -100,7 +100,7 @@ func isEvent(name string) bool { return strings.HasPrefix(name, "call.") }
 func (w *Writer) shape(e *crm.Entry) string { return "line " + string(e.Event) }
 
 // words makes of what the program said one line without secrets and phone numbers.
-func (w *Writer) words(text string) string { return httpx.Words([]byte(text), w.cfg.secrets()...) }
+func (w *Writer) words(text string) string { return mask.Words([]byte(text), w.cfg.secrets()...) }
 
 // stderr is what the program said last there, to be appended to an error.
 func (w *Writer) stderr(r result) string {

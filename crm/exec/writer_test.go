@@ -176,7 +176,7 @@ func TestAnswers(t *testing.T) {
 		"silence":               {},
 		"no":                    {says: `{"ok":false,"error":"no such lead"}`, want: crm.Retry, words: "no such lead"},
 		"retry":                 {says: `{"verdict":"retry","error":"busy"}`, want: crm.Retry, words: "busy"},
-		"reject":                {says: `{"ok":false,"verdict":"reject","error":"no name for +91 98765 00001"}`, want: crm.Reject, words: "no name for +***"},
+		"reject":                {says: `{"ok":false,"verdict":"reject","error":"no name for +91 98765 00001"}`, want: crm.Reject, words: "no name for +xx xxxxx xxx01"},
 		"halt":                  {says: `{"verdict":"halt","error":"licence ended"}`, want: crm.Halt, words: "licence ended"},
 		"throttle":              {says: `{"verdict":"throttle","error":"slow","wait":"1m30s"}`, want: crm.Throttle, words: "slow", wait: 90 * time.Second},
 		"throttle in seconds":   {says: `{"verdict":"throttle","wait":12.5}`, want: crm.Throttle, words: "no reason", wait: 12500 * time.Millisecond},

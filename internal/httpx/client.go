@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 )
 
@@ -92,7 +93,7 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 func (c *Client) HTTP() *http.Client { return c.http }
 
 // Words is the package's Words without the client's secrets. Those of single requests it does not know: see Answer.Words.
-func (c *Client) Words(text []byte) string { return Words(text, c.secrets...) }
+func (c *Client) Words(text []byte) string { return mask.Words(text, c.secrets...) }
 
 // Base returns a copy of the URL that the client was made for.
 func (c *Client) Base() *url.URL {
@@ -117,7 +118,7 @@ type Answer struct {
 }
 
 // Words is the package's Words without the secrets that went with the request.
-func (a *Answer) Words(text []byte) string { return Words(text, a.secrets...) }
+func (a *Answer) Words(text []byte) string { return mask.Words(text, a.secrets...) }
 
 // Empty tells whether the answer was read to its end and has no body.
 func (a *Answer) Empty() bool { return a.cut == nil && len(a.Body) == 0 }
@@ -128,7 +129,7 @@ func (a *Answer) JSON(v any) error {
 		return a.cut
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil {
-		return fmt.Errorf("%s answers %d with what is no JSON as expected: %s", a.host, a.Status, Mask(err.Error(), a.secrets...))
+		return fmt.Errorf("%s answers %d with what is no JSON as expected: %s", a.host, a.Status, mask.Text(err.Error(), a.secrets...))
 	}
 	return nil
 }
@@ -369,7 +370,7 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 	if parent.Err() != nil {
 		err = errors.Join(parent.Err(), err)
 	}
-	return &failed{c.base.Host + ": " + Mask(text, secrets...), err}
+	return &failed{c.base.Host + ": " + mask.Text(text, secrets...), err}
 }
 
 // plainly says what a transport's error means to who has to mend it.

@@ -17,7 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Ref is the name under which the refs keep the contact's id; several are joined by commas.
@@ -232,7 +232,7 @@ func (b *Book) Find(ctx context.Context, d Directory, c crm.Contact) (crm.Match,
 	}
 	m := crm.Match{Count: len(found)}
 	if taken, err := b.choose(found, crm.NewProgress(nil, nil)); err == nil {
-		m.ID, m.Label = taken[0].ID, httpx.MaskPhones(taken[0].Name)
+		m.ID, m.Label = taken[0].ID, mask.Phones(taken[0].Name)
 		if m.Label == "" {
 			m.Label = m.ID
 		}

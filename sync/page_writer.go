@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	keeperPages = 4    // that wait to be stored
-	keeperRows  = 1000 // of one transaction, once pages wait
+	maxWaitingPages = 4    // that wait to be stored
+	maxSharedRows   = 1000 // of one transaction, once pages wait
 )
 
-// keeper stores the pages of a slice while the next ones are read. Pages that came while others were stored share a transaction: where VInfer
+// pageWriter stores the pages of a slice while the next ones are read. Pages that came while others were stored share a transaction: where VInfer
 // is slower than the disk each has its own.
-type keeper struct {
+type pageWriter struct {
 	e      *Engine
 	pages  chan store.Page
 	done   chan struct{} // closed when it has ended
@@ -24,14 +24,14 @@ type keeper struct {
 	stored atomic.Bool    // something was, since this was set to false
 }
 
-func newKeeper(e *Engine) *keeper {
-	k := &keeper{e: e, pages: make(chan store.Page, keeperPages), done: make(chan struct{}), failed: make(chan struct{})}
+func newPageWriter(e *Engine) *pageWriter {
+	k := &pageWriter{e: e, pages: make(chan store.Page, maxWaitingPages), done: make(chan struct{}), failed: make(chan struct{})}
 	go k.run()
 	return k
 }
 
-// put hands a page over. An error is that of a page before.
-func (k *keeper) put(p store.Page) error {
+// write hands a page over. An error is that of a page before.
+func (k *pageWriter) write(p store.Page) error {
 	select {
 	case k.pages <- p:
 		return nil
@@ -41,25 +41,25 @@ func (k *keeper) put(p store.Page) error {
 }
 
 // end waits until all is stored.
-func (k *keeper) end() error {
+func (k *pageWriter) end() error {
 	close(k.pages)
 	<-k.done
 	return k.err
 }
 
-func (k *keeper) run() {
+func (k *pageWriter) run() {
 	defer close(k.done)
 	for p := range k.pages {
-		if k.err = k.keep(k.joined(p)); k.err != nil {
+		if k.err = k.store(k.withNext(p)); k.err != nil {
 			close(k.failed)
 			return
 		}
 	}
 }
 
-// joined adds to a page those that wait behind it. A page with calls in progress is the last: one of them may have ended on the next.
-func (k *keeper) joined(p store.Page) store.Page {
-	for len(p.Rows) < keeperRows && len(p.Unfinished) == 0 && !p.Release {
+// withNext adds to a page those that wait behind it. A page with calls in progress is the last: one of them may have ended on the next.
+func (k *pageWriter) withNext(p store.Page) store.Page {
+	for len(p.Rows) < maxSharedRows && len(p.Unfinished) == 0 && !p.Release {
 		select {
 		case next, ok := <-k.pages:
 			if !ok {
@@ -75,7 +75,7 @@ func (k *keeper) joined(p store.Page) store.Page {
 	return p
 }
 
-func (k *keeper) keep(p store.Page) (err error) {
+func (k *pageWriter) store(p store.Page) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // the run fails by it, and not the service
 			err = fmt.Errorf("storing a page: %v", r)

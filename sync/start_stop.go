@@ -19,7 +19,7 @@ func (e *Engine) Start() error {
 	if err != nil {
 		return err
 	}
-	if err := e.recallBackfills(st); err != nil {
+	if err := e.loadBackfills(st); err != nil {
 		return err
 	}
 	if err := e.unfinished.load(); err != nil {
@@ -68,8 +68,8 @@ func (e *Engine) Stop() {
 // at all, so that none is cut off and repeated; but one that hangs must not hold up the other destinations for good.
 const retireWithin = 2 * time.Minute
 
-// retire is Stop without the haste.
-func (e *Engine) retire() {
+// drain is Stop without the haste.
+func (e *Engine) drain() {
 	e.end(ErrStopped)
 	e.cancel()
 	drain := time.AfterFunc(max(e.o.Drain, retireWithin), e.abort)

@@ -7,30 +7,30 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// waitHeap is a heap of jobs by due time.
-type waitHeap []store.JobRef
+// retryQueue is a heap of jobs by due time.
+type retryQueue []store.JobRef
 
-// first takes the job out that is due first.
-func (h *waitHeap) first() store.JobRef {
+// pop takes the job out that is due first.
+func (h *retryQueue) pop() store.JobRef {
 	return heap.Pop(h).(store.JobRef) //nolint:errcheck // only jobs are pushed
 }
 
 // due tells whether the first one is due.
-func (h waitHeap) due(now time.Time) bool { return len(h) > 0 && !h[0].Due.After(now) }
+func (h retryQueue) due(now time.Time) bool { return len(h) > 0 && !h[0].Due.After(now) }
 
 // next returns when the first one is due; zero: there is none.
-func (h waitHeap) next() time.Time {
+func (h retryQueue) next() time.Time {
 	if len(h) == 0 {
 		return time.Time{}
 	}
 	return h[0].Due
 }
 
-func (h waitHeap) Len() int           { return len(h) }
-func (h waitHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
-func (h waitHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *waitHeap) Push(x any)        { *h = append(*h, x.(store.JobRef)) } //nolint:errcheck // only jobs are pushed
-func (h *waitHeap) Pop() any {
+func (h retryQueue) Len() int           { return len(h) }
+func (h retryQueue) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
+func (h retryQueue) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *retryQueue) Push(x any)        { *h = append(*h, x.(store.JobRef)) } //nolint:errcheck // only jobs are pushed
+func (h *retryQueue) Pop() any {
 	old := *h
 	n := len(old) - 1
 	x := old[n]
@@ -45,7 +45,7 @@ type pace struct {
 }
 
 // setPace limits a backfill's writes to perMinute; 0: no limit.
-func (c *courier) setPace(backfill uint64, perMinute int) {
+func (c *dispatcher) setPace(backfill uint64, perMinute int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if perMinute <= 0 {
@@ -53,19 +53,19 @@ func (c *courier) setPace(backfill uint64, perMinute int) {
 	} else {
 		c.paces[backfill] = &pace{gap: time.Minute / time.Duration(perMinute)}
 	}
-	c.signal()
+	c.notify()
 }
 
-// mayGo returns when a job may begin; zero: now. The caller holds mu.
-func (c *courier) mayGo(r store.JobRef, now time.Time) time.Time {
+// paceAllows returns when a job may begin; zero: now. The caller holds mu.
+func (c *dispatcher) paceAllows(r store.JobRef, now time.Time) time.Time {
 	if p := c.paces[r.Backfill]; p != nil && !isLive(r) && now.Before(p.next) {
 		return p.next
 	}
 	return time.Time{}
 }
 
-// pass counts a job that begins. The caller holds mu.
-func (c *courier) pass(r store.JobRef) {
+// countRate counts a job that begins. The caller holds mu.
+func (c *dispatcher) countRate(r store.JobRef) {
 	if p := c.paces[r.Backfill]; p != nil && !isLive(r) {
 		now := time.Now()
 		// What was not used in the last moments may be made up for, or a slow timer would cost speed.

@@ -36,8 +36,8 @@ type watcher struct {
 
 func newWatcher(e *Engine) *watcher { return &watcher{e: e, kick: make(chan struct{}, 1), fresh: true} }
 
-// refresh says that there is something new to watch.
-func (w *watcher) refresh() {
+// wake says that there is something new to watch.
+func (w *watcher) wake() {
 	w.mu.Lock()
 	w.fresh = true
 	w.mu.Unlock()
@@ -179,11 +179,11 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 		}
 		for _, d := range x.Dests {
 			if c := w.e.dests[d]; c != nil {
-				c.refresh()
+				c.released()
 			}
 		}
 		return nil
-	case !w.tells(err):
+	case !w.isFinal(err):
 		w.e.log.Debug("cannot ask for a transcript", keyCall, x.ID, keyError, err)
 		return w.later(x, transcriptWaits, err)
 	case now.Sub(x.Since) >= w.e.o.GiveUpAfter:
@@ -192,9 +192,9 @@ func (w *watcher) transcript(ctx context.Context, x store.Watch) error {
 	return w.later(x, transcriptWaits, nil)
 }
 
-// tells tells whether an error says something of this one transcript: that it is not there, or a fault while VInfer answers polls all the
+// isFinal tells whether an error says something of this one transcript: that it is not there, or a fault while VInfer answers polls all the
 // same. Else VInfer fails as a whole, and no call may lose its transcript by that.
-func (w *watcher) tells(err error) bool {
+func (w *watcher) isFinal(err error) bool {
 	for _, e := range []error{vinfer.ErrNotReady, vinfer.ErrNotFound, vinfer.ErrBadRequest} {
 		if errors.Is(err, e) {
 			return true

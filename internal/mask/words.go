@@ -1,4 +1,4 @@
-package httpx
+package mask
 
 import (
 	"encoding/base64"
@@ -10,13 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 const (
-	maxWords  = 300     // characters of the destination's own words in an error
-	maxSource = 8 << 10 // bytes of its answer that they are taken from
+	maxWords  = 300     // characters of a server's own words in an error
+	maxSource = 8 << 10 // bytes of the answer that the words are taken from
 	redacted  = "[redacted]"
 )
 
@@ -26,27 +24,13 @@ var (
 	escape = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
 )
 
-// MaskPhones replaces in s what may be a phone number, in any script's digits and with the usual separators, by stars
-// and its last two digits. Ids of calls, dates and UUIDs stay readable.
-func MaskPhones(s string) string {
-	return mask.Numbers(s, 7, func(number string) string {
-		var digits []rune
-		for _, r := range number {
-			if unicode.IsDigit(r) {
-				digits = append(digits, r)
-			}
-		}
-		return strings.Repeat("*", len(digits)-2) + string(digits[len(digits)-2:])
-	})
+// Text returns s with its phone numbers masked and with the secrets replaced: as they are, and as they look in a URL, in JSON, in HTML
+// and in Base64.
+func Text(s string, secrets ...string) string {
+	return Phones(redact(s, secrets))
 }
 
-// Mask returns s with the secrets, as they are and as they look in a URL, in JSON and in HTML, replaced, and phone numbers
-// masked.
-func Mask(s string, secrets ...string) string {
-	return MaskPhones(hide(s, secrets))
-}
-
-func hide(s string, secrets []string) string {
+func redact(s string, secrets []string) string {
 	for _, sec := range bySize(secrets) {
 		quoted, _ := json.Marshal(sec)
 		for _, form := range []string{
@@ -67,8 +51,7 @@ func bySize(secrets []string) []string {
 	return slices.Compact(out)
 }
 
-// Words makes of a destination's answer one line for an operator: no markup, no secret, no phone number, at most 300
-// characters.
+// Words turns a server's answer into one line for an operator: without markup, secrets and phone numbers, at most 300 characters.
 func Words(body []byte, secrets ...string) string {
 	s := string(body)
 	if len(s) > maxSource {
@@ -81,7 +64,7 @@ func Words(body []byte, secrets ...string) string {
 		s = s[:max(len(s)-longest, 0)]
 	}
 	s = strings.ToValidUTF8(s, "")
-	s = hide(s, secrets)
+	s = redact(s, secrets)
 	s = escape.ReplaceAllStringFunc(s, func(e string) string {
 		n, _ := strconv.ParseUint(e[2:], 16, 32)
 		if r := rune(n); unicode.IsPrint(r) && r != '"' && r != '\\' {
@@ -102,14 +85,14 @@ func Words(body []byte, secrets ...string) string {
 		}
 		return r
 	}, s)
-	s = Mask(strings.Join(strings.Fields(s), " "), secrets...)
+	s = Text(strings.Join(strings.Fields(s), " "), secrets...)
 	if n := []rune(s); len(n) > maxWords {
 		s = strings.TrimSpace(string(n[:maxWords])) + "…"
 	}
 	return s
 }
 
-// isBidi tells whether r changes the direction of the text after it, or is invisible without need.
+// isBidi reports whether r changes the direction of the text after it, or is invisible without need.
 func isBidi(r rune) bool {
 	return r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f || r == 0x200b || r == 0xfeff
 }

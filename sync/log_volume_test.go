@@ -152,7 +152,7 @@ func TestNightOfRefusals(t *testing.T) {
 		}
 		return nil
 	}, func(*simulator.Server) {})
-	if said := counted(log)[msgRefused]; said < 20 || said > 10*hushAfter {
+	if said := counted(log)[msgRefused]; said < 20 || said > 10*logEvery {
 		t.Errorf("%d of about 135 refusals are in the log", said)
 	}
 	if !strings.Contains(strings.Join(log, "\n"), "others_since=") {
