@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -126,6 +127,51 @@ func (a *api) create(ctx context.Context, path string, query url.Values, body an
 		}
 	}
 	return "", fmt.Errorf("%s answers 200 to %s without an id", a.host(), path)
+}
+
+// rows makes a request for records.
+func (a *api) rows(ctx context.Context, method, path string, query url.Values, body any) ([]row, error) {
+	var answer any
+	if err := a.call(ctx, method, path, query, body, &answer); err != nil {
+		return nil, err
+	}
+	return rowsOf(answer)
+}
+
+// lists are the names under which answers have their records.
+var lists = []string{"List", "Leads", "Fields", "Users", "ActivityTypes", "ProspectActivities", "TaskList", "Tasks", "Notes"}
+
+// rowsOf returns the records of an answer: it is a list, or an object with one.
+func rowsOf(answer any) ([]row, error) {
+	var list []any
+	switch v := answer.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		list = v
+	case map[string]any:
+		for _, name := range lists {
+			if l, ok := v[name].([]any); ok {
+				list = l
+			}
+		}
+	default:
+		return nil, errors.New("LeadSquared answers 200 with what is no list of records")
+	}
+	var out []row
+	for _, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			continue
+		}
+		if pairs, ok := m["LeadPropertyList"]; ok { // a record as a list of pairs
+			r := row{}
+			each(pairs, "", func(name, value string) { r[name] = value })
+			m = r
+		}
+		out = append(out, row(m))
+	}
+	return out, nil
 }
 
 // names lists what a request holds, without the values.

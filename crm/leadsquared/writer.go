@@ -96,12 +96,8 @@ func (w *Writer) owner(ctx context.Context, owner string) (id string, err error)
 	if !strings.Contains(owner, "@") {
 		return owner, nil
 	}
-	var answer any
-	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
-		return "", err
-	}
-	users, err := rowsOf(answer, "List", "Users")
-	if err != nil {
+	users, err := w.api.rows(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil)
+	if err != nil && !unavailable(err) {
 		return "", err
 	}
 	for _, u := range users {

@@ -41,7 +41,7 @@ func (d contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, 
 		if err != nil {
 			return nil, err
 		}
-		found = slices.DeleteFunc(found, func(r people.Record) bool { return !slices.ContainsFunc(r.Phones, n.Is) })
+		found = slices.DeleteFunc(found, func(r people.Record) bool { return !r.Has(n) })
 		if slices.ContainsFunc(found, func(r people.Record) bool { return r.Status != lost }) {
 			// Somebody who was lost once and has come back has a lead that is not.
 			found = slices.DeleteFunc(found, func(r people.Record) bool { return r.Status == lost })
