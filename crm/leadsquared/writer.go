@@ -84,9 +84,11 @@ type schema struct{ *Writer }
 // Begin looks the activity type up.
 func (s schema) Begin(ctx context.Context, j *record.Job) (record.Contacts, *people.Book, error) {
 	if !j.Entry.NoActivity {
-		if _, err := s.activityType(ctx); err != nil {
+		at, err := s.activityType(ctx)
+		if err != nil {
 			return nil, nil, err
 		}
+		j.State = at
 	}
 	return &leads{w: s.Writer, j: j}, s.book, nil
 }
