@@ -67,7 +67,7 @@ var arrows = []struct {
 	{"admin", []string{"alert", "internal/", "=store", "sync", "vinfer", "crm"}},
 	{"config", []string{"crm/", "internal/", "sync"}},
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
-	{"store", []string{"=store", "internal/"}},
+	{"store", []string{"=store", "store/internal/", "internal/"}},
 	{"vinfer", []string{"=vinfer", "internal/"}},
 	{"crm/kinds", []string{"crm/", "internal/"}}, // the list of kinds
 	{"crm", []string{"=crm", "crm/internal/", "internal/"}},

@@ -61,7 +61,7 @@ func haltedFacts() Facts {
 	f.Status.ConfigError = "config.yaml:3:1: lookbak: unknown key (did you mean lookback?)"
 	f.Status.Alerts = []engine.Alert{
 		{Alert: alert.Dead, Destination: "collections", Message: "collections refused calls: dead letters 3", Remedy: "see them: vinfer-sync dead list --dest collections", Since: f.Now.Add(-time.Hour)},
-		{Alert: alert.Halted, Destination: "sales", Message: "sales is halted, and its calls are kept: 401", Remedy: "mend what the reason says, then: vinfer-sync resume sales", Since: f.Now.Add(-time.Hour)},
+		{Alert: alert.Halted, Destination: "sales", Message: "sales is halted, and its calls are kept: 401", Remedy: "fix the cause, then: vinfer-sync resume sales", Since: f.Now.Add(-time.Hour)},
 	}
 	return f
 }

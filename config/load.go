@@ -267,7 +267,7 @@ func (d *decoder) syntax(data []byte, err error) {
 		f.Problem += ": " + m[2]
 		switch {
 		case strings.Contains(m[2], "unknown anchor"):
-			f.Problem, f.Remedy = "this is not YAML: an alias (*) stands for nothing", "put a value that begins with * in quotes"
+			f.Problem, f.Remedy = "this is not YAML: an alias (*) names nothing", "put a value that begins with * in quotes"
 			f.Line = 0
 			if a := unknownAnchor.FindStringSubmatch(m[2]); a != nil {
 				if i := bytes.Index(data, []byte("*"+a[1])); i >= 0 {

@@ -154,7 +154,7 @@ func (c *dispatcher) deliver(job *store.Job) store.Outcome {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
 		if c.halt(err.Error()) {
-			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
@@ -262,7 +262,7 @@ const (
 func (c *dispatcher) report(job *store.Job, o store.Outcome, s store.Settled) {
 	warnings := o.Warnings
 	if o.TaskLeft && job.Backfill == 0 {
-		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is left out")
+		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is skipped")
 	}
 	for _, w := range warnings {
 		c.mu.Lock()
@@ -273,7 +273,7 @@ func (c *dispatcher) report(job *store.Job, o store.Outcome, s store.Settled) {
 	if s.Halted != "" {
 		c.halt(s.Halted)
 		c.e.log.Error("destination halted: the same error for call after call; those that were refused are back in the outbox", keyDest, c.d.Name, keyError, o.Error,
-			"remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+			"remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
 		return
 	}
 	switch o.Verdict {

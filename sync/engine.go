@@ -174,7 +174,7 @@ func New(o Options) (*Engine, error) {
 			}
 		case s.Held() != "":
 			c.halted = s.Held()
-			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "mend it, then: vinfer-sync resume "+s.Name)
+			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "fix it, then: vinfer-sync resume "+s.Name)
 		case s.New:
 			e.log.Info("new destination starts with the calls from now on; to fill it with earlier ones run a backfill",
 				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)

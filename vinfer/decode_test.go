@@ -90,9 +90,9 @@ func TestDecodeRow(t *testing.T) {
 		{"no time yet", `{"id":"a","timestamp":"0001-01-01T00:00:00Z","started_at":0}`, Call{ID: "a"}, ""},
 
 		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "6 characters of text"},
-		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "no time"},
+		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "not a time"},
 		{"a senseless start alone", `{"id":"a","started_at":"30 February"}`, Call{ID: "a"}, "30 February"},
-		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "no time"},
+		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "not a time"},
 		{"no id", `{"timestamp":"2024-01-15T10:35:22Z"}`, Call{}, "id"},
 		{"an id that is none", `{"id":{}}`, Call{}, "id"},
 		{"an empty id", `{"id":" "}`, Call{}, "id"},
@@ -101,7 +101,7 @@ func TestDecodeRow(t *testing.T) {
 		{"null", `null`, Call{}, "object"},
 		{"text", `"call"`, Call{}, "object"},
 		{"nothing usable", `{"id":"a","contact":[]}`, Call{ID: "a"}, "usable"},
-		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "no time"},
+		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "not a time"},
 		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "+xx xxxxx xxx10"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func initCommand(a *app) *cobra.Command {
 			"the service reads, and is tried at once. Then init checks the configuration as check does, and names the next command.\n\n" +
 			"The configuration is the file of --config, else /etc/vinfer-sync/config.yaml for root where that directory is, else ./config.yaml. One that\n" +
 			"exists stays as it is unless --force is given. Ctrl-C writes nothing. Exit codes are those of check.",
-		Example: "  vinfer-sync init\n  vinfer-sync init --non-interactive --kind webhook --set url=https://crm.internal/in --api-key-file - <key",
+		Example: "  vinfer-sync init\n  vinfer-sync init --kind hubspot\n  vinfer-sync init --non-interactive --api-key-file - <key",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r.cmd = c

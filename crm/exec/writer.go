@@ -128,7 +128,7 @@ func (w *Writer) Check(context.Context, []string) []crm.Finding {
 	case err != nil:
 		f.Err = err
 	case !info.Mode().IsRegular():
-		f.Err = fmt.Errorf("%s is no file", path)
+		f.Err = fmt.Errorf("%s is not a file", path)
 	default:
 		if err := syscall.Access(path, execute); err != nil {
 			f.Err = fmt.Errorf("%s cannot be executed: %w", path, err)

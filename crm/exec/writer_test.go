@@ -184,7 +184,7 @@ func TestAnswers(t *testing.T) {
 		"throttle oddly":        {says: `{"verdict":"throttle","wait":"soon"}`, want: crm.Throttle},
 		"another verdict":       {says: `{"verdict":"perhaps"}`, want: crm.Halt, words: "none of delivered"},
 		"a contradiction":       {says: `{"ok":true,"verdict":"reject"}`, want: crm.Halt, words: "ok: true and verdict: reject"},
-		"neither":               {says: `{"done":1}`, want: crm.Halt, words: "no line of JSON"},
+		"neither":               {says: `{"done":1}`, want: crm.Halt, words: "not a line of JSON"},
 		"no JSON":               {says: `stored KEY!`, want: crm.Halt, words: "stored cal-test00001"},
 		"a list":                {says: `[true]`, want: crm.Halt},
 		"two answers":           {says: `{"ok":true}`, behaves: "twice", want: crm.Halt},

@@ -156,7 +156,7 @@ func rowsOf(answer any) ([]row, error) {
 			}
 		}
 	default:
-		return nil, errors.New("LeadSquared answers 200 with what is no list of records")
+		return nil, errors.New("LeadSquared answers 200 without a list of records")
 	}
 	var out []row
 	for _, e := range list {

@@ -42,7 +42,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	case !there && w.s.Fields[fieldDoNotCall] != "":
 		f.Err, f.Detail = errors.New("there is no such lead field"), "see fields"
 	case !there:
-		f.Detail = "is not shown: if it is refused, the wish not to be called stands only in the call; fields: {do_not_call: …} names another"
+		f.Detail = "is not shown: if it is refused, the wish not to be called is only in the call; fields: {do_not_call: …} names another"
 	}
 	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)

@@ -142,7 +142,7 @@ func origin(key, raw string) (*url.URL, error) {
 func (c Config) key() (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode([]byte(c.PrivateKey.Reveal()))
 	if block == nil {
-		return nil, errors.New("private_key: it is no PEM; it begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")
+		return nil, errors.New("private_key: it is not PEM; it begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")
 	}
 	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return k, nil
@@ -153,7 +153,7 @@ func (c Config) key() (*rsa.PrivateKey, error) {
 	}
 	r, ok := k.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("private_key: it is no RSA key, and Salesforce takes no other")
+		return nil, errors.New("private_key: it is not an RSA key, and Salesforce takes no other")
 	}
 	return r, nil
 }

@@ -210,7 +210,7 @@ func (w *Writer) index(ctx context.Context, digits string) (map[string][]string,
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
 		if err := json.Unmarshal(raw, &answer.Rows); err != nil { // as older versions answer
-			return nil, errors.New(w.api.client.Base().Host + " answers a search with what is no list of records")
+			return nil, errors.New(w.api.client.Base().Host + " answers a search without a list of records")
 		}
 	}
 	named := map[string][]string{}

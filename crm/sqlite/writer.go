@@ -197,7 +197,7 @@ func (w *Writer) Check(ctx context.Context, _ []string) []crm.Finding {
 		return []crm.Finding{f}
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", w.path)
+		err = fmt.Errorf("%s is not a regular file", w.path)
 	}
 	if err == nil {
 		if e := errors.Join(syscall.Access(w.path, write), syscall.Access(dir, write|search)); e != nil {

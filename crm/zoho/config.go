@@ -98,7 +98,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("client_id: missing: make a Self Client at the API console (api-console.zoho.com, or of your data centre)"))
 	}
 	if c.ClientSecret.Empty() {
-		faults = append(faults, errors.New("client_secret: missing: it stands beside the client id"))
+		faults = append(faults, errors.New("client_secret: missing: Zoho shows it beside the client id"))
 	}
 	if c.RefreshToken.Empty() {
 		faults = append(faults, errors.New("refresh_token: missing: exchange a code of the Self Client for one, as docs/crm/zoho.md says"))

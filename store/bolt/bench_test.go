@@ -156,17 +156,7 @@ func BenchmarkSize(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			err = d.update(func(t *txn) error {
-				for _, j := range jobs {
-					if _, err := t.settle(&store.Outcome{Job: j, Verdict: store.Delivered, At: time.Unix(1_800_000_000, 0)}); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
+			settleAll(b, d, jobs, store.Outcome{Verdict: store.Delivered, At: time.Unix(1_800_000_000, 0)})
 			from, done = next, next == nil
 		}
 		b.ReportMetric(size(), "MiB-delivered")

@@ -2,11 +2,30 @@ package bolt
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
+
+// settleAll settles jobs with one outcome, many to a transaction.
+func settleAll(t testing.TB, d *DB, jobs []store.JobRef, o store.Outcome) {
+	t.Helper()
+	var settled sync.WaitGroup
+	for w := range 64 {
+		settled.Go(func() {
+			for i := w; i < len(jobs); i += 64 {
+				mine := o
+				mine.Job = jobs[i]
+				if _, err := d.Settle(t.Context(), mine); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	settled.Wait()
+}
 
 // refuseAll makes dead letters of n calls and returns their numbers.
 func refuseAll(t *testing.T, d *DB, n int) []uint64 {
@@ -27,20 +46,7 @@ func refuseAll(t *testing.T, d *DB, n int) []uint64 {
 			break
 		}
 	}
-	for len(outcomes) > 0 { // many to a transaction
-		chunk := outcomes[:min(len(outcomes), 1000)]
-		outcomes = outcomes[len(chunk):]
-		if err := d.update(func(t *txn) error {
-			for i := range chunk {
-				if _, err := t.settle(&store.Outcome{Job: chunk[i], Verdict: store.Dead, At: time.Unix(1_900_000_000, 0), Error: "400"}); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	settleAll(t, d, outcomes, store.Outcome{Verdict: store.Dead, At: time.Unix(1_900_000_000, 0), Error: "400"})
 	letters, err := d.DeadLetters("crm", false, 0, n+1)
 	if err != nil || len(letters) != n {
 		t.Fatalf("%d dead letters, %v", len(letters), err)
@@ -55,7 +61,7 @@ func refuseAll(t *testing.T, d *DB, n int) []uint64 {
 // Many dead letters are taken back in several transactions: in between, polls and deliveries get on.
 func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 	d := openTest(t)
-	nums := refuseAll(t, d, 2*letterChunk+200)
+	nums := refuseAll(t, d, 1200)
 	for name, retry := range map[string]bool{"retry": true, "drop": false} {
 		if n, err := d.EndDead(append(nums[:1:1], 1<<40), retry); !errors.Is(err, store.ErrUnknown) || n != 0 {
 			t.Errorf("%s of one that is not there: %d, %v", name, n, err)
@@ -73,7 +79,7 @@ func TestManyDeadLettersAreTakenInChunks(t *testing.T) {
 		n, commits := 0, 0
 		var err error
 		commits = writes(t, d, func() { n, err = d.EndDead(mine, retry) })
-		if err != nil || n != len(mine) || commits != (len(mine)+letterChunk-1)/letterChunk {
+		if err != nil || n != len(mine) || commits != 2 {
 			t.Errorf("%s: %d of %d in %d transactions, %v", name, n, len(mine), commits, err)
 		}
 	}
@@ -103,16 +109,10 @@ func TestLongLaneIsNotWalked(t *testing.T) {
 			t.Fatalf("%+v, %v", refs, err)
 		}
 		return testing.AllocsPerRun(20, func() {
-			if err := d.update(func(t *txn) error {
-				_, err := t.nextOf(&refs[0])
-				if err != nil {
-					return err
-				}
-				if _, err = t.claim(&refs[0]); err != nil {
-					return err
-				}
-				return errUndone // each run finds what the one before found
-			}); !errors.Is(err, errUndone) {
+			if _, err := d.Claim(t.Context(), refs); err != nil {
+				t.Error(err)
+			}
+			if _, err := d.Settle(t.Context(), store.Outcome{Job: refs[0], Verdict: store.Release}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -5,19 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
-	"pgregory.net/rapid"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
 func openTest(t *testing.T) *DB {
@@ -58,45 +56,47 @@ func TestFault(t *testing.T) {
 // An id that two generations have would be recognised by the newer and forgotten with the older.
 func TestCheckFindsWhatIsKeptTwice(t *testing.T) {
 	d := openTest(t)
-	base := generation(time.Unix(1_800_000_000, 0))
-	keep := func(g uint64, ids ...string) {
-		t.Helper()
-		if err := d.update(func(t *txn) error {
-			for _, id := range ids {
-				k := callKey(id)
-				if err := t.keep(bucketLedger, g, k, (&ledgerRec{rev: 1}).encode(k), false, 0); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
+	for n, months := range []int{0, 1, 3} { // pages of three generations
+		p := benchPage(n)
+		p.At = p.At.AddDate(0, months, 0)
+		if _, err := d.Ingest(p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	keep(base, "a", "c", "f", "k")
-	keep(base+1, "b", "d", "g")
-	keep(base+3, "e", "l")
 	if err := d.Check(); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"a", "g", "k"} {
-		keep(base+3, id)
-		if err := d.Check(); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "two") {
-			t.Errorf("%s is there twice: %v", id, err)
-		}
-		if err := d.update(func(t *txn) error {
-			t.changed = true
-			return t.bucket(bucketLedger).Bucket(u64Key(base + 3)).Delete(callKey(id))
+	edit := func(f func(older, newest *bbolt.Bucket) error) {
+		t.Helper()
+		if err := d.bolt.Update(func(tx *bbolt.Tx) error {
+			b, g := tx.Bucket([]byte("ledger")), txn{tx}.Generations("ledger")
+			return f(b.Bucket(generation(g[len(g)-1])), b.Bucket(generation(g[0])))
 		}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, n := range []int{0, 50, 99} {
+		var id []byte
+		edit(func(older, newest *bbolt.Bucket) error {
+			c := older.Cursor()
+			k, v := c.First()
+			for range n {
+				k, v = c.Next()
+			}
+			id = bytes.Clone(k)
+			return newest.Put(id, v)
+		})
+		if err := d.Check(); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "two") {
+			t.Errorf("%s is there twice: %v", id, err)
+		}
+		edit(func(_, newest *bbolt.Bucket) error { return newest.Delete(id) })
 	}
 }
 
 func setSchema(t *testing.T, d *DB, v int) string {
 	t.Helper()
 	err := d.bolt.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(bucketMeta)).Put(keySchema, []byte(strconv.Itoa(v)))
+		return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(strconv.Itoa(v)))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -110,15 +110,15 @@ func setSchema(t *testing.T, d *DB, v int) string {
 func TestNewerSchema(t *testing.T) {
 	path := setSchema(t, openTest(t), 7)
 	_, err := Open(path, Options{})
-	if !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), fmt.Sprint("up to ", schema)) {
+	if !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), fmt.Sprint("up to ", records.Layout)) {
 		t.Fatal(err)
 	}
 }
 
 func TestOlderSchema(t *testing.T) {
-	path := setSchema(t, openTest(t), schema-1)
+	path := setSchema(t, openTest(t), records.Layout-1)
 	_, err := Open(path, Options{})
-	if !errors.Is(err, store.ErrOlder) || !strings.Contains(err.Error(), fmt.Sprint("version ", schema-1)) || !strings.Contains(err.Error(), "backfill") {
+	if !errors.Is(err, store.ErrOlder) || !strings.Contains(err.Error(), fmt.Sprint("version ", records.Layout-1)) || !strings.Contains(err.Error(), "backfill") {
 		t.Fatal(err)
 	}
 }
@@ -194,7 +194,7 @@ func TestGroup(t *testing.T) {
 	}
 	queued := func(n int) {
 		for {
-			if d.queue.Queued() == n {
+			if d.Queued() == n {
 				return
 			}
 			time.Sleep(time.Millisecond)
@@ -240,122 +240,5 @@ func TestGroup(t *testing.T) {
 	st, err := d.Stats()
 	if err != nil || st.Pending != 91 {
 		t.Fatalf("%d pending, %v", st.Pending, err)
-	}
-}
-
-func TestDiff(t *testing.T) {
-	f := func(s string) (out []store.Field) {
-		for _, p := range strings.Fields(s) {
-			out = append(out, store.Field{Tag: p[0], Hash: uint32(p[1])})
-		}
-		return out
-	}
-	for _, x := range []struct{ known, fresh, changed, merged string }{
-		{"", "", "", ""},
-		{"", "a1", "a", "a1"},
-		{"a1", "", "", "a1"},
-		{"a1 c1", "a1 c1", "", "a1 c1"},
-		{"a1 c1", "b1", "b", "a1 b1 c1"},
-		{"a1 c1", "c2", "c", "a1 c2"},
-		{"b1", "a1 b1 c1", "ac", "a1 b1 c1"},
-	} {
-		changed, merged := diff(f(x.known), f(x.fresh))
-		if string(changed) != x.changed || len(merged) != len(f(x.merged)) || len(merged) > 0 && !reflect.DeepEqual(merged, f(x.merged)) {
-			t.Errorf("%+v: %q %v", x, changed, merged)
-		}
-	}
-}
-
-// Intervals against a plain set of seconds.
-func TestIntervals(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		sec := func(n int) time.Time { return time.Unix(int64(n), 0).UTC() }
-		const end = 40
-		m := &metaRec{first: sec(0)}
-		read := [end + 1]bool{}
-		t.Repeat(map[string]func(*rapid.T){
-			"join": func(t *rapid.T) {
-				a, b := rapid.IntRange(0, end).Draw(t, "from"), rapid.IntRange(0, end).Draw(t, "to")
-				m.join(store.Interval{From: sec(a), To: sec(b)})
-				for i := a + 1; i <= b; i++ {
-					read[i] = true
-				}
-			},
-			"cut": func(t *rapid.T) {
-				a := rapid.IntRange(0, end).Draw(t, "at")
-				m.read = until(m.read, sec(a))
-				for i := a + 1; i <= end; i++ {
-					read[i] = false
-				}
-			},
-			"": func(t *rapid.T) {
-				want := 0
-				for want < end && read[want+1] {
-					want++
-				}
-				if !m.watermark().Equal(sec(want)) {
-					t.Fatalf("watermark %v, want %d; %v", m.watermark().Unix(), want, m.read)
-				}
-				for i := 1; i <= end; i++ {
-					in := 0
-					for _, iv := range m.read {
-						if sec(i).After(iv.From) && !sec(i).After(iv.To) {
-							in++
-						}
-					}
-					if in > 1 || (in == 1) != read[i] {
-						t.Fatalf("second %d is in %d intervals, read: %v", i, in, read[i])
-					}
-				}
-			},
-		})
-	})
-}
-
-// Keys sort as what they name.
-func TestKeyOrder(t *testing.T) {
-	gen := rapid.Custom(func(t *rapid.T) jobKey {
-		return jobKey{
-			dest: 1, when: fromMicros(rapid.SampledFrom([]int64{-62135596800000000, -1, 0, 1, 256, 1_800_000_000_000_000, 253402300799000000}).Draw(t, "when")),
-			id:   rapid.StringOfN(rapid.SampledFrom([]rune{0, 1, 'a', 'b', 0xff}), 0, 4, -1).Draw(t, "id"),
-			kind: store.Kind(rapid.IntRange(0, 1).Draw(t, "kind")), rev: rapid.IntRange(1, 300).Draw(t, "rev"),
-		}
-	})
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := gen.Draw(t, "a"), gen.Draw(t, "b")
-		want := a.when.Compare(b.when)
-		if want == 0 {
-			want = strings.Compare(a.id, b.id)
-		}
-		if want == 0 {
-			want = int(a.kind) - int(b.kind)
-		}
-		if want == 0 {
-			want = a.rev - b.rev
-		}
-		if got := bytes.Compare(a.bytes(), b.bytes()); (got > 0) != (want > 0) || (got < 0) != (want < 0) {
-			t.Fatalf("%+v and %+v: %d, want %d", a, b, got, want)
-		}
-		k, ok := parseJobKey(a.bytes())
-		if !ok || k != a {
-			t.Fatalf("%+v came back as %+v", a, k)
-		}
-		l := laneKey(a.bytes(), store.Lane{7})
-		if !bytes.Equal(jobOfLane(l, a.prio), a.bytes()) {
-			t.Fatal("the lane index leads elsewhere")
-		}
-	})
-}
-
-func TestTimes(t *testing.T) {
-	for _, at := range []time.Time{{}, time.Unix(0, 0).UTC(), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)} {
-		if got := fromMicros(micros(at)); !got.Equal(at) || got.IsZero() != at.IsZero() {
-			t.Errorf("%v came back as %v", at, got)
-		}
-	}
-	for _, at := range []time.Time{time.Unix(math.MaxInt64, 0), time.Unix(math.MinInt64, 0), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		if y := fromMicros(micros(at)).Year(); y < 1 || y > 9999 {
-			t.Errorf("%v became year %d", at, y)
-		}
 	}
 }

@@ -1,15 +1,11 @@
 package bolt
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
 // Options are how a store is opened. The zero value will do.
@@ -26,29 +23,18 @@ type Options struct {
 
 // DB is the embedded store.
 type DB struct {
+	*records.DB
 	path   string
-	salt   []byte
 	bolt   *bbolt.DB
 	file   *os.File
 	size   atomic.Int64 // of the file as last seen: it never shrinks
 	broken atomic.Pointer[error]
-	queue  *committer   // nil: it is read only
 	swap   sync.RWMutex // held for writing while another file takes the place of this one
 
 	beforeCommit func() // for tests
 }
 
 var _ store.Store = (*DB)(nil)
-
-// Keys of the meta bucket besides the state.
-var (
-	keyInstall = []byte("install")
-	keySalt    = []byte("salt")
-	keySchema  = []byte("schema")
-)
-
-// schema is the version of the layout that this program writes, and the only one that it reads.
-const schema = 5
 
 // Open opens the store at path and makes it if there has been none. It errs with ErrLocked, ErrDamaged or ErrNewer where that is the
 // matter; it never overwrites a file that holds anything.
@@ -78,7 +64,6 @@ func Open(path string, o Options) (*DB, error) {
 		_ = f.Close() // a second time if bbolt has closed it already
 		return nil, err
 	}
-	d.queue = newCommitter(d)
 	d.finishScrub()
 	return d, nil
 }
@@ -113,7 +98,7 @@ func acquire(path string, until time.Time) (*os.File, error) {
 			if err != nil {
 				_ = f.Close()
 				return nil, fmt.Errorf("%w: %s: %w. Restore it from a backup; if it is not this program's, set another path. "+
-					"To begin anew move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
+					"To begin again with an empty store, move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
 			}
 			if !empty {
 				return f, nil
@@ -122,7 +107,7 @@ func acquire(path string, until time.Time) (*os.File, error) {
 		}
 		if _, err := os.Lstat(markerPath(path)); err == nil {
 			return nil, fmt.Errorf("%w: %s is missing or empty, but %s says that there was one. Restore it from a backup; "+
-				"to begin anew remove %s; calls may then be delivered again", store.ErrDamaged, path, markerPath(path), markerPath(path))
+				"to begin again with an empty store, remove %s; calls may then be delivered again", store.ErrDamaged, path, markerPath(path), markerPath(path))
 		}
 		f, again, err := create(path, until)
 		if err != nil {
@@ -204,28 +189,13 @@ func build(name string, f *os.File) error {
 		return err
 	}
 	err = b.Update(func(tx *bbolt.Tx) error {
-		for _, name := range allBuckets {
+		for _, name := range records.Buckets {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
 				return err
 			}
 		}
-		random := make([]byte, 48)
-		if _, err := io.ReadFull(rand.Reader, random); err != nil {
-			return err
-		}
-		m := tx.Bucket([]byte(bucketMeta))
-		values := map[string][]byte{
-			string(keyInstall): []byte(hex.EncodeToString(random[:16])),
-			string(keySalt):    random[16:],
-			string(keySchema):  []byte(strconv.Itoa(schema)),
-			string(keyState):   (&metaRec{nextDest: 1}).encode(keyState),
-		}
-		for k, v := range values {
-			if err := m.Put([]byte(k), v); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := records.Create(txn{tx})
+		return err
 	})
 	if cerr := b.Close(); err == nil {
 		err = cerr
@@ -248,6 +218,7 @@ func boltOptions(f *os.File, mapped int) *bbolt.Options {
 // openFile opens the verified and locked file of a store, brings it up to date and compares the marker.
 func openFile(path string, f *os.File) (d *DB, err error) {
 	d = &DB{path: path, file: f}
+	d.DB = records.New(d.engine())
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -279,23 +250,19 @@ func (d *DB) openBolt(f *os.File) (err error) {
 const allocSize = 4 << 20
 
 // identity returns whose store it is, and errs if it is none or none that this program can read.
-func (d *DB) identity() (install []byte, err error) {
+func (d *DB) identity() (install string, err error) {
 	return install, d.bolt.View(func(tx *bbolt.Tx) error {
-		m := tx.Bucket([]byte(bucketMeta))
-		if m == nil || len(m.Get(keyInstall)) == 0 {
+		var v int
+		switch install, v, err = records.Identify(txn{tx}); {
+		case errors.Is(err, records.ErrForeign):
 			return fmt.Errorf("%w: %s is a database of another program; set another path", store.ErrDamaged, d.path)
-		}
-		install = append(install, m.Get(keyInstall)...)
-		d.salt = append(d.salt, m.Get(keySalt)...)
-		v, err := strconv.Atoi(string(m.Get(keySchema)))
-		switch {
-		case err != nil || len(d.salt) == 0:
-			return fmt.Errorf("%w: %s: the meta bucket is not readable; restore it from a backup", store.ErrDamaged, d.path)
-		case v < schema:
+		case err != nil:
+			return fmt.Errorf("%w: %s: %w; restore it from a backup", store.ErrDamaged, d.path, err)
+		case v < records.Layout:
 			return fmt.Errorf("%w: %s has version %d of the layout, of a build that was never released; this program reads version %d. Move it and %s away and start again: "+
-				"set `start` to the cursor that the other build showed (cursor show) and deliver what was waiting with a backfill", store.ErrOlder, d.path, v, schema, filepath.Base(markerPath(d.path)))
-		case v > schema:
-			return fmt.Errorf("%w: %s has version %d of the layout, this program knows up to %d: install the newer program again", store.ErrNewer, d.path, v, schema)
+				"set `start` to the cursor that the other build showed (cursor show) and deliver what was waiting with a backfill", store.ErrOlder, d.path, v, records.Layout, filepath.Base(markerPath(d.path)))
+		case v > records.Layout:
+			return fmt.Errorf("%w: %s has version %d of the layout, this program knows up to %d: install the newer program again", store.ErrNewer, d.path, v, records.Layout)
 		}
 		return nil
 	})
@@ -307,23 +274,15 @@ func (d *DB) prepare() error {
 		return err
 	}
 	_ = os.Remove(rewritePath(d.path)) // what a kill has left of a copy
-	if err := checkMarker(d.path, string(install)); err != nil {
+	if err := checkMarker(d.path, install); err != nil {
 		return err
 	}
-	return d.update((*txn).reclaim)
-}
-
-// layout is the version of the layout.
-func (t *txn) layout() int {
-	v, _ := strconv.Atoi(string(t.bucket(bucketMeta).Get(keySchema)))
-	return v
+	return d.Reclaim()
 }
 
 // Close waits for what is being committed and lets go of the file.
 func (d *DB) Close() error {
-	if d.queue != nil {
-		d.queue.Close()
-	}
+	d.Drain()
 	if d.broken.Load() != nil {
 		return d.file.Close() // bbolt may hold a lock for good after a fault
 	}

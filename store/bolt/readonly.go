@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
 // OpenReadOnly opens a store that no process has open for writing, and keeps others from doing so. What would change it is an error. Neither
@@ -25,7 +26,7 @@ func OpenReadOnly(path string) (d *DB, err error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if !st.Mode().IsRegular() { // a device would be read without end, a pipe waited for
-		return nil, fmt.Errorf("%w: %s is no regular file", store.ErrDamaged, path)
+		return nil, fmt.Errorf("%w: %s is not a regular file", store.ErrDamaged, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -51,6 +52,7 @@ func OpenReadOnly(path string) (d *DB, err error) {
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	d = &DB{path: path, file: f}
+	d.DB = records.NewReadOnly(d.engine())
 	defer func() {
 		if r := recover(); r != nil {
 			err = d.fail(r)

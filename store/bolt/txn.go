@@ -1,80 +1,33 @@
 package bolt
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
-// Buckets.
-const (
-	bucketMeta      = "meta"      // a few fixed keys, see open.go
-	bucketSettings  = "settings"  // name → value
-	bucketLedger    = "ledger"    // generation → bucket of 'c' id or 'b' key of a broken row
-	bucketOutbox    = "outbox"    // jobKey → jobRec
-	bucketLanes     = "lanes"     // destination, lane, order → priority, window
-	bucketTried     = "tried"     // destination, lane, order of the jobs of which an attempt has begun
-	bucketClaims    = "claims"    // outbox keys of the jobs that an append-only destination may be getting now
-	bucketLaneState = "lanestate" // generation → bucket of destination, lane
-	bucketReceipts  = "receipts"  // first seen, id, destination → receiptRec; destination 0: events
-	bucketWatches   = "watches"   // kind, id → watchRec
-	bucketDue       = "due"       // kind, due, id
-	bucketDead      = "dead"      // number → deadRec
-	bucketDeadIndex = "deadindex" // destination, id, kind, revision → number
-	bucketDests     = "dests"     // id → destRec
-	bucketBackfills = "backfills" // id → Backfill
-	bucketForgotten = "forgotten" // kind, salted hash → when it was forgotten
-)
-
-var allBuckets = []string{
-	bucketMeta, bucketSettings, bucketLedger, bucketOutbox, bucketLanes, bucketTried, bucketClaims, bucketLaneState, bucketReceipts,
-	bucketWatches, bucketDue, bucketDead, bucketDeadIndex, bucketDests, bucketBackfills, bucketForgotten,
-}
-
-var keyState = []byte("state")
-
-// errClosed is what a closed store answers.
-var errClosed = errors.New("the store is closed")
-
-// errReadOnly is what a store answers to a change that was opened to be read.
-var errReadOnly = errors.New("the store is open for reading only")
-
-// txn is one transaction with the records that many of its steps change; those are written once, at its end.
-type txn struct {
-	tx        *bbolt.Tx
-	changed   bool // something is to be committed
-	meta      *metaRec
-	metaDirty bool
-	dests     []*destRec // all; nil: not yet read
-	destDirty map[uint16]bool
-	fills     map[uint64]*store.Backfill
-	open      map[uint64]bool // windows that are not released; nil: not yet worked out
-	gens      map[string][]uint64
-}
-
-// view runs fn in a read transaction.
-func (d *DB) view(fn func(t *txn) error) error { return d.access(false, fn) }
-
-// update runs fn in a write transaction and commits what fn changed. Nothing is written if fn changed nothing.
-func (d *DB) update(fn func(t *txn) error) error { return d.access(true, fn) }
-
-// commitError reports a commit that failed. The disk is full, most likely.
-type commitError struct{ error }
-
-func (e *commitError) Unwrap() error { return e.error }
-
-func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
-	if write && d.bolt.IsReadOnly() {
-		return errReadOnly
+// engine runs the transactions of the records in the file.
+func (d *DB) engine() records.Engine {
+	return records.Engine{
+		View: func(fn func(records.Tx) error) error {
+			return d.access(false, func(tx *bbolt.Tx) (bool, error) { return false, fn(txn{tx}) })
+		},
+		Update: func(fn func(records.Tx) (bool, error)) error {
+			return d.access(true, func(tx *bbolt.Tx) (bool, error) { return fn(txn{tx}) })
+		},
 	}
+}
+
+// access runs fn in a transaction, and commits it if fn changed something.
+func (d *DB) access(write bool, fn func(tx *bbolt.Tx) (changed bool, err error)) (err error) {
 	d.swap.RLock()
 	defer d.swap.RUnlock()
 	if err := d.usable(); err != nil {
@@ -106,12 +59,8 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 	if err != nil {
 		return d.closedOr(err)
 	}
-	t := &txn{tx: tx}
-	err = fn(t)
-	if err == nil && write {
-		err = t.flush()
-	}
-	if err != nil || !t.changed {
+	changed, err := fn(tx)
+	if err != nil || !changed {
 		_ = tx.Rollback()
 		return err
 	}
@@ -119,7 +68,7 @@ func (d *DB) access(write bool, fn func(t *txn) error) (err error) {
 		d.beforeCommit()
 	}
 	if err := tx.Commit(); err != nil {
-		return &commitError{d.explain(err)}
+		return &records.CommitError{Err: d.explain(err)}
 	}
 	return nil
 }
@@ -133,7 +82,7 @@ func (d *DB) usable() error {
 
 func (d *DB) closedOr(err error) error {
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) || errors.Is(err, berrors.ErrInvalidMapping) {
-		return errClosed
+		return records.ErrClosed
 	}
 	return err
 }
@@ -145,254 +94,51 @@ func (d *DB) fail(r any) error {
 	return err
 }
 
-func (t *txn) flush() error {
-	if t.metaDirty {
-		if err := t.put(bucketMeta, keyState, t.meta.encode(keyState)); err != nil {
-			return err
-		}
-	}
-	for _, r := range t.dests {
-		if t.destDirty[r.id] {
-			k := u16Key(r.id)
-			if err := t.put(bucketDests, k, r.encode(k)); err != nil {
-				return err
-			}
-		}
-	}
-	for id, b := range t.fills {
-		k := u64Key(id)
-		if v := encodeBackfill(b, k); !bytes.Equal(v, t.bucket(bucketBackfills).Get(k)) {
-			if err := t.put(bucketBackfills, k, v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// txn is a transaction of the records. Their generations are buckets in buckets.
+type txn struct{ tx *bbolt.Tx }
 
-func (t *txn) bucket(name string) *bbolt.Bucket {
+func (t txn) Bucket(name string) records.Bucket {
 	b := t.tx.Bucket([]byte(name))
-	switch name {
-	case bucketOutbox, bucketReceipts, bucketDead:
-		b.FillPercent = 0.9 // filled in the order of their keys
+	if b == nil {
+		return nil
 	}
-	return b
+	if slices.Contains(records.Ascending, name) {
+		b.FillPercent = 0.9
+	}
+	return bucket{b}
 }
 
-func (t *txn) put(bucket string, key, value []byte) error {
-	t.changed = true
-	if err := t.bucket(bucket).Put(key, value); err != nil {
-		return fmt.Errorf("writing bucket %s: %w", bucket, err)
-	}
-	return nil
-}
-
-func (t *txn) del(bucket string, key []byte) error {
-	t.changed = true
-	if err := t.bucket(bucket).Delete(key); err != nil {
-		return fmt.Errorf("deleting from bucket %s: %w", bucket, err)
-	}
-	return nil
-}
-
-// load reads, checks and decodes one record; nil if there is none.
-func load[T any](b *bbolt.Bucket, name string, key []byte, decode func([]byte) (T, bool)) (*T, error) {
-	v := b.Get(key)
-	if v == nil {
-		return nil, nil
-	}
-	return open(name, key, v, decode)
-}
-
-// open checks and decodes a value.
-func open[T any](name string, key, value []byte, decode func([]byte) (T, bool)) (*T, error) {
-	content, err := unseal(name, key, value)
-	if err != nil {
-		return nil, err
-	}
-	r, ok := decode(content)
-	if !ok {
-		return nil, damaged(name, key, "it cannot be decoded")
-	}
-	return &r, nil
-}
-
-func (t *txn) state() (*metaRec, error) {
-	if t.meta == nil {
-		m, err := load(t.bucket(bucketMeta), bucketMeta, keyState, decodeMeta)
-		if err != nil {
-			return nil, err
-		}
-		if m == nil {
-			return nil, damaged(bucketMeta, keyState, "it is missing")
-		}
-		t.meta = m
-	}
-	return t.meta, nil
-}
-
-// allDests returns every destination, in the order of their first configuration.
-func (t *txn) allDests() ([]*destRec, error) {
-	if t.dests != nil {
-		return t.dests, nil
-	}
-	t.dests = []*destRec{}
-	t.destDirty = map[uint16]bool{}
-	c := t.bucket(bucketDests).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		r, err := open(bucketDests, k, v, decodeDest)
-		if err != nil {
-			return nil, err
-		}
-		t.dests = append(t.dests, r)
-	}
-	return t.dests, nil
-}
-
-func (t *txn) destByID(id uint16) (*destRec, error) {
-	all, err := t.allDests()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range all {
-		if r.id == id {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("destination number %d: %w", id, store.ErrUnknown)
-}
-
-func (t *txn) destByName(name string) (*destRec, error) {
-	all, err := t.allDests()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range all {
-		if r.Name == name {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("destination %q: %w", name, store.ErrUnknown)
-}
-
-func (t *txn) touch(r *destRec) { t.destDirty[r.id] = true }
-
-// backfill returns the backfill's record; changes to it are written at the end. nil for live work and for one that is forgotten.
-func (t *txn) backfill(id uint64) (*store.Backfill, error) {
-	if id == 0 {
-		return nil, nil
-	}
-	if b, ok := t.fills[id]; ok {
-		return b, nil
-	}
-	b, err := load(t.bucket(bucketBackfills), bucketBackfills, u64Key(id), decodeBackfill)
-	if err != nil || b == nil {
-		return nil, err
-	}
-	if t.fills == nil {
-		t.fills = map[uint64]*store.Backfill{}
-	}
-	t.fills[id] = b
-	return b, nil
-}
-
-// stream returns the stream of that name, made if need be.
-func (t *txn) stream(name string) (*stream, error) {
-	m, err := t.state()
-	if err != nil {
-		return nil, err
-	}
-	for i := range m.streams {
-		if m.streams[i].name == name {
-			return &m.streams[i], nil
-		}
-	}
-	m.nextWindow += 2
-	m.streams = append(m.streams, stream{name: name, cur: m.nextWindow - 1, next: m.nextWindow})
-	t.open = nil
-	return &m.streams[len(m.streams)-1], nil
-}
-
-// released tells whether a window is closed: then no stream has it any more.
-func (t *txn) released(window uint64) (bool, error) {
-	if window == 0 {
-		return true, nil
-	}
-	if t.open == nil {
-		m, err := t.state()
-		if err != nil {
-			return false, err
-		}
-		t.open = map[uint64]bool{}
-		for _, s := range m.streams {
-			t.open[s.cur], t.open[s.next] = true, true
-		}
-	}
-	return !t.open[window], nil
-}
-
-// Generations are buckets of what was last seen in the same days: forgetting is dropping a bucket, whatever it holds.
-
-const generationDays = 30
-
-func generation(at time.Time) uint64 {
-	return uint64(max(0, at.Unix())) / (86400 * generationDays)
-}
-
-// generations lists those of a bucket, newest first.
-func (t *txn) generations(bucket string) []uint64 {
-	if g, ok := t.gens[bucket]; ok {
-		return g
-	}
-	var g []uint64
-	c := t.bucket(bucket).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+func (t txn) Generations(name string) (g []uint64) {
+	c := t.tx.Bucket([]byte(name)).Cursor()
+	for k, v := c.Last(); k != nil; k, v = c.Prev() {
 		if v == nil && len(k) == 8 {
-			g = append(g, keyUint(k))
+			g = append(g, binary.BigEndian.Uint64(k))
 		}
 	}
-	slices.Reverse(g)
-	if t.gens == nil {
-		t.gens = map[string][]uint64{}
-	}
-	t.gens[bucket] = g
 	return g
 }
 
-// find returns the newest record under key, and its generation.
-func find[T any](t *txn, bucket string, key []byte, decode func([]byte) (T, bool)) (*T, uint64, error) {
-	parent := t.bucket(bucket)
-	for _, g := range t.generations(bucket) {
-		r, err := load(parent.Bucket(u64Key(g)), bucket, key, decode)
-		if r != nil || err != nil {
-			return r, g, err
-		}
+func (t txn) Generation(name string, g uint64) records.Bucket {
+	b := t.tx.Bucket([]byte(name)).Bucket(generation(g))
+	if b == nil {
+		return nil
 	}
-	return nil, 0, nil
+	return bucket{b}
 }
 
-// keep puts a value into generation g and takes it out of old, the one it was in if there was.
-func (t *txn) keep(bucket string, g uint64, key, value []byte, was bool, old uint64) error {
-	t.changed = true
-	parent := t.bucket(bucket)
-	if was && old > g {
-		g = old // the clock went back: what is newer stays so
-	}
-	b := parent.Bucket(u64Key(g))
-	if b == nil {
-		var err error
-		if b, err = parent.CreateBucket(u64Key(g)); err != nil {
-			return fmt.Errorf("making a generation of %s: %w", bucket, err)
-		}
-		delete(t.gens, bucket)
-	}
-	if was && old != g {
-		if err := parent.Bucket(u64Key(old)).Delete(key); err != nil {
-			return fmt.Errorf("moving within %s: %w", bucket, err)
-		}
-	}
-	if err := b.Put(key, value); err != nil {
-		return fmt.Errorf("writing %s: %w", bucket, err)
-	}
-	return nil
+func (t txn) NewGeneration(name string, g uint64) (records.Bucket, error) {
+	b, err := t.tx.Bucket([]byte(name)).CreateBucket(generation(g))
+	return bucket{b}, err
 }
+
+func (t txn) DropGeneration(name string, g uint64) error {
+	return t.tx.Bucket([]byte(name)).DeleteBucket(generation(g))
+}
+
+func (txn) Expect([]records.Need) {} // the file is mapped
+
+func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }
+
+type bucket struct{ *bbolt.Bucket }
+
+func (b bucket) Cursor() records.Cursor { return b.Bucket.Cursor() }

@@ -372,7 +372,7 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		return nil, crm.Refused("no contact has this number, and on_missing is dead: make the contact, then: vinfer-sync dead retry " + e.Call.ID)
 	}
 	if n.E164() == "" {
-		p.Warn("the number is no possible one: no contact was made")
+		p.Warn("the number is not a possible one: no contact was made")
 		return nil, nil
 	}
 	if !e.DoNotCall && p.Refs[Wish] != "" {
