@@ -45,8 +45,8 @@ const (
 	defaultLimit = 1000 // requests a minute, as documented
 
 	newsShare  = 0.355 // of the limit, for listings by start and the turns of the lookback
-	againShare = 0.05 // of the limit, to read again
-	reachShare = 0.02 // of the limit, to read what a new store has never listed
+	againShare = 0.05  // of the limit, to read again
+	reachShare = 0.02  // of the limit, to read what a new store has never listed
 	sweepShare = 0.10
 
 	settingPlan = "reading_plan"
