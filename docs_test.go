@@ -72,6 +72,21 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// Every alerting rule names the place of docs/OPERATIONS.md that says what to do.
+func TestRunbooks(t *testing.T) {
+	rules := text(t, "contrib/prometheus-rules.yaml")
+	places := anchors(text(t, "docs/OPERATIONS.md"))
+	books := regexp.MustCompile(`runbook_url: \S+/docs/OPERATIONS\.md#(\S+)`).FindAllStringSubmatch(rules, -1)
+	if n := len(ruleName.FindAllString(rules, -1)); n < 10 || n != len(books) {
+		t.Errorf("%d rules, %d runbooks", n, len(books))
+	}
+	for _, m := range books {
+		if !slices.Contains(places, m[1]) {
+			t.Errorf("docs/OPERATIONS.md has no heading for %s", m[1])
+		}
+	}
+}
+
 // Every alert has a heading in docs/OPERATIONS.md that says what to do.
 func TestAlertsAreExplained(t *testing.T) {
 	page := text(t, "docs/OPERATIONS.md")

@@ -69,6 +69,7 @@ var arrows = []struct {
 	{"sync", []string{"=crm", "internal/", "=store", "=vinfer"}},
 	{"store", []string{"=store", "store/internal/", "internal/"}},
 	{"vinfer", []string{"=vinfer", "internal/"}},
+	{"crm/kinds", []string{"crm/", "internal/"}}, // the list of kinds
 	{"crm", []string{"=crm", "crm/internal/", "internal/"}},
 	{"internal/", []string{"=crm", "internal/"}}, // httpx speaks the verdicts of crm
 }

@@ -184,7 +184,7 @@ func (l *Local) Audit(ctx context.Context, days int) (engine.AuditReport, error)
 	return r, err
 }
 
-var errNoEngine = fmt.Errorf("this needs the whole pipeline, and only its store is open")
+var errNoEngine = fmt.Errorf("this needs a running pipeline, and only its state file is open")
 
 // Pause implements Backend.
 func (l *Local) Pause(_ context.Context, r PauseRequest) error {

@@ -5,17 +5,22 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
 // browser is a headless Chromium that is spoken to over two pipes, in the DevTools protocol.
@@ -248,6 +253,40 @@ func TestBrowserShowsEveryState(t *testing.T) {
 			b.calm()
 		}
 	}
+}
+
+// TestBrowserPicture makes the picture of the README, docs/dashboard.png, where SCREENSHOTS says.
+func TestBrowserPicture(t *testing.T) {
+	facts := func() Facts {
+		f := healthyFacts()
+		f.Stats.Dests[0].Kind, f.Status.Destinations[0].Kind = "hubspot", "hubspot"
+		f.Status.Transcripts = 0
+		return f
+	}
+	s := source(facts, true)
+	now := time.Now().UTC()
+	var fresh []engine.NewCall
+	var calls []CallLine
+	outcomes := []string{"interested", "not_reachable", "callback_requested", "not_interested", "not_reachable", "interested", "payment_promised"}
+	for i := range 420 {
+		c := engine.NewCall{
+			ID: fmt.Sprintf("call_%05d", 48213-i), Disposition: outcomes[(i+i/5)%len(outcomes)], Phone: fmt.Sprintf("+xxxxxxxxxx%02d", i*37%100),
+			Ended: now.Add(-time.Duration(i*(1+i%4)) * time.Minute), Talked: time.Duration(20+i*53%160) * time.Second,
+		}
+		fresh = append(fresh, c)
+		if i < 4 {
+			calls = append(calls, CallLine{Known: c, CallSummary: store.CallSummary{ID: c.ID, When: c.Ended, Dests: []store.DestLife{
+				{Dest: "sales", State: "delivered", At: now}, {Dest: "archive", State: "delivered", At: now},
+			}}})
+		}
+	}
+	slices.Reverse(fresh)
+	s.Tally.Stored(len(fresh), 0, fresh)
+	s.Calls = func(context.Context, store.CallQuery) ([]CallLine, error) { return calls, nil }
+	b := chromium(t)
+	b.open(site(t, s)+"/", 1000, 600, "light")
+	b.shoot("dashboard")
+	b.calm()
 }
 
 func TestBrowserUpdatesByItself(t *testing.T) {

@@ -90,7 +90,7 @@ func (c *Client) call(ctx context.Context, op string, in, out any, progress func
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return errors.New("the daemon ended before it was done; what it had begun goes on at its next start")
+			return errors.New("the service stopped before the command was done; the service goes on with it at its next start")
 		}
 		var l line
 		if err := json.Unmarshal(raw, &l); err != nil {

@@ -92,6 +92,7 @@ type view struct {
 	Calls24                      int
 	Destinations                 []destView
 	Calls                        []callView
+	Unknown                      bool // whether some of the calls are older than what is remembered
 	Dead                         []deadView
 	DeadMore                     bool
 	Backfills                    []backfillView
@@ -121,7 +122,7 @@ type callView struct {
 	Way                                    []wayView
 }
 
-// wayView is a call at one destination.
+// wayView is a call at one destination, or at all of them.
 type wayView struct{ Dest, Class, State, Note string }
 
 type deadView struct {
@@ -201,10 +202,10 @@ func (d *dashboard) recent(ctx context.Context, v *view, f Facts, zone *time.Loc
 				s := int(known.Talked.Round(time.Second).Seconds())
 				x.Talked = fmt.Sprintf("%d:%02d", s/60, s%60)
 			}
+		} else {
+			v.Unknown = true
 		}
-		for _, at := range c.Dests {
-			x.Way = append(x.Way, wayOf(at, f.Now, zone))
-		}
+		x.Way = waysOf(c.Dests, f.Now, zone)
 		v.Calls = append(v.Calls, x)
 	}
 	return nil
@@ -248,9 +249,9 @@ func backfillOf(b store.Backfill, now time.Time, zone *time.Location) backfillVi
 	if b.Queued > 0 {
 		x.Done = int(100 * (b.Delivered + b.Dead) / b.Queued)
 	}
-	x.Words = "is being read, and delivered after live work"
+	x.Words = "is being read; live work goes first"
 	if !b.ReadDone.IsZero() {
-		x.ReadShare, x.Words = 100, "has been read; is being delivered after live work"
+		x.ReadShare, x.Words = 100, "has been read, and is being delivered; live work goes first"
 	}
 	return x
 }

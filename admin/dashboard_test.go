@@ -61,7 +61,7 @@ func haltedFacts() Facts {
 	f.Status.ConfigError = "config.yaml:3:1: lookbak: unknown key (did you mean lookback?)"
 	f.Status.Alerts = []engine.Alert{
 		{Alert: alert.Dead, Destination: "collections", Message: "collections refused calls: dead letters 3", Remedy: "see them: vinfer-sync dead list --dest collections", Since: f.Now.Add(-time.Hour)},
-		{Alert: alert.Halted, Destination: "sales", Message: "sales is halted, and its calls are kept: 401", Remedy: "mend what the reason says, then: vinfer-sync resume sales", Since: f.Now.Add(-time.Hour)},
+		{Alert: alert.Halted, Destination: "sales", Message: "sales is halted, and its calls are kept: 401", Remedy: "fix the cause, then: vinfer-sync resume sales", Since: f.Now.Add(-time.Hour)},
 	}
 	return f
 }
@@ -150,7 +150,7 @@ func TestDashboard(t *testing.T) {
 			[]string{
 				"<h1>sales is halted since ", ", and 2 more</h1>", "class=\"verdict bad\"", "vinfer-sync resume sales", "token &lt;b&gt;expired&lt;/b&gt;", "The configuration on the disk has faults",
 				"next try 15 Jan 15:30", "crm.example answers 503", "vinfer-sync resume night-shift", "vinfer-sync dead list --dest collections",
-				"a row without an id", "sales: waits", "collections: refused", "night-shift: left out", "40 %", "1000 of 4000",
+				"a row without an id", "sales: waits", "collections: refused", "night-shift: skipped", "40 %", "1000 of 4000",
 			},
 			[]string{"<b>expired", "<i>not", "98123", "All is well"},
 		},

@@ -27,14 +27,15 @@ func (v *view) judge(f Facts, zone *time.Location) {
 
 // tiles are the figures at the top.
 func (v *view) tiles(f Facts, zone *time.Location) {
+	raised := func(kinds ...string) bool {
+		return slices.ContainsFunc(f.Status.Alerts, func(a engine.Alert) bool { return a.Destination == "" && slices.Contains(kinds, a.Alert) })
+	}
 	lag := tile{Class: fine, Label: "Lag", Value: "–", Note: "nothing read yet"}
 	if !f.Stats.Watermark.IsZero() {
 		behind := max(f.Now.Sub(f.Stats.Watermark), 0)
 		lag.Value, lag.Note = span(behind), "read up to "+clock(f.Stats.Watermark, f.Now, zone)
-		for _, a := range f.Status.Alerts {
-			if a.Alert == alert.Lag && a.Destination == "" || a.Alert == alert.Runs {
-				lag.Class = grave
-			}
+		if raised(alert.Lag, alert.Runs, alert.Key) {
+			lag.Class = grave
 		}
 	}
 	run := tile{Class: fine, Label: "Last poll", Value: "–", Note: "the first one is under way"}
@@ -43,6 +44,9 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 		run.Value, run.Note = since(r.At, f.Now), fmt.Sprintf("%d seen, %d new, %d\u00a0ms", r.Fetched, r.New, r.Took.Milliseconds())
 		if r.Error != "" {
 			run.Class, run.Note = mild, "failed"
+			if raised(alert.Runs, alert.Key) {
+				run.Class = grave
+			}
 		}
 	}
 	next := tile{Class: fine, Label: "Next poll", Value: "now", Note: f.Schedule}
@@ -71,6 +75,15 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 			pending.Note += ", about " + span(time.Duration(m)*time.Minute)
 		}
 	}
+	for _, d := range f.Status.Destinations {
+		switch {
+		case d.Pending == 0:
+		case d.State == "halted" && !d.Paused:
+			pending.Class = grave
+		case pending.Class == fine && d.State != "ok":
+			pending.Class = mild
+		}
+	}
 	dead := tile{Class: fine, Label: "Dead letters", Value: number(int64(f.Status.Dead)), Note: "calls that were refused"}
 	if f.Status.Dead > 0 {
 		dead.Class = mild
@@ -78,7 +91,7 @@ func (v *view) tiles(f Facts, zone *time.Location) {
 	v.Tiles = []tile{lag, run, next, budget, pending, dead}
 }
 
-// destOf shows a destination's state in plain words, and the command that mends it.
+// destOf shows a destination's state in plain words, and the command that fixes it.
 func destOf(s engine.DestStatus, d store.Dest, f Facts, zone *time.Location) destView {
 	x := destView{Name: s.Name, Kind: s.Kind, Class: fine, State: s.State, Pending: s.Pending, Dead: s.Dead, Delivered: s.Delivered, Last: "no delivery yet"}
 	if !d.LastSuccess.IsZero() {
@@ -87,24 +100,40 @@ func destOf(s engine.DestStatus, d store.Dest, f Facts, zone *time.Location) des
 	reason := plain(s.Reason, f.Now, zone)
 	switch {
 	case s.Paused:
-		x.Class, x.State, x.Words, x.Remedy = mild, "paused", "Its calls are kept: "+reason+". When that is over:", "vinfer-sync resume "+s.Name
+		x.Class, x.State, x.Words, x.Remedy = mild, "paused", "Its calls are kept: "+reason+". To go on, run:", "vinfer-sync resume "+s.Name
 	case s.State == "halted":
-		x.Class, x.Words, x.Remedy = grave, "It refused our access, or call after call, so it is left alone and its calls are kept: "+reason+". Mend that, then:", "vinfer-sync resume "+s.Name
+		x.Class, x.Words, x.Remedy = grave, "Stopped: access was refused, or several calls in a row failed the same way. Calls are kept: "+reason+". Fix the cause, then run:", "vinfer-sync resume "+s.Name
 	case s.State == "waiting":
-		x.Class, x.Words = mild, "It is not taking calls and is tried again by itself: "+reason
+		x.Class, x.Words = mild, "It is not taking calls just now and is tried again without you: "+reason
 	case s.State == "orphaned":
 		x.Class, x.Words = mild, "It is no longer in the configuration."
 		if s.Pending > 0 {
-			x.Words += " Its calls are kept until it is there again."
+			x.Words += " Its calls are kept until it is configured again."
 		}
 	case s.Dead > 0:
-		x.Words, x.Remedy = "It takes calls, but has refused some. See them:", "vinfer-sync dead list --dest "+s.Name
+		x.Words, x.Remedy = "It takes calls, but refused some. See them:", "vinfer-sync dead list --dest "+s.Name
 	case s.Pending > 0:
 		x.Words = "It takes calls."
 	default:
 		x.Words = "It has every call."
 	}
 	return x
+}
+
+// waysOf shows where a call is: at all destinations, or what the exceptions are.
+func waysOf(dests []store.DestLife, now time.Time, zone *time.Location) []wayView {
+	var exceptions []wayView
+	for _, at := range dests {
+		if at.State != "delivered" {
+			exceptions = append(exceptions, wayOf(at, now, zone))
+		}
+	}
+	if len(exceptions) == 0 && len(dests) > 0 {
+		x := wayOf(dests[0], now, zone)
+		x.Dest = ""
+		return []wayView{x}
+	}
+	return exceptions
 }
 
 // wayOf shows where a call is.
@@ -119,7 +148,7 @@ func wayOf(at store.DestLife, now time.Time, zone *time.Location) wayView {
 	case "dead":
 		x.Class, x.State, x.Note = grave, "refused", mask.Phones(at.Error)
 	case "skipped":
-		x.Class, x.State, x.Note = "off", "left out", mask.Phones(at.Error)
+		x.Class, x.State, x.Note = "off", "skipped", mask.Phones(at.Error)
 	default:
 		x.State, x.Note = "waits", mask.Phones(at.Error)
 		if at.Waits != "" {

@@ -125,7 +125,7 @@ func (r Rules) look(f Facts) []found {
 			continue
 		}
 		if l := d.LeftOut; r.LeftOut > 0 && l.InARow >= fewCalls && l.Until.Sub(l.Since) >= r.LeftOut {
-			add(LeftOut, d.Name, l.InARow, "all %d calls since %s were left out at %s, the last by: %s", l.InARow, l.Since.UTC().Format(time.RFC3339), d.Name, l.Last)
+			add(LeftOut, d.Name, l.InARow, "all %d calls since %s were skipped at %s, the last by: %s", l.InARow, l.Since.UTC().Format(time.RFC3339), d.Name, l.Last)
 		}
 		if d.Halted != "" {
 			add(Halted, d.Name, 1, "%s is halted, and its calls are kept: %s", d.Name, d.Halted)

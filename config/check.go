@@ -203,7 +203,7 @@ func (d *decoder) checkProxy(key, value string) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		d.hide(key, "no proxy's URL", "write http://proxy.example:3128; http, https, socks5 and socks5h are known, and direct for none")
+		d.hide(key, "this is not the URL of a proxy", "write http://proxy.example:3128; http, https, socks5 and socks5h are known, and direct for none")
 	}
 }
 
@@ -220,7 +220,7 @@ func (d *decoder) checkSchedule(key, spec string) {
 		rest = strings.TrimSpace(after)
 		_, zone, _ := strings.Cut(spec[:strings.IndexByte(spec, ' ')], "=")
 		if _, err := time.LoadLocation(zone); err != nil {
-			d.bad(key, "no time zone known stands before it", "write one as CRON_TZ=Asia/Kolkata")
+			d.bad(key, "the time zone before it is not known", "write one as CRON_TZ=Asia/Kolkata")
 			return
 		}
 	}
@@ -230,9 +230,13 @@ func (d *decoder) checkSchedule(key, spec string) {
 			return
 		}
 	}
+	if len(strings.Fields(rest)) == 6 && !strings.HasPrefix(rest, "@") {
+		d.bad(key, "six fields: the one for seconds is one too many", remedy)
+		return
+	}
 	s, err := cron.ParseStandard(spec)
 	if err != nil {
-		d.bad(key, "no schedule", remedy)
+		d.bad(key, "this is not a schedule", remedy)
 		return
 	}
 	if s.Next(time.Unix(1_700_000_000, 0)).IsZero() {

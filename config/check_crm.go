@@ -11,43 +11,11 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
-	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
-	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
-	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
-	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
+	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
-	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
-	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
-	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
-
-// kind is what a destination can be. Keys that a kind cannot honour are faults there: a setting that does nothing misleads.
-type kind struct {
-	name   string
-	path   func(*Destination) string        // of its file; nil: it has none
-	http   func(*Destination) *httpx.Config // its settings for HTTP; nil: it does not speak it
-	fields map[string]string                // our names of the fields that it can be given others for, to its defaults; nil: it has no contacts that others change
-}
-
-// kinds are all of them, in the order in which they are told of.
-var kinds = []kind{
-	{name: "sqlite", path: func(d *Destination) string { return d.SQLite.Path }},
-	{name: "postgres"},
-	{name: "mysql"},
-	{name: "webhook", http: func(d *Destination) *httpx.Config { return &d.Webhook.Config }},
-	{name: "exec"},
-	{name: "jsonl", path: func(d *Destination) string { return d.JSONL.Path }},
-	{name: "odoo", http: func(d *Destination) *httpx.Config { return &d.Odoo.Config }, fields: odoo.Fields},
-	{name: "suitecrm", http: func(d *Destination) *httpx.Config { return &d.SuiteCRM.Config }, fields: suitecrm.Fields},
-	{name: "espocrm", http: func(d *Destination) *httpx.Config { return &d.EspoCRM.Config }, fields: espocrm.Fields},
-	{name: "salesforce", http: func(d *Destination) *httpx.Config { return &d.Salesforce.Config }, fields: salesforce.Fields},
-	{name: "hubspot", http: func(d *Destination) *httpx.Config { return &d.HubSpot.Config }, fields: hubspot.Fields},
-	{name: "zoho", http: func(d *Destination) *httpx.Config { return &d.Zoho.Config }, fields: zoho.Fields},
-	{name: "leadsquared", http: func(d *Destination) *httpx.Config { return &d.LeadSquared.Config }, fields: leadsquared.Fields},
-}
 
 var (
 	crmKeys  = []string{"on_many", "on_missing", "fields", "protect"}
@@ -55,11 +23,8 @@ var (
 )
 
 // kindNames lists the kinds of this version.
-func kindNames() []string {
-	var names []string
-	for _, k := range kinds {
-		names = append(names, k.name)
-	}
+func kindNames() (names []string) {
+	kinds.Each(func(name string, _ kinds.Config) { names = append(names, name) })
 	return names
 }
 
@@ -70,7 +35,7 @@ func (d *decoder) checkDestinations(c *Config) {
 		if n := d.node("crm"); n != nil && !isNull(n) && n.Content != nil {
 			return // what stands there has its faults
 		}
-		dest := Destination{Name: "crm", SQLite: &sqlite.Config{Path: filepath.Join(filepath.Dir(c.Store.Bolt.Path), "crm.db")}}
+		dest := Destination{Name: "crm", All: kinds.All{SQLite: &sqlite.Config{Path: filepath.Join(filepath.Dir(c.Store.Bolt.Path), "crm.db")}}}
 		dest.SetDefaults()
 		dest.Mapping = c.Mapping.over(Mapping{})
 		c.CRM = []Destination{dest}
@@ -98,8 +63,10 @@ func (d *decoder) checkDestinations(c *Config) {
 		d.checkMapping(&dest.Mapping, key+".mapping")
 		dest.Mapping = c.Mapping.over(dest.Mapping)
 		d.checkKind(dest, key, files)
-		if z := dest.Zoho; z != nil && z.TokenFile == "" {
-			z.TokenFile = filepath.Join(filepath.Dir(c.Store.Bolt.Path), "zoho-"+dest.Name+".token")
+		if _, k := dest.Chosen(); k != nil {
+			if k, ok := k.(kinds.Completer); ok {
+				k.Complete(filepath.Dir(c.Store.Bolt.Path), dest.Name)
+			}
 		}
 		for k, s := range d.secrets {
 			if rest, ok := strings.CutPrefix(k, key+"."); ok {
@@ -113,10 +80,10 @@ func (d *decoder) checkDestinations(c *Config) {
 }
 
 func (d *decoder) checkKind(dest *Destination, key string, files map[string]string) {
-	var chosen []kind
-	for _, k := range kinds {
-		if d.isSet(join(key, k.name)) {
-			chosen = append(chosen, k)
+	var chosen []string
+	for _, name := range kindNames() {
+		if d.isSet(join(key, name)) {
+			chosen = append(chosen, name)
 		}
 	}
 	switch {
@@ -129,63 +96,53 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 		d.hide(key, "the destination has no kind", versionKinds())
 		return
 	case len(chosen) > 1:
-		p := d.at[join(key, chosen[1].name)]
-		d.fault(p.key, join(key, chosen[1].name), "", "the destination has two kinds: "+chosen[0].name+" and "+chosen[1].name, "make two destinations of them")
+		p := d.at[join(key, chosen[1])]
+		d.fault(p.key, join(key, chosen[1]), "", "the destination has two kinds: "+chosen[0]+" and "+chosen[1], "make two destinations of them")
 		return
 	}
-	k := chosen[0]
-	at := join(key, k.name)
-	if dest.Kind() == "" {
+	name, k := dest.Chosen()
+	at := join(key, chosen[0])
+	if k == nil {
 		return // what stands there has its fault
 	}
-	if k.fields != nil {
+	contacts, others := k.(kinds.Contacts)
+	if others {
 		d.oneOf(key+".on_many", dest.OnMany, crm.ManyRecent, crm.ManySkip, crm.ManyFirst, crm.ManyAll)
 		d.oneOf(key+".on_missing", dest.OnMissing, crm.MissingCreate, crm.MissingSkip, crm.MissingDead)
-		d.checkFields(k, dest.Fields, key+".fields")
+		d.checkFields(name, contacts.FieldNames(), dest.Fields, key+".fields")
 		d.texts(key+".protect", dest.Protect)
 	}
-	d.refuse(key, k.name, crmKeys, k.fields != nil, "which keeps no contacts that others change")
-	d.refuse(key, k.name, httpKeys, k.http != nil, "which does not speak HTTP")
-	if value := reflect.ValueOf(*dest); !d.faultyBelow(at) {
-		for _, f := range fieldsOf(value.Type()) {
-			if v, ok := value.FieldByIndex(f.index).Interface().(interface{ Validate() error }); ok && f.key == k.name {
-				d.refused(at, v.Validate())
-			}
-		}
+	// A setting that does nothing misleads.
+	h, web := k.(kinds.HTTP)
+	d.refuse(key, name, crmKeys, others, "which keeps no contacts that others change")
+	d.refuse(key, name, httpKeys, web, "which does not speak HTTP")
+	if !d.faultyBelow(at) {
+		d.refused(at, k.Validate())
 	}
-	if k.http != nil {
-		h := k.http(dest)
-		d.checkHTTP(*h, at)
-		*h = h.Or(dest.HTTP)
+	if web {
+		d.checkHTTP(*h.HTTP(), at)
+		*h.HTTP() = h.HTTP().Or(dest.HTTP)
 	}
-	if m := dest.MySQL; m != nil {
-		d.checkHTTP(httpx.Config{CAFile: m.CAFile, ClientCert: m.ClientCert, ClientKey: m.ClientKey}, at) // the same files for TLS
+	if f, ok := k.(kinds.TLS); ok {
+		d.checkHTTP(f.TLS(), at)
 	}
-	if w := dest.Webhook; w != nil {
-		if w.Timeout == 0 {
-			w.Timeout = webhook.DefaultTimeout
-		}
-		if len(w.Events) == 0 {
-			w.Events = slices.Clone(webhook.DefaultEvents)
-		}
-	}
-	if k.path == nil {
+	f, ok := k.(kinds.File)
+	if !ok {
 		return
 	}
-	path := k.path(dest)
-	if other := files[path]; other != "" && path != "" {
+	if other := files[f.File()]; other != "" && f.File() != "" {
 		d.bad(at+".path", "the file is that of "+other, "give each a file of its own")
 	}
-	files[path] = at + ".path"
+	files[f.File()] = at + ".path"
 }
 
 // checkFields looks at the names that a destination gives to fields.
-func (d *decoder) checkFields(k kind, fields map[string]string, key string) {
-	known := slices.Sorted(maps.Keys(k.fields))
+func (d *decoder) checkFields(kind string, names, fields map[string]string, key string) {
+	known := slices.Sorted(maps.Keys(names))
 	for _, ours := range slices.Sorted(maps.Keys(fields)) {
 		at := join(key, ours)
-		if _, ok := k.fields[ours]; !ok {
-			remedy := k.name + " has " + strings.Join(known, ", ")
+		if _, ok := names[ours]; !ok {
+			remedy := kind + " has " + strings.Join(known, ", ")
 			if near := nearest(ours, known); near != "" {
 				remedy = "did you mean " + near + "? " + remedy
 			}

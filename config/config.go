@@ -3,23 +3,10 @@
 package config
 
 import (
-	"reflect"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
-	"github.com/vinfer-sync/vinfer-sync/crm/exec"
-	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
-	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
-	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
-	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
-	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
-	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
-	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
-	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
-	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
-	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
-	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
+	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -109,7 +96,7 @@ type TaskRule struct {
 	Owner string        `yaml:"owner"`
 }
 
-// Destination is one CRM. Exactly one of the pointers to kinds is set.
+// Destination is one CRM. Exactly one kind of All is set.
 type Destination struct {
 	Name      string            `yaml:"name"`
 	Workers   int               `yaml:"workers"`
@@ -123,23 +110,7 @@ type Destination struct {
 	Mapping   Mapping           `yaml:"mapping"` // what the file says, laid over the common one
 	HTTP      httpx.Config      `yaml:",inline"` // for kinds that speak HTTP; already laid under the kind's own
 
-	SQLite   *sqlite.Config   `yaml:"sqlite"`
-	Postgres *postgres.Config `yaml:"postgres"`
-	MySQL    *mysql.Config    `yaml:"mysql"`
-	Webhook  *webhook.Config  `yaml:"webhook"`
-	JSONL    *jsonl.Config    `yaml:"jsonl"`
-	Exec     *exec.Config     `yaml:"exec"`
-	Odoo     *odoo.Config     `yaml:"odoo"`
-	SuiteCRM *suitecrm.Config `yaml:"suitecrm"`
-
-	EspoCRM *espocrm.Config `yaml:"espocrm"`
-
-	Salesforce *salesforce.Config `yaml:"salesforce"`
-
-	HubSpot     *hubspot.Config     `yaml:"hubspot"`
-	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
-
-	Zoho *zoho.Config `yaml:"zoho"`
+	kinds.All `yaml:",inline"`
 
 	// Secrets are the destination's secrets by key ("webhook.secret", "headers.X-Key"), to be read again when a file was rotated.
 	Secrets map[string]SecretRef `yaml:"-"`
@@ -147,13 +118,8 @@ type Destination struct {
 
 // Kind returns the destination's kind, which is the key that configured it; empty when there is none.
 func (d *Destination) Kind() string {
-	v := reflect.ValueOf(*d)
-	for _, f := range fieldsOf(v.Type()) {
-		if f.typ.Kind() == reflect.Pointer && !v.FieldByIndex(f.index).IsNil() {
-			return f.key
-		}
-	}
-	return ""
+	name, _ := d.Chosen()
+	return name
 }
 
 // Settings returns what a destination with contacts of its own is given.

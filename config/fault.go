@@ -63,7 +63,7 @@ func (e Errors) sorted() Errors {
 	})
 	if len(e) > maxFaults {
 		rest := len(e) - maxFaults
-		e = append(e[:maxFaults:maxFaults], Fault{File: e[0].File, Problem: strconv.Itoa(rest) + " more faults are not shown", Remedy: "mend the first ones"})
+		e = append(e[:maxFaults:maxFaults], Fault{File: e[0].File, Problem: strconv.Itoa(rest) + " more faults are not shown", Remedy: "fix the first ones"})
 	}
 	return e
 }

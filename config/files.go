@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 
+	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -26,13 +27,13 @@ func (c *Config) Writes() []string {
 	all := []string{c.Store.Bolt.Path}
 	for i := range c.CRM {
 		d := &c.CRM[i]
-		switch {
-		case d.SQLite != nil && d.SQLite.Path != ":memory:":
-			all = append(all, d.SQLite.Path)
-		case d.JSONL != nil:
-			all = append(all, d.JSONL.Path)
-		case d.Zoho != nil:
-			all = append(all, d.Zoho.TokenFile)
+		if path := d.File(); path != ":memory:" {
+			all = append(all, path)
+		}
+		if _, k := d.Chosen(); k != nil {
+			if k, ok := k.(kinds.Keeper); ok {
+				all = append(all, k.Keeps())
+			}
 		}
 	}
 	return tidy(all)
@@ -40,9 +41,9 @@ func (c *Config) Writes() []string {
 
 // http returns what a destination's kind has set for HTTP; nil: it speaks none.
 func (d *Destination) http() *httpx.Config {
-	for _, k := range kinds {
-		if k.name == d.Kind() && k.http != nil {
-			return k.http(d)
+	if _, k := d.Chosen(); k != nil {
+		if k, ok := k.(kinds.HTTP); ok {
+			return k.HTTP()
 		}
 	}
 	return nil

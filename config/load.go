@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	_ "time/tzdata" // zones must be known on machines without a zone database
 	"unicode/utf8"
 
@@ -81,6 +83,9 @@ func load(path string, env func(string) (string, bool), operator bool) (*Config,
 		if errors.As(err, &pe) {
 			f.Problem += ": " + pe.Err.Error()
 		}
+		if errors.Is(err, os.ErrPermission) {
+			f.Remedy = "run the command as root" + orMember(path)
+		}
 		return nil, Errors{f}
 	}
 	c, inline, err := parse(path, data, env, operator)
@@ -91,6 +96,22 @@ func load(path string, env func(string) (string, bool), operator bool) (*Config,
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s holds a secret and can be read by everybody on this machine; run: chmod o= %s", path, path))
 	}
 	return c, nil
+}
+
+// orMember names the group whose members may read a file that this user may not; empty: there is none.
+func orMember(path string) string {
+	for _, name := range []string{path, filepath.Dir(path)} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm()&0o040 == 0 {
+			continue
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			if g, err := user.LookupGroupId(strconv.FormatUint(uint64(st.Gid), 10)); err == nil && g.Gid != "0" {
+				return " or as a member of the group " + g.Name + " (usermod -aG " + g.Name + " USER, then log in again)"
+			}
+		}
+	}
+	return ""
 }
 
 func readFile(path string) ([]byte, error) {
@@ -220,8 +241,24 @@ var (
 	unknownAnchor = regexp.MustCompile(`unknown anchor '(.+)' referenced`)
 )
 
+// unquoted are values that YAML does not take as they are, which people write all the same, and what they should write.
+var unquoted = []struct {
+	value           *regexp.Regexp // its first group is the value
+	problem, remedy string
+}{
+	{regexp.MustCompile(`(?m)^[^#\n]*\{[^}#"'\n]*:[ \t]+(\$\{)`), "a ${NAME} within braces is not in quotes", `put it in quotes: {api_key: "${NAME}"}`},
+	{regexp.MustCompile(`(?m)^[^#"'\n]*:[ \t]+(\*)[^\w]`), "a value that begins with * is not in quotes", `put it in quotes: "*/5 * * * *"`},
+}
+
 // syntax notes what the YAML parser stumbled over. Its words are passed on only where they cannot hold a piece of the file.
 func (d *decoder) syntax(data []byte, err error) {
+	for _, u := range unquoted {
+		if at := u.value.FindSubmatchIndex(data); at != nil {
+			line, column := position(data, at[2])
+			d.faults = append(d.faults, Fault{File: d.file, Line: line, Column: column, Problem: u.problem, Remedy: u.remedy})
+			return
+		}
+	}
 	f := Fault{File: d.file, Line: 1, Column: 1, Problem: "this is not YAML", Remedy: "look at the indentation, colons and quotes here and just above"}
 	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
@@ -230,7 +267,7 @@ func (d *decoder) syntax(data []byte, err error) {
 		f.Problem += ": " + m[2]
 		switch {
 		case strings.Contains(m[2], "unknown anchor"):
-			f.Problem, f.Remedy = "this is not YAML: an alias (*) stands for nothing", "put a value that begins with * in quotes"
+			f.Problem, f.Remedy = "this is not YAML: an alias (*) names nothing", "put a value that begins with * in quotes"
 			f.Line = 0
 			if a := unknownAnchor.FindStringSubmatch(m[2]); a != nil {
 				if i := bytes.Index(data, []byte("*"+a[1])); i >= 0 {

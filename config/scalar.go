@@ -60,7 +60,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		end = p[1]
 	}
 	if len(parts) == 0 || end != len(rest) {
-		return 0, fmt.Errorf("%s is no duration", quote(s))
+		return 0, fmt.Errorf("%s is not a duration", quote(s))
 	}
 	if total >= math.MaxInt64 {
 		return 0, fmt.Errorf("%s: %w", quote(s), errLong)
@@ -278,7 +278,7 @@ func (d *decoder) secretFile(n *yaml.Node, v reflect.Value, key, of string) stri
 // unreadable says why a secret's file was not taken.
 func unreadable(name, path string, err error) (what, remedy string) {
 	if likeKey(name) {
-		return "there is no such file", "this key takes the name of a file; what stands here looks like the secret itself"
+		return "there is no such file", "this key takes the name of a file; this value looks like the secret itself"
 	}
 	what, remedy = "cannot read "+quote(path), "put the secret there"
 	var pe *os.PathError
@@ -313,7 +313,7 @@ func (d *decoder) expand(s string) (string, error) {
 		}
 		name, rest, ok := strings.Cut(s[i+2:], "}")
 		if !ok || !envName.MatchString(name) {
-			return "", &problem{"what follows ${ is no environment variable's name", "write ${NAME}, or $${ for the characters themselves"}
+			return "", &problem{"what follows ${ is not an environment variable's name", "write ${NAME}, or $${ for the characters themselves"}
 		}
 		value, set := d.env(name)
 		if !set {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
@@ -65,8 +66,13 @@ const maxSecret = 64 << 10
 var (
 	errSecretEmpty = errors.New("the file is empty")
 	errSecretLarge = errors.New("the file is too large to be a secret")
-	errSecretText  = errors.New("the file is no text")
+	errSecretText  = errors.New("the file is not text")
+	errSecretName  = errors.New("the file holds NAME=value: write the value alone")
+	errSecretQuote = errors.New("the file holds quotes around the value: write the value alone")
 )
+
+// secretName is the beginning of a line for an environment file. The underscore tells it from a secret that has a = in it.
+var secretName = regexp.MustCompile(`^(?:export )?[A-Z][A-Z0-9]*_[A-Z0-9_]*=`)
 
 // readSecret reads a secret's file. What it returns as an error names the path and no content.
 func readSecret(path string) (secret.Text, error) {
@@ -92,6 +98,10 @@ func readSecret(path string) (secret.Text, error) {
 		err = errSecretEmpty
 	case strings.ContainsRune(text, 0):
 		err = errSecretText
+	case secretName.MatchString(text):
+		err = errSecretName
+	case len(text) > 2 && (text[0] == '"' || text[0] == '\'') && text[0] == text[len(text)-1]:
+		err = errSecretQuote
 	default:
 		return secret.New(text), nil
 	}

@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-// later are kinds that are planned; those that this version has are taken first.
-var later = []string{
-	"salesforce", "leadsquared", "hubspot", "zoho", "espocrm", "suitecrm", "odoo", "postgres", "mysql", "exec",
-	"freshsales", "pipedrive", "dynamics365",
-}
+// later are kinds that are planned.
+var later = []string{"freshsales", "pipedrive", "dynamics", "dynamics365"}
 
 // unknown says what is wrong with a key that t does not take, and what was probably meant.
 func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {

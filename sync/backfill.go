@@ -121,7 +121,7 @@ func (e *Engine) backfill(ctx context.Context, r BackfillRequest, progress func(
 	}
 	defer e.backfills.Delete(b.ID)
 	if resumed {
-		if spec, err = e.respec(b, spec); err != nil {
+		if spec, err = e.updateSpec(b, spec); err != nil {
 			return BackfillProgress{}, err
 		}
 	}
@@ -146,8 +146,8 @@ func (e *Engine) backfill(ctx context.Context, r BackfillRequest, progress func(
 	return w.p, err
 }
 
-// respec takes what was asked for first, but for what may change when a backfill goes on.
-func (e *Engine) respec(b store.Backfill, asked backfillSpec) (backfillSpec, error) {
+// updateSpec takes what was asked for first, but for what may change when a backfill goes on.
+func (e *Engine) updateSpec(b store.Backfill, asked backfillSpec) (backfillSpec, error) {
 	var spec backfillSpec
 	if err := json.Unmarshal(b.Spec, &spec); err != nil {
 		return spec, fmt.Errorf("backfill %d: %w", b.ID, err)
@@ -198,8 +198,8 @@ func (e *Engine) specOf(id uint64) (spec backfillSpec) {
 	return spec
 }
 
-// recallBackfills takes up what an earlier process left: how fast its backfills may go, and one that was not cancelled to the end.
-func (e *Engine) recallBackfills(st store.Stats) error {
+// loadBackfills takes up what an earlier process left: how fast its backfills may go, and one that was not cancelled to the end.
+func (e *Engine) loadBackfills(st store.Stats) error {
 	for _, b := range st.Backfills {
 		if b.Pending() == 0 {
 			continue
@@ -240,7 +240,7 @@ func (e *Engine) CancelBackfill(ctx context.Context, id uint64) (Cancelled, erro
 	removed, live, err := e.o.Store.CancelBackfill(id, time.Now().UTC())
 	for _, c := range e.order {
 		c.setPace(id, 0)
-		c.hasten() // it forgets what it had looked up of backfills
+		c.releasedLive() // it forgets what it had looked up of backfills
 	}
 	return Cancelled{id, removed, live}, err
 }
@@ -326,7 +326,7 @@ func (w *backfillRun) read(ctx context.Context, b store.Backfill) error {
 		return err
 	}
 	for _, c := range e.order {
-		c.refresh()
+		c.released()
 	}
 	return nil
 }
@@ -350,7 +350,7 @@ func (w *backfillRun) await(ctx context.Context) error {
 	var looked time.Time
 	waits := false
 	for {
-		quiet := e.quiet() // before the look: what ends between the two would seem to wait
+		quiet := e.idle() // before the look: what ends between the two would seem to wait
 		if quiet && !waits || time.Since(looked) >= progressEvery {
 			looked = time.Now()
 			b, err := e.storedBackfill(p.ID)
@@ -365,8 +365,8 @@ func (w *backfillRun) await(ctx context.Context) error {
 				w.progress(true)
 				return err
 			}
-			p.Waiting, waits = e.obstacle(w.spec.To), quiet
-			if quiet && !e.goesOn(w.spec.To) {
+			p.Waiting, waits = e.blockedBy(w.spec.To), quiet
+			if quiet && !e.retriesPending(w.spec.To) {
 				p.Waiting = cmp.Or(p.Waiting, "the rest waits for a later try")
 				w.progress(true)
 				return nil
@@ -381,13 +381,13 @@ func (w *backfillRun) await(ctx context.Context) error {
 	}
 }
 
-// goesOn tells whether a destination will be tried again without an operator; to: it alone counts.
-func (e *Engine) goesOn(to string) bool {
-	return slices.ContainsFunc(e.order, func(c *courier) bool { return (to == "" || c.d.Name == to) && c.triesAgain() })
+// retriesPending tells whether a destination will be tried again without an operator; to: it alone counts.
+func (e *Engine) retriesPending(to string) bool {
+	return slices.ContainsFunc(e.order, func(c *dispatcher) bool { return (to == "" || c.d.Name == to) && c.retriesPending() })
 }
 
-// obstacle tells which destination is halted or fails, and why, what needs an operator first; empty: none. to: it alone counts.
-func (e *Engine) obstacle(to string) string {
+// blockedBy tells which destination is halted or fails, and why, what needs an operator first; empty: none. to: it alone counts.
+func (e *Engine) blockedBy(to string) string {
 	fails := ""
 	for _, c := range e.order {
 		if to != "" && c.d.Name != to {
@@ -404,4 +404,20 @@ func (e *Engine) obstacle(to string) string {
 		}
 	}
 	return fails
+}
+
+// RangeOf returns the range of a kept backfill, and up to where it has been read.
+func RangeOf(b store.Backfill) (since, until, upTo time.Time) {
+	var spec backfillSpec
+	if json.Unmarshal(b.Spec, &spec) != nil {
+		return since, until, upTo
+	}
+	var mark backfillMark
+	switch {
+	case !b.ReadDone.IsZero():
+		mark.UpTo = spec.Until
+	case json.Unmarshal(b.Checkpoint, &mark) != nil:
+		mark.UpTo = spec.Since
+	}
+	return spec.Since, spec.Until, mark.UpTo
 }

@@ -17,16 +17,16 @@ const (
 // among many) would pass over days of calls. A leap ahead is therefore believed only when it has lasted; until then the server's clock is
 // taken to go on as it did, at first as this machine's does. A clock that goes back is believed at once: that costs only reading again.
 type serverClock struct {
-	mu       sync.Mutex
-	known    bool
-	skew     time.Duration // the server's clock minus the local one, as believed
-	doubted  time.Duration // another skew that is not believed yet …
-	since    time.Time     // … seen first at this time; zero: none
-	distrust func(leap time.Duration)
+	mu      sync.Mutex
+	known   bool
+	skew    time.Duration // the server's clock minus the local one, as believed
+	doubted time.Duration // another skew that is not believed yet …
+	since   time.Time     // … seen first at this time; zero: none
+	reject  func(leap time.Duration)
 }
 
-// believe returns what is to be believed of the server's time when it says date at the local time now.
-func (c *serverClock) believe(date, now time.Time) time.Time {
+// accept returns what is to be believed of the server's time when it says date at the local time now.
+func (c *serverClock) accept(date, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	skew := date.Sub(now)
@@ -36,7 +36,7 @@ func (c *serverClock) believe(date, now time.Time) time.Time {
 	}
 	if c.since.IsZero() || (skew-c.doubted).Abs() > clockStep {
 		c.doubted, c.since = skew, now
-		c.distrust(skew - c.skew)
+		c.reject(skew - c.skew)
 	}
 	if now.Sub(c.since) >= clockDoubt {
 		c.known, c.skew, c.since = true, skew, time.Time{}
@@ -48,13 +48,13 @@ func (c *serverClock) believe(date, now time.Time) time.Time {
 // serverNow is the time by the server's clock as last seen, as far as it is believed.
 func (e *Engine) serverNow() time.Time {
 	now := time.Now()
-	return e.clock.believe(now.Add(e.o.API.Skew()).UTC(), now)
+	return e.clock.accept(now.Add(e.o.API.Skew()).UTC(), now)
 }
 
 const settingSkew = "clock-skew"
 
-// recallClock takes up what an earlier process believed of the server's clock: a run under cron knows nothing else.
-func (e *Engine) recallClock() error {
+// loadClock takes up what an earlier process believed of the server's clock: a run under cron knows nothing else.
+func (e *Engine) loadClock() error {
 	v, err := e.o.Store.Setting(settingSkew)
 	if err != nil || v == nil {
 		return err
@@ -65,8 +65,8 @@ func (e *Engine) recallClock() error {
 	return nil
 }
 
-// keepClock keeps it for the next process.
-func (e *Engine) keepClock() error {
+// saveClock keeps it for the next process.
+func (e *Engine) saveClock() error {
 	e.serverNow() // judges the answer that came last
 	e.clock.mu.Lock()
 	known, skew := e.clock.known, e.clock.skew.Round(time.Minute)
@@ -87,7 +87,7 @@ func (e *Engine) ClockDoubt() time.Duration {
 	return e.clock.doubted - e.clock.skew
 }
 
-// distrust tells of a leap of the server's clock.
-func (e *Engine) distrust(leap time.Duration) {
+// rejectClock tells of a leap of the server's clock.
+func (e *Engine) rejectClock(leap time.Duration) {
 	e.log.Warn("VInfer's clock leapt ahead of this machine's; the cursor does not follow until that has lasted an hour", "by", leap.Round(time.Second))
 }

@@ -11,7 +11,7 @@ import (
 func TestServerClock(t *testing.T) {
 	now := time.Date(2024, 1, 15, 10, 0, 0, 0, time.UTC)
 	var leaps []time.Duration
-	c := serverClock{distrust: func(d time.Duration) { leaps = append(leaps, d) }}
+	c := serverClock{reject: func(d time.Duration) { leaps = append(leaps, d) }}
 	for i, step := range []struct {
 		after, says, believed time.Duration // said and believed against the local clock
 	}{
@@ -30,15 +30,15 @@ func TestServerClock(t *testing.T) {
 		{2 * time.Hour, 0, 0},
 	} {
 		now = now.Add(step.after)
-		if got := c.believe(now.Add(step.says), now).Sub(now); got != step.believed {
+		if got := c.accept(now.Add(step.says), now).Sub(now); got != step.believed {
 			t.Errorf("step %d: %v is believed, not %v", i, got, step.believed)
 		}
 	}
 	if len(leaps) != 3 || leaps[2] != 72*time.Hour {
 		t.Errorf("told of %v", leaps)
 	}
-	c = serverClock{distrust: func(time.Duration) {}}
-	if got := c.believe(now.Add(72*time.Hour), now); !got.Equal(now) {
+	c = serverClock{reject: func(time.Duration) {}}
+	if got := c.accept(now.Add(72*time.Hour), now); !got.Equal(now) {
 		t.Errorf("a first date three days ahead is believed: %v", got.Sub(now))
 	}
 }

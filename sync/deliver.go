@@ -28,7 +28,7 @@ const (
 
 // run delivers until ctx ends, and returns when nothing is on its way any more. Each job has a goroutine of its own from its claim until its
 // outcome is durable; only then is the next job of its lane begun.
-func (c *courier) run(ctx context.Context) {
+func (c *dispatcher) run(ctx context.Context) {
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
 	for refs := c.next(ctx); len(refs) > 0; refs = c.next(ctx) {
@@ -40,7 +40,7 @@ func (c *courier) run(ctx context.Context) {
 
 // attempt delivers a job as soon as there is a seat for it. It is released untried if the process ends before, or the destination is found
 // to be unwell.
-func (c *courier) attempt(ctx context.Context, job *store.Job) store.Outcome {
+func (c *dispatcher) attempt(ctx context.Context, job *store.Job) store.Outcome {
 	untried := store.Outcome{Job: job.JobRef, Verdict: store.Release, At: time.Now().UTC()}
 	if !c.seats.take(ctx, isLive(job.JobRef)) {
 		return untried
@@ -57,8 +57,8 @@ func (c *courier) attempt(ctx context.Context, job *store.Job) store.Outcome {
 }
 
 // claim claims jobs and returns those that are there and can be read.
-func (c *courier) claim(ctx context.Context, refs []store.JobRef) (jobs []*store.Job) {
-	done := c.e.busy.begin(c.claiming)
+func (c *dispatcher) claim(ctx context.Context, refs []store.JobRef) (jobs []*store.Job) {
+	done := c.e.busy.begin(c.claimActivity)
 	defer done()
 	claimed, err := c.e.o.Store.Claim(ctx, refs)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *courier) claim(ctx context.Context, refs []store.JobRef) (jobs []*store
 			c.e.log.Error("cannot claim jobs", keyDest, c.d.Name, keyCall, refs[0].ID, "jobs", len(refs), keyError, err)
 		}
 		for _, ref := range refs {
-			c.postpone(ref)
+			c.claimAgain(ref)
 		}
 		return nil
 	}
@@ -74,10 +74,10 @@ func (c *courier) claim(ctx context.Context, refs []store.JobRef) (jobs []*store
 		switch job, err := claimed[i].Job, claimed[i].Err; {
 		case err != nil:
 			c.e.log.Error("cannot claim a job", keyDest, c.d.Name, keyCall, ref.ID, keyError, err)
-			c.postpone(ref)
+			c.claimAgain(ref)
 		case job == nil:
-			c.landed(ref, nil, 0)
-			c.refresh()
+			c.end(ref, nil, 0)
+			c.released()
 		default:
 			job.Urgent = ref.Urgent
 			jobs = append(jobs, job)
@@ -86,15 +86,15 @@ func (c *courier) claim(ctx context.Context, refs []store.JobRef) (jobs []*store
 	return jobs
 }
 
-// postpone puts a job off that could not be claimed.
-func (c *courier) postpone(ref store.JobRef) {
+// claimAgain puts a job off that could not be claimed.
+func (c *dispatcher) claimAgain(ref store.JobRef) {
 	ref.Due = time.Now().Add(c.e.backoff(5))
-	c.landed(ref, &ref, 0)
+	c.end(ref, &ref, 0)
 }
 
 // deliver makes one attempt and says what became of it.
-func (c *courier) deliver(job *store.Job) store.Outcome {
-	done := c.e.busy.begin(c.delivering)
+func (c *dispatcher) deliver(job *store.Job) store.Outcome {
+	done := c.e.busy.begin(c.deliverActivity)
 	defer done()
 	o := store.Outcome{Job: job.JobRef, Refs: job.Refs}
 	entry, notes, refusal, err := c.e.entry(c.d, job)
@@ -154,13 +154,13 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
 		if c.halt(err.Error()) {
-			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
 		o.Due = c.throttled(crm.Wait(err), err, began, now)
 		o.Limited = true
-		c.keepWait(o.Due, err.Error())
+		c.keepThrottle(o.Due, err.Error())
 	case crm.Postpone:
 		c.answered()
 		o.Verdict = store.Release
@@ -168,7 +168,7 @@ func (c *courier) deliver(job *store.Job) store.Outcome {
 	case crm.Retry:
 		o.Verdict = store.Retry
 		o.Due, o.CountFail = c.failed(job.JobRef, err, began, now)
-		if o.CountFail && job.Fails+1 >= soloFails && !job.FirstFail.IsZero() && now.Sub(job.FirstFail) >= soloTime && c.passedSince(job.FirstFail) {
+		if o.CountFail && job.Fails+1 >= soloFails && !job.FirstFail.IsZero() && now.Sub(job.FirstFail) >= soloTime && c.succeededSince(job.FirstFail) {
 			o.Verdict = store.Dead
 			o.Error = fmt.Sprintf("given up after %d failures over %s while other calls passed: %s", job.Fails+1, now.Sub(job.FirstFail).Round(time.Minute), o.Error)
 		}
@@ -190,7 +190,7 @@ func (d *Destination) skipsJob(job *store.Job) (why, reason string) {
 }
 
 // write calls the writer and turns its panic into an error: one broken call must not end the service.
-func (c *courier) write(entry crm.Entry, p *crm.Progress) (err error) {
+func (c *dispatcher) write(entry crm.Entry, p *crm.Progress) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = crm.Rejected(fmt.Errorf("the %s writer failed on this call: %s", c.d.Kind, mask.Phones(fmt.Sprint(r))), "")
@@ -199,21 +199,21 @@ func (c *courier) write(entry crm.Entry, p *crm.Progress) (err error) {
 	return c.d.Writer.Write(c.e.writes, entry, p)
 }
 
-func (c *courier) passedSince(t time.Time) bool {
+func (c *dispatcher) succeededSince(t time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.passed.After(t)
+	return c.lastSuccess.After(t)
 }
 
 // settle records an outcome, however long that takes, and makes way for the next job of its lane.
-func (c *courier) settle(ctx context.Context, job *store.Job, o store.Outcome) {
-	done := c.e.busy.begin(c.settling)
+func (c *dispatcher) settle(ctx context.Context, job *store.Job, o store.Outcome) {
+	done := c.e.busy.begin(c.settleActivity)
 	defer done()
 	if o.Verdict == store.Dead && o.Signature != "" && c.isHalted() {
 		o.Verdict = store.Release // halted meanwhile, for this very error most likely: it stays in the outbox with the others
 	}
 	var s store.Settled
-	scans := c.begun()
+	scans := c.scansBegun()
 	for n := 1; ; n++ {
 		var err error
 		s, err = c.e.o.Store.Settle(context.WithoutCancel(ctx), o)
@@ -243,10 +243,10 @@ func (c *courier) settle(ctx context.Context, job *store.Job, o store.Outcome) {
 	if o.Verdict == store.Release && ctx.Err() == nil && o.Due.IsZero() && c.isHalted() {
 		ahead = nil // found again by the scan after resume
 	}
-	c.landed(o.Job, ahead, scans)
+	c.end(o.Job, ahead, scans)
 }
 
-func (c *courier) isHalted() bool {
+func (c *dispatcher) isHalted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.halted != ""
@@ -259,37 +259,37 @@ const (
 )
 
 // report tells the operator what is worth it, and the watcher what it has to do now.
-func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
+func (c *dispatcher) report(job *store.Job, o store.Outcome, s store.Settled) {
 	warnings := o.Warnings
 	if o.TaskLeft && job.Backfill == 0 {
-		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is left out")
+		warnings = append(slices.Clip(warnings), "the call's follow-up task was overdue and is skipped")
 	}
 	for _, w := range warnings {
 		c.mu.Lock()
-		say, unsaid := c.warnings.next(time.Now())
+		say, unsaid := c.warningLog.allow(time.Now())
 		c.mu.Unlock()
-		c.say(say, w, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID)
+		c.log(say, w, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID)
 	}
 	if s.Halted != "" {
 		c.halt(s.Halted)
 		c.e.log.Error("destination halted: the same error for call after call; those that were refused are back in the outbox", keyDest, c.d.Name, keyError, o.Error,
-			"remedy", "mend it, then: vinfer-sync resume "+c.d.Name)
+			"remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
 		return
 	}
 	switch o.Verdict {
 	case store.Dead:
 		c.mu.Lock()
 		c.dead++
-		say, unsaid := c.refusals.next(time.Now())
+		say, unsaid := c.refusalLog.allow(time.Now())
 		c.mu.Unlock()
 		msg := msgKept
 		if o.Signature != "" {
 			msg = msgRefused
 		}
-		c.say(say, msg, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error, "remedy", "vinfer-sync dead list")
+		c.log(say, msg, unsaid, keyDest, c.d.Name, keyCall, o.Job.ID, keyError, o.Error, "remedy", "vinfer-sync dead list")
 	case store.Delivered:
 		if o.Transcript {
-			c.e.watcher.refresh()
+			c.e.watcher.wake()
 		}
 	case store.Retry:
 		c.e.log.Debug("will try again", keyDest, c.d.Name, keyCall, o.Job.ID, "attempt", job.Attempts+1, "at", rfc3339(o.Due), keyError, o.Error)
@@ -297,8 +297,8 @@ func (c *courier) report(job *store.Job, o store.Outcome, s store.Settled) {
 	}
 }
 
-// say warns of what may be said, and leaves the rest to who debugs.
-func (c *courier) say(loud bool, msg string, unsaid int, attrs ...any) {
+// log warns of what may be said, and leaves the rest to who debugs.
+func (c *dispatcher) log(loud bool, msg string, unsaid int, attrs ...any) {
 	level := slog.LevelDebug
 	if loud {
 		level = slog.LevelWarn

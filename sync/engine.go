@@ -83,8 +83,8 @@ type Engine struct {
 	o     Options
 	log   *slog.Logger
 	zone  *time.Location
-	dests map[string]*courier
-	order []*courier
+	dests map[string]*dispatcher
+	order []*dispatcher
 	began time.Time
 
 	polling  sync.Mutex // one live poll at a time
@@ -127,8 +127,8 @@ type Engine struct {
 // New checks the options, registers the destinations with the store and returns an Engine that does nothing yet.
 func New(o Options) (*Engine, error) {
 	setDefaults(&o)
-	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*courier{}, began: time.Now(), patience: time.Minute}
-	e.clock.distrust = e.distrust
+	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*dispatcher{}, began: time.Now(), patience: time.Minute}
+	e.clock.reject = e.rejectClock
 	e.life, e.end = context.WithCancelCause(context.Background())
 	st, err := o.Store.Stats()
 	if err != nil {
@@ -147,7 +147,7 @@ func New(o Options) (*Engine, error) {
 		_, appendOnly := d.Writer.(crm.AppendOnly)
 		specs = append(specs, store.DestSpec{Name: d.Name, Kind: d.Kind, Fingerprint: e.fingerprint(d), AppendOnly: appendOnly})
 	}
-	if err := e.recallClock(); err != nil {
+	if err := e.loadClock(); err != nil {
 		return nil, err
 	}
 	// The first cursor by the local clock; the first answer corrects it to the server's (see confirmStart).
@@ -159,10 +159,10 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	for i := range o.Destinations {
-		c := newCourier(e, &o.Destinations[i])
+		c := newDispatcher(e, &o.Destinations[i])
 		e.dests[c.d.Name] = c
 		e.order = append(e.order, c)
-		c.takeWait(e.began)
+		c.loadThrottle(e.began)
 	}
 	for _, s := range st.Dests {
 		c := e.dests[s.Name]
@@ -174,7 +174,7 @@ func New(o Options) (*Engine, error) {
 			}
 		case s.Held() != "":
 			c.halted = s.Held()
-			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "mend it, then: vinfer-sync resume "+s.Name)
+			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "fix it, then: vinfer-sync resume "+s.Name)
 		case s.New:
 			e.log.Info("new destination starts with the calls from now on; to fill it with earlier ones run a backfill",
 				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)

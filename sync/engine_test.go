@@ -241,12 +241,12 @@ func TestTranscriptThatCannotBeAskedFor(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	fault := errors.New("500")
-	if w := r.e.watcher; !w.tells(fault) || !w.tells(vinfer.ErrNotReady) || w.tells(vinfer.ErrRefused) || w.tells(vinfer.ErrLimited) {
+	if w := r.e.watcher; !w.isFinal(fault) || !w.isFinal(vinfer.ErrNotReady) || w.isFinal(vinfer.ErrRefused) || w.isFinal(vinfer.ErrLimited) {
 		t.Error("while polls succeed")
 	}
 	a.set(func() { down = true })
 	_ = r.fails()
-	if w := r.e.watcher; w.tells(fault) || !w.tells(vinfer.ErrNotReady) {
+	if w := r.e.watcher; w.isFinal(fault) || !w.isFinal(vinfer.ErrNotReady) {
 		t.Error("while polls fail")
 	}
 }

@@ -79,7 +79,7 @@ func (e *Engine) Forget(r ForgetRequest) (Forgotten, error) {
 	var err error
 	out.Forgotten, err = Forget(e.o.Store, e.o.Region, r)
 	for _, c := range e.order {
-		if c.flies(out.Lanes) {
+		if c.isInFlight(out.Lanes) {
 			out.Busy = append(out.Busy, c.d.Name)
 		}
 	}

@@ -52,7 +52,7 @@ func TestForgetBesideADelivery(t *testing.T) {
 		t.Errorf("brought back: %+v", s)
 	}
 	sameIDs(t, rec.ids(crm.CallCompleted), []string{"call_anna1", "call_ben"})
-	if r.e.dests["crm"].flies(f.Lanes) {
+	if r.e.dests["crm"].isInFlight(f.Lanes) {
 		t.Error("its delivery never ended")
 	}
 	r.close()

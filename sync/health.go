@@ -18,46 +18,46 @@ const (
 )
 
 // succeeded notes a delivery.
-func (c *courier) succeeded() {
+func (c *dispatcher) succeeded() {
 	c.answered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.passed = time.Now()
+	c.lastSuccess = time.Now()
 	c.delivered++
 }
 
 // answered notes that the destination is well: it took a call, or refused one with reason.
-func (c *courier) answered() {
+func (c *dispatcher) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.streak >= breakerAfter {
-		c.hurry()
+	if c.failures >= breakerAfter {
+		c.retryNow()
 		c.e.log.Info("destination works again", keyDest, c.d.Name)
 	}
-	c.streak, c.limited, c.why = 0, 0, ""
-	clear(c.struck)
+	c.failures, c.throttles, c.reason = 0, 0, ""
+	clear(c.failedLanes)
 }
 
-// open tells whether the breaker is open: the destination fails for more than one contact, and is only probed. The caller holds mu.
-func (c *courier) open() bool { return c.streak >= breakerAfter && len(c.struck) > 1 }
+// breakerOpen tells whether the breaker is open: the destination fails for more than one contact, and is only probed. The caller holds mu.
+func (c *dispatcher) breakerOpen() bool { return c.failures >= breakerAfter && len(c.failedLanes) > 1 }
 
 // beginWrite tells whether a claimed job may be tried now: what was learned while it waited for a seat counts. A destination that asked to be
 // let alone, or whose breaker is open, gets one write at a time.
-func (c *courier) beginWrite() bool {
+func (c *dispatcher) beginWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	switch {
-	case c.halted != "" || now.Before(c.until) || c.open() && now.Before(c.openUntil):
+	case c.halted != "" || now.Before(c.throttledUntil) || c.breakerOpen() && now.Before(c.probeAt):
 		return false
-	case c.writing > 0 && (c.limited > 0 || c.open()):
+	case c.writing > 0 && (c.throttles > 0 || c.breakerOpen()):
 		return false
 	}
 	c.writing++
 	return true
 }
 
-func (c *courier) endWrite() {
+func (c *dispatcher) endWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing--
@@ -66,130 +66,130 @@ func (c *courier) endWrite() {
 // failed notes a passing fault of an attempt that began then, and returns when the job is tried again and whether the fault counts against
 // the job alone. The breaker counts rounds: all writes in flight fail together when a destination goes down, so only a failure that
 // began after the breaker last opened tells that the destination is still down, and doubles the wait.
-func (c *courier) failed(r store.JobRef, err error, began, now time.Time) (due time.Time, alone bool) {
+func (c *dispatcher) failed(r store.JobRef, err error, began, now time.Time) (due time.Time, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.open()
-	c.streak++
-	c.struck[r.Lane] = struct{}{}
-	c.why = err.Error()
-	open := c.open()
+	was := c.breakerOpen()
+	c.failures++
+	c.failedLanes[r.Lane] = struct{}{}
+	c.reason = err.Error()
+	open := c.breakerOpen()
 	switch {
 	case open && !was:
-		c.rounds, c.opened = 1, now
-		c.openUntil = now.Add(c.e.backoff(c.rounds))
+		c.rounds, c.openedAt = 1, now
+		c.probeAt = now.Add(c.e.backoff(c.rounds))
 		c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
-	case open && began.After(c.opened):
+	case open && began.After(c.openedAt):
 		c.rounds++
-		c.opened = now
-		c.openUntil = now.Add(c.e.backoff(c.rounds))
+		c.openedAt = now
+		c.probeAt = now.Add(c.e.backoff(c.rounds))
 	}
-	if len(c.struck) > 2*breakerAfter { // enough to know that it is not one contact
-		clear(c.struck)
-		c.struck[r.Lane] = struct{}{}
-		c.struck[store.Lane{}] = struct{}{}
+	if len(c.failedLanes) > 2*breakerAfter { // enough to know that it is not one contact
+		clear(c.failedLanes)
+		c.failedLanes[r.Lane] = struct{}{}
+		c.failedLanes[store.Lane{}] = struct{}{}
 	}
 	return now.Add(c.e.backoff(r.Attempts + 1)), !open
 }
 
 // throttled leaves the destination alone after an attempt that began then. As with failures, only an attempt that was sent after
 // the destination had last said so lengthens the wait.
-func (c *courier) throttled(wait time.Duration, err error, began, now time.Time) time.Time {
+func (c *dispatcher) throttled(wait time.Duration, err error, began, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limited == 0 || began.After(c.limitedAt) {
-		c.limited++
-		c.limitedAt = now
-		defer c.tellWait(now)
+	if c.throttles == 0 || began.After(c.throttledAt) {
+		c.throttles++
+		c.throttledAt = now
+		defer c.logThrottle(now)
 	}
 	if wait <= 0 {
-		wait = c.e.backoff(c.limited)
+		wait = c.e.backoff(c.throttles)
 	}
-	if until := now.Add(min(wait, throttleMax)); until.After(c.until) {
-		c.until = until
+	if until := now.Add(min(wait, throttleMax)); until.After(c.throttledUntil) {
+		c.throttledUntil = until
 	}
-	c.why = err.Error()
-	return c.until
+	c.reason = err.Error()
+	return c.throttledUntil
 }
 
-// tellWait says in the log that the destination is waited for: whoever runs once would otherwise see nothing for a minute. The caller
+// logThrottle says in the log that the destination is waited for: whoever runs once would otherwise see nothing for a minute. The caller
 // holds mu.
-func (c *courier) tellWait(now time.Time) {
-	say, unsaid := c.waits.next(now)
-	c.say(say, "destination asks to be left alone; its calls wait", unsaid, keyDest, c.d.Name, "until", rfc3339(c.until), keyError, c.why)
+func (c *dispatcher) logThrottle(now time.Time) {
+	say, unsaid := c.throttleLog.allow(now)
+	c.log(say, "destination asks to be left alone; its calls wait", unsaid, keyDest, c.d.Name, "until", rfc3339(c.throttledUntil), keyError, c.reason)
 }
 
 // halt stops the destination; false: it stood still already, what comes now was in flight.
-func (c *courier) halt(reason string) bool {
+func (c *dispatcher) halt(reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fresh := c.halted == ""
 	c.halted = reason
-	c.signal()
+	c.notify()
 	return fresh
 }
 
 // waitingFor says why the destination is not being delivered to though it has jobs; empty: it is.
-func (c *courier) waitingFor() (reason, lastError string) {
+func (c *dispatcher) waitingFor() (reason, lastError string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	switch {
-	case now.Before(c.until):
-		return waitReason(c.until, c.why), c.why
-	case c.open():
-		return "fails, next try " + rfc3339(c.openUntil) + ": " + c.why, c.why
-	case len(c.waiting)+len(c.laggard) > 0 && c.streak > 0:
-		return "next try " + rfc3339(earliest(c.waiting.next(), c.laggard.next())) + ": " + c.why, c.why
+	case now.Before(c.throttledUntil):
+		return waitReason(c.throttledUntil, c.reason), c.reason
+	case c.breakerOpen():
+		return "fails, next try " + rfc3339(c.probeAt) + ": " + c.reason, c.reason
+	case len(c.liveRetries)+len(c.otherRetries) > 0 && c.failures > 0:
+		return "next try " + rfc3339(earliest(c.liveRetries.next(), c.otherRetries.next())) + ": " + c.reason, c.reason
 	}
 	return "", ""
 }
 
-// quiet tells whether nothing is in flight or due before horizon.
-func (c *courier) quiet(horizon time.Time) bool {
+// idle tells whether nothing is in flight or due before horizon.
+func (c *dispatcher) idle(horizon time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flight > 0 {
+	if c.inFlight > 0 {
 		return false
 	}
-	if c.halted != "" || c.until.After(horizon) || c.limited >= limitedMax && time.Now().Before(c.until) {
+	if c.halted != "" || c.throttledUntil.After(horizon) || c.throttles >= limitedMax && time.Now().Before(c.throttledUntil) {
 		return true
 	}
-	if c.open() && c.openUntil.After(horizon) {
+	if c.breakerOpen() && c.probeAt.After(horizon) {
 		return true
 	}
-	if len(c.buffer) > 0 || !c.done || c.stale {
+	if len(c.ready) > 0 || !c.scanEnded || c.dirty {
 		return false
 	}
-	return (len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)) && (len(c.laggard) == 0 || c.laggard[0].Due.After(horizon))
+	return (len(c.liveRetries) == 0 || c.liveRetries[0].Due.After(horizon)) && (len(c.otherRetries) == 0 || c.otherRetries[0].Due.After(horizon))
 }
 
-// rested is quiet but for what is left of backfills.
-func (c *courier) rested(horizon time.Time) bool {
+// idleButBackfills is quiet but for what is left of backfills.
+func (c *dispatcher) idleButBackfills(horizon time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.urging > 0:
+	case c.inFlightLive > 0:
 		return false
-	case c.halted != "" || c.until.After(horizon) || c.open() && c.openUntil.After(horizon):
+	case c.halted != "" || c.throttledUntil.After(horizon) || c.breakerOpen() && c.probeAt.After(horizon):
 		return true
-	case c.urgent, len(c.buffer) > 0 && isLive(c.buffer[0]), len(c.buffer) == 0 && (!c.done || c.stale):
+	case c.liveReleased, len(c.ready) > 0 && isLive(c.ready[0]), len(c.ready) == 0 && (!c.scanEnded || c.dirty):
 		return false
 	}
-	return len(c.waiting) == 0 || c.waiting[0].Due.After(horizon)
+	return len(c.liveRetries) == 0 || c.liveRetries[0].Due.After(horizon)
 }
 
-// triesAgain tells whether jobs of the destination wait for a time and not for an operator.
-func (c *courier) triesAgain() bool { return c.excused() && !c.isHalted() }
+// retriesPending tells whether jobs of the destination wait for a time and not for an operator.
+func (c *dispatcher) retriesPending() bool { return c.blocked() && !c.isHalted() }
 
 // excused tells whether there is a reason why jobs of the destination wait.
-func (c *courier) excused() bool {
+func (c *dispatcher) blocked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.halted != "" || time.Now().Before(c.until) || len(c.waiting)+len(c.laggard) > 0 || !c.rescan.IsZero()
+	return c.halted != "" || time.Now().Before(c.throttledUntil) || len(c.liveRetries)+len(c.otherRetries) > 0 || !c.rescanAt.IsZero()
 }
 
-func (c *courier) counts() (delivered int64, dead int) {
+func (c *dispatcher) counts() (delivered int64, dead int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.delivered, c.dead

@@ -53,7 +53,7 @@ func (o *outage) Write(context.Context, crm.Entry, *crm.Progress) error {
 func TestBreakerCountsRounds(t *testing.T) {
 	for _, workers := range workerCounts {
 		e := &Engine{o: Options{Backoff: time.Second, Logger: discard}, log: discard}
-		c := newCourier(e, &Destination{Name: "crm"})
+		c := newDispatcher(e, &Destination{Name: "crm"})
 		now := time.Unix(1_800_000_000, 0)
 		lane := byte(0)
 		fail := func(began, ended time.Time) {
@@ -66,17 +66,17 @@ func TestBreakerCountsRounds(t *testing.T) {
 		now = now.Add(100 * time.Millisecond)
 		for round := 1; round < 8; round++ {
 			want := min(time.Second<<(round-1), backoffMax)
-			if got := c.openUntil.Sub(now); got < want*8/10 || got > want*12/10 {
+			if got := c.probeAt.Sub(now); got < want*8/10 || got > want*12/10 {
 				t.Errorf("%d workers, round %d: the next probe is in %s, want about %s", workers, round, got, want)
 			}
-			now = c.openUntil.Add(time.Second)
-			fail(c.openUntil, now)
+			now = c.probeAt.Add(time.Second)
+			fail(c.probeAt, now)
 		}
 		c.answered()
 		for range max(workers, breakerAfter) {
 			fail(now, now)
 		}
-		if got := c.openUntil.Sub(now); got > 2*time.Second {
+		if got := c.probeAt.Sub(now); got > 2*time.Second {
 			t.Errorf("%d workers: after an answer the wait is still %s", workers, got)
 		}
 	}
@@ -86,13 +86,13 @@ func TestBreakerCountsRounds(t *testing.T) {
 func TestThrottleCountsRounds(t *testing.T) {
 	for _, workers := range workerCounts {
 		e := &Engine{o: Options{Backoff: time.Second, Logger: discard}, log: discard}
-		c := newCourier(e, &Destination{Name: "crm"})
+		c := newDispatcher(e, &Destination{Name: "crm"})
 		now := time.Unix(1_800_000_000, 0)
 		for i := range workers { // the slowest answers come after the first wait has passed
 			c.throttled(0, errors.New("429"), now, now.Add(time.Second+time.Duration(i)*100*time.Millisecond))
 		}
-		if c.limited != 1 {
-			t.Errorf("%d workers: one moment counts as %d times", workers, c.limited)
+		if c.throttles != 1 {
+			t.Errorf("%d workers: one moment counts as %d times", workers, c.throttles)
 		}
 	}
 }

@@ -140,14 +140,14 @@ func (e *Engine) ingest(p store.Page) (store.Ingested, error) {
 	if p.Close != nil || p.Release {
 		for _, c := range e.order {
 			if p.Backfill != 0 {
-				c.refresh()
+				c.released()
 			} else {
-				c.hasten()
+				c.releasedLive()
 			}
 		}
 	}
 	if len(p.Unfinished) > 0 {
-		e.watcher.refresh()
+		e.watcher.wake()
 	}
 	return got, nil
 }

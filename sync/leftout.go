@@ -20,7 +20,7 @@ func sortOf(e *crm.Entry) string {
 }
 
 // leftOf returns what a destination did not get of a call that was delivered or skipped.
-func (c *courier) leftOf(job *store.Job, e *crm.Entry, o *store.Outcome) (reasons []string) {
+func (c *dispatcher) leftOf(job *store.Job, e *crm.Entry, o *store.Outcome) (reasons []string) {
 	if job.Kind != store.CallJob {
 		return nil
 	}

@@ -55,7 +55,7 @@ func TestOverdueTask(t *testing.T) {
 			if err != nil || !maps.Equal(s.LeftOut, left) || !maps.Equal(st.LeftOut, left) || !maps.Equal(st.Destinations[0].LeftOut, left) {
 				t.Errorf("left out: %v by the run, %v and %v by the status, want %v (%v)", s.LeftOut, st.LeftOut, st.Destinations[0].LeftOut, left, err)
 			}
-			if told := strings.Contains(log.String(), "overdue and is left out"); told == test.made {
+			if told := strings.Contains(log.String(), "overdue and is skipped"); told == test.made {
 				t.Errorf("the log: %s", log.String())
 			}
 			if test.made && test.ago > 3*time.Hour && got[0].Task.Due.Before(began.Add(-time.Second)) {
@@ -181,7 +181,7 @@ func TestLanguages(t *testing.T) {
 		{"hi", "", false},
 		{"hi", "not a language", false},
 	} {
-		if got := speaks(test.want, test.have); got != test.is {
+		if got := isLanguage(test.want, test.have); got != test.is {
 			t.Errorf("%q takes %q: %t", test.want, test.have, got)
 		}
 	}

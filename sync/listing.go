@@ -258,7 +258,7 @@ func (l *listing) ask(ctx context.Context, q vinfer.Query) (vinfer.Page, error) 
 	if got.err != nil {
 		return p, got.err
 	}
-	p.Date = l.e.clock.believe(p.Date.UTC(), got.at)
+	p.Date = l.e.clock.accept(p.Date.UTC(), got.at)
 	if l.anyTotal {
 		p.Total = -1
 	}

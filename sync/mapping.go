@@ -181,7 +181,7 @@ func (f Filter) refuses(disposition, campaign, language string, seconds *float64
 		return fmt.Sprintf("filter: disposition %q", disposition)
 	case !has(f.Campaigns, campaign, func(a, b string) bool { return a == b }):
 		return fmt.Sprintf("filter: campaign %q", campaign)
-	case !has(f.Languages, language, speaks):
+	case !has(f.Languages, language, isLanguage):
 		return fmt.Sprintf("filter: language %q", language)
 	case f.MinDuration > 0 && (seconds == nil || *seconds < f.MinDuration.Seconds()):
 		return "filter: shorter than " + f.MinDuration.String()
@@ -189,9 +189,9 @@ func (f Filter) refuses(disposition, campaign, language string, seconds *float64
 	return ""
 }
 
-// speaks tells whether a call's language is the one that is wanted, both as BCP 47 has them or with underscores: "hi" takes "hi-IN" and
+// isLanguage tells whether a call's language is the one that is wanted, both as BCP 47 has them or with underscores: "hi" takes "hi-IN" and
 // "hi-Deva-IN", "hi_IN" does not take "hi".
-func speaks(want, have string) bool {
+func isLanguage(want, have string) bool {
 	w, err := language.Parse(want)
 	if err != nil {
 		return strings.EqualFold(want, have)

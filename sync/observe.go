@@ -63,7 +63,7 @@ type Attempt struct {
 func (e *Engine) Observe(o Observer) { e.observer = o }
 
 // observe tells of an attempt.
-func (c *courier) observe(job *store.Job, o store.Outcome, took time.Duration) {
+func (c *dispatcher) observe(job *store.Job, o store.Outcome, took time.Duration) {
 	if c.e.observer == nil {
 		return
 	}

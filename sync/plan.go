@@ -163,7 +163,7 @@ func (p *planner) take(page store.Page) error {
 	return nil
 }
 
-func (p *planner) destination(ctx context.Context, c *courier, would *store.PreviewDest) PlanDest {
+func (p *planner) destination(ctx context.Context, c *dispatcher, would *store.PreviewDest) PlanDest {
 	now := destStatus(would.Dest)
 	out := PlanDest{Name: c.d.Name, Kind: c.d.Kind, State: now.State, Reason: now.Reason, Calls: []PlanCall{}, Omitted: would.More}
 	if why, _ := c.waitingFor(); out.State == "ok" && why != "" {
@@ -209,7 +209,7 @@ func (p *planner) skipped(s store.PreviewSkip) PlanCall {
 }
 
 // call tells what would become of a job.
-func (p *planner) call(ctx context.Context, c *courier, j *store.Queued, find *contactFinder) PlanCall {
+func (p *planner) call(ctx context.Context, c *dispatcher, j *store.Queued, find *contactFinder) PlanCall {
 	out := PlanCall{CallID: j.ID, Action: "send", Origin: "new", EndedAt: rfc3339(j.When)}
 	switch {
 	case !j.New:

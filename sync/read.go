@@ -143,7 +143,7 @@ type slice struct {
 	ends      []uint64                 // hashes of calls whose end no poll of late has shown
 	ended     map[string]struct{}      // where starts are filtered: calls that were in progress until now
 	lanes     map[store.Lane]time.Time // where starts are filtered: the contacts whose calls ended, and when the last one did
-	keeper    *keeper
+	writer    *pageWriter
 	got       readResult
 
 	left, leftBefore int // calls that are left out: here, and in the slices before
@@ -170,7 +170,7 @@ func (s *slice) read(ctx context.Context) error {
 		}
 	}
 	if s.r.take == nil {
-		s.keeper = newKeeper(e)
+		s.writer = newPageWriter(e)
 	}
 	l := &listing{
 		e: e, q: q, prio: s.r.prio, anyTotal: s.b.AnyTotal, first: s.begin, look: s.r.take != nil, pace: s.r.pace, doubtful: s.r.doubtful,
@@ -178,19 +178,19 @@ func (s *slice) read(ctx context.Context) error {
 		page:  func(p vinfer.Page, fresh []bool, last bool) error { return s.take(ctx, p, fresh, last) },
 	}
 	n, err := l.read(ctx)
-	if s.keeper != nil {
+	if s.writer != nil {
 		late := s.r.stream == store.AgainStream || s.r.stream == store.SweepStream || s.r.stream == store.AuditStream
 		if errors.Is(err, errIncomplete) || err != nil && late {
 			// What was shown is delivered: nobody waits for a server that miscounts. The interval stays open. What was missed before is
 			// late as it is, and the next reading of its kind may be long in coming.
-			if kept := s.keeper.put(store.Page{Stream: s.r.stream, Backfill: s.r.backfill, Release: true}); kept != nil {
+			if kept := s.writer.write(store.Page{Stream: s.r.stream, Backfill: s.r.backfill, Release: true}); kept != nil {
 				err = kept
 			}
 		}
-		if kept := s.keeper.end(); kept != nil {
+		if kept := s.writer.end(); kept != nil {
 			err = kept
 		}
-		s.got.Ingested = s.keeper.got
+		s.got.Ingested = s.writer.got
 	}
 	if err == nil {
 		e.versions.seen(&s.versions)
@@ -255,10 +255,10 @@ func (s *slice) take(ctx context.Context, p vinfer.Page, fresh []bool, last bool
 	if s.r.take != nil {
 		return s.r.take(page)
 	}
-	if err := s.keeper.put(page); err != nil {
+	if err := s.writer.write(page); err != nil {
 		return err
 	}
-	if s.r.page != nil && s.keeper.stored.Swap(false) {
+	if s.r.page != nil && s.writer.stored.Swap(false) {
 		s.r.page()
 	}
 	return nil

@@ -27,7 +27,7 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if err != nil || b == nil {
 		return readResult{}, err
 	}
-	if err := e.keepClock(); err != nil {
+	if err := e.saveClock(); err != nil {
 		return readResult{}, err
 	}
 	st, err := e.confirmStart()
@@ -44,7 +44,7 @@ func (e *Engine) poll(ctx context.Context) (readResult, error) {
 	if errors.Is(err, errIncomplete) { // for a run under cron, which knows nothing else
 		err = errors.Join(err, e.plan.keep())
 	}
-	e.watcher.refresh() // calls in progress are asked for only now
+	e.watcher.wake() // calls in progress are asked for only now
 	e.rereader.polled()
 	if serr := e.sweeper.polled(st, got, at, err); err == nil {
 		err = serr
@@ -205,7 +205,7 @@ func (e *Engine) settle(ctx context.Context, own uint64) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for calm := 0; calm < 2; {
-		if e.quiet() || e.backfilling(own) && e.rested() {
+		if e.idle() || e.backfilling(own) && e.idleButBackfills() {
 			calm++ // twice: one part may just have handed over to another
 		} else {
 			calm = 0
@@ -232,7 +232,7 @@ func (e *Engine) held() bool {
 		return false
 	}
 	for _, d := range st.Dests {
-		if c := e.dests[d.Name]; c != nil && d.Pending > 0 && !c.excused() {
+		if c := e.dests[d.Name]; c != nil && d.Pending > 0 && !c.blocked() {
 			return true
 		}
 	}
@@ -248,15 +248,15 @@ func (e *Engine) backfilling(own uint64) (is bool) {
 	return is
 }
 
-func (e *Engine) rested() bool {
+func (e *Engine) idleButBackfills() bool {
 	horizon := time.Now().Add(retryHorizon)
-	return !slices.ContainsFunc(e.order, func(c *courier) bool { return !c.rested(horizon) })
+	return !slices.ContainsFunc(e.order, func(c *dispatcher) bool { return !c.idleButBackfills(horizon) })
 }
 
-func (e *Engine) quiet() bool {
+func (e *Engine) idle() bool {
 	horizon := time.Now().Add(retryHorizon)
 	for _, c := range e.order {
-		if !c.quiet(horizon) {
+		if !c.idle(horizon) {
 			return false
 		}
 	}
@@ -299,7 +299,7 @@ func (e *Engine) Run(ctx context.Context, ready func()) error {
 	<-ctx.Done()
 	stopped := schedule.Stop()
 	if errors.Is(context.Cause(ctx), ErrStopped) {
-		e.retire()
+		e.drain()
 	} else {
 		e.Stop()
 	}

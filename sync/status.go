@@ -325,7 +325,7 @@ func (e *Engine) Resume(dest string) error {
 func (e *Engine) RetryDead(_ context.Context, nums []uint64) (int, error) {
 	n, err := e.o.Store.EndDead(nums, true)
 	for _, c := range e.order {
-		c.hasten()
+		c.releasedLive()
 	}
 	return n, err
 }

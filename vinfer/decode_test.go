@@ -90,9 +90,9 @@ func TestDecodeRow(t *testing.T) {
 		{"no time yet", `{"id":"a","timestamp":"0001-01-01T00:00:00Z","started_at":0}`, Call{ID: "a"}, ""},
 
 		{"a senseless timestamp", `{"id":"a","timestamp":"banana"}`, Call{ID: "a"}, "6 characters of text"},
-		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "no time"},
+		{"a senseless end beside a start", `{"id":"a","started_at":"2024-01-15T10:35:22Z","ended_at":{}}`, Call{ID: "a"}, "not a time"},
 		{"a senseless start alone", `{"id":"a","started_at":"30 February"}`, Call{ID: "a"}, "30 February"},
-		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "no time"},
+		{"a time in no age", `{"id":"a","timestamp":"9024-01-15T10:35:22Z"}`, Call{ID: "a"}, "not a time"},
 		{"no id", `{"timestamp":"2024-01-15T10:35:22Z"}`, Call{}, "id"},
 		{"an id that is none", `{"id":{}}`, Call{}, "id"},
 		{"an empty id", `{"id":" "}`, Call{}, "id"},
@@ -101,8 +101,8 @@ func TestDecodeRow(t *testing.T) {
 		{"null", `null`, Call{}, "object"},
 		{"text", `"call"`, Call{}, "object"},
 		{"nothing usable", `{"id":"a","contact":[]}`, Call{ID: "a"}, "usable"},
-		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "no time"},
-		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "[…]"},
+		{"a zone that is not known", `{"id":"a","timestamp":"Sat, 28 Nov 2026 18:37:34 IST"}`, Call{ID: "a"}, "not a time"},
+		{"a phone for a time", `{"id":"a","timestamp":"+91 98765 43210"}`, Call{ID: "a"}, "+xx xxxxx xxx10"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := decodeRow(json.RawMessage(tt.row))
@@ -331,24 +331,5 @@ func TestDecodeTranscript(t *testing.T) {
 		if !errors.Is(err, tt.err) || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v", tt.name, got, err)
 		}
-	}
-}
-
-func TestExcerpt(t *testing.T) {
-	for _, tt := range []struct{ in, key, want string }{
-		{"a\n\tb\x00c", "", "a bc"},
-		{`{"phone":"+919876543210"}`, "", `{"phone":"[…]"}`},
-		{`{"phone":"+91 98765-43210","id":"call_12"}`, "", `{"phone":"[…]","id":"call_12"}`},
-		{`{"phone":"+9198765`, "", `{"phone":"[…]`},
-		{"2024-01-15 was wrong", "", "2024-01-15 was wrong"},
-		{"bad key sk_live_0000!", "sk_live_0000", "bad key [redacted]!"},
-		{strings.Repeat("é", 60), "", strings.Repeat("é", 40) + "…"},
-	} {
-		if got := excerpt([]byte(tt.in), tt.key); got != tt.want {
-			t.Errorf("%q became %q", tt.in, got)
-		}
-	}
-	if got := excerpt([]byte(strings.Repeat(" ", 4090)+"sk_live_0000"), "sk_live_0000"); strings.Contains(got, "sk_l") && len(got) >= 8 {
-		t.Errorf("the head of a key is in %q", got)
 	}
 }

@@ -1,5 +1,5 @@
 // Takes a new page every few seconds and puts its main part in the place of the one shown. Without it the page still reads;
-// a browser without scripts loads it anew.
+// a browser without scripts loads it again.
 "use strict";
 const every = 5000;
 let seen = new Date();

@@ -136,6 +136,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		return err
 	}
 	if a.announce != nil && cfg != nil && !a.quiet {
+		outliveReaders() // the command does its work, whoever reads this
 		fmt.Fprintf(a.announce, "pipeline %s, %s\n", cfg.Name, cfg.File)
 	}
 	if client != nil {

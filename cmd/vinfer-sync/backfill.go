@@ -29,7 +29,7 @@ func backfillCommand(a *app) *cobra.Command {
 			"Interrupted, even by kill -9, the same flags go on where it stopped, with the range as first resolved; --rate, --with-tasks and\n" +
 			"--no-transcripts may differ. Follow-up tasks that are already overdue are not made, but counted.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
-		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 600\n  vinfer-sync backfill list",
+		Example: "  vinfer-sync backfill --since 2026-01-01 --dry-run\n  vinfer-sync backfill --since 2026-01-01 --until 2026-02-01 --to sales --rate 9\n  vinfer-sync backfill list",
 		Args:    cobra.NoArgs,
 	}
 	o := outputFlags(c)
@@ -53,10 +53,10 @@ func backfillCommand(a *app) *cobra.Command {
 				return err
 			}
 			if !r.Since.Before(r.Until) {
-				return usageError("--since %s does not lie before --until %s", since, until)
+				return usageError("--since %s is not before --until %s", since, until)
 			}
 		} else if r.Since.After(now) {
-			return usageError("--since %s lies in the future", since)
+			return usageError("--since %s is in the future", since)
 		}
 		if c.Flags().Changed("rate") && (r.Rate < 1 || r.Rate > 1_000_000) {
 			return usageError("--rate %d: write how many calls a minute, 1 or more", r.Rate)
@@ -201,13 +201,13 @@ func printBackfills(w *screen, list []engine.BackfillStatus) error {
 
 func backfillCancelCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "cancel ID", Short: "Give up a backfill: its calls that are not delivered leave the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
+		Use: "cancel ID", Short: "Give up a backfill: what it has not delivered leaves the outbox", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(backfillIDs),
 		Long: "Ends a backfill, also one that runs, and takes its calls that are not delivered out of the outbox. They count as never seen: another backfill\n" +
 			"brings them. What is not the backfill's alone stays: calls that the polls are still to read, and changes of calls that were delivered before.",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil || id == 0 {
-				return usageError("%q is no backfill's number; vinfer-sync backfill list shows them", args[0])
+				return usageError("%q is not a backfill's number; vinfer-sync backfill list shows them", args[0])
 			}
 			if err := a.sure(c, "Give up backfill %d?", id); err != nil {
 				return err

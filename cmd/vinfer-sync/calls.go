@@ -72,8 +72,13 @@ func printCalls(w *screen, calls []admin.CallLine) error {
 	var rows [][]string
 	for _, x := range calls {
 		var dests []string
+		elsewhere := false
 		for _, d := range x.Dests {
 			dests = append(dests, d.Dest+": "+d.State)
+			elsewhere = elsewhere || d.State != "delivered"
+		}
+		if !elsewhere && len(dests) > 1 {
+			dests = []string{"all: delivered"}
 		}
 		rows = append(rows, []string{x.ID, w.short(x.When), or(x.Known.Phone, "-"), or(x.Known.Disposition, "-"), strings.Join(dests, ", ")})
 	}
@@ -105,7 +110,7 @@ func callsShowCommand(a *app) *cobra.Command {
 	var reveal, live bool
 	c := &cobra.Command{
 		Use: "show CALL_ID", Short: "Show the life of a call", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completing(callIDs),
-		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or left out. With --live it asks VInfer for the call's full details instead.",
+		Long: "Shows when a call was seen and by which listing, what changed since, and its way at each destination: attempts, what was made\nthere, why it waits, was refused or skipped. With --live it asks VInfer for the call's full details instead.",
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

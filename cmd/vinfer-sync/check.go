@@ -31,7 +31,7 @@ const maxSkew = 30 * time.Second
 func checkCommand(a *app) *cobra.Command {
 	var offline bool
 	c := &cobra.Command{
-		Use: "check", Short: "Check the configuration, the key and every destination, without writing",
+		Use: "check", Short: "Check configuration, key and every destination, without writing",
 		Long: "Checks the configuration, then the key, the cursor parameter, the clock and every destination. Nothing is written.\n\nExit codes: 0 fine; 1 something is wrong; 69 VInfer or a destination cannot be reached; 77 the key was refused; 78 bad configuration.",
 		Args: cobra.NoArgs,
 	}
@@ -189,7 +189,7 @@ func (t *checkTable) vinfer(ctx context.Context, a *app, cfg *config.Config) {
 // whatToDo is the remedy where VInfer's API did not answer as it should.
 func whatToDo(err error) string {
 	if errors.Is(err, vinfer.ErrUnreadable) {
-		return "that is no answer of VInfer's: see vinfer.base_url; or a proxy or a login page on the way answers, see vinfer.proxy"
+		return "VInfer did not answer this: see vinfer.base_url; or a proxy or a login page on the way answers, see vinfer.proxy"
 	}
 	at := site{url: "vinfer.base_url", proxy: "vinfer.proxy", ca: "vinfer.ca_file"}
 	return or(remedy(err, at), "see vinfer.base_url, vinfer.proxy and the firewall")
@@ -315,7 +315,7 @@ func (t *checkTable) destination(ctx context.Context, cfg *config.Config, c *con
 }
 
 // hasKey tells whether a destination can refuse a key: a file or a program has none.
-func hasKey(c *config.Destination) bool { return c.JSONL == nil && c.SQLite == nil && c.Exec == nil }
+func hasKey(c *config.Destination) bool { return c.File() == "" && c.Exec == nil }
 
 // mended is what a failing line of a destination ends with: what its kind says is to be done, and what its error asks for.
 func mended(c *config.Destination, f crm.Finding) string {
@@ -338,8 +338,8 @@ func mended(c *config.Destination, f crm.Finding) string {
 		do = "it goes through its proxy: see host and port there, and whether that runs"
 	}
 	docs := "docs/crm/" + c.Kind() + ".md"
-	if c.Webhook != nil || c.JSONL != nil {
-		docs = "README.md, Destinations"
+	if c.JSONL != nil {
+		docs = "docs/DESTINATIONS.md"
 	}
 	switch told := strings.Contains(f.Detail, " "); { // else it names what was looked at
 	case do != "" && strings.HasPrefix(f.Detail, "see "):
@@ -355,15 +355,8 @@ func mended(c *config.Destination, f crm.Finding) string {
 // madeAtStart returns the directory of a destination's file if it is the state file's and not there yet: opening the store, or systemd, makes
 // it. A new installation is checked before that.
 func madeAtStart(cfg *config.Config, c *config.Destination) string {
-	var path string
-	switch {
-	case c.SQLite != nil:
-		path = c.SQLite.Path
-	case c.JSONL != nil:
-		path = c.JSONL.Path
-	}
 	dir := filepath.Dir(cfg.Store.Bolt.Path)
-	if _, err := os.Stat(dir); filepath.Dir(path) != dir || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); filepath.Dir(c.File()) != dir || !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	return dir

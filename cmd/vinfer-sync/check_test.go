@@ -52,7 +52,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		code         int
 		want         []string // of lines that fail: regular expressions
 	}{
-		{"a file that is none", right + "\ncrm: [{name: a, jsonl: {path: /dev/null}}]", exitLeft, []string{"a +file .*/dev/null is no regular file: set another path"}},
+		{"a file that is none", right + "\ncrm: [{name: a, jsonl: {path: /dev/null}}]", exitLeft, []string{"a +file .*/dev/null is not a regular file: set another path"}},
 		{"a link to nowhere", right + "\ncrm: [{name: a, jsonl: {path: /proc/self/fd/none/x}}]", exitLeft, []string{"a +file .*no such file"}},
 		{"a wrong key", "vinfer: {base_url: '${API}', api_key: wrong}", exitRefused, []string{"vinfer +key .*put a valid one where vinfer.api_key says.*; a Read-Only key is enough"}},
 		{"forbidden", vinfer(serve(answer(403, "text/html", "no")), ""), exitRefused, []string{"vinfer +key .*; or a proxy or firewall on the way forbids it"}},
@@ -62,9 +62,9 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{"no TLS", vinfer(strings.Replace(page, "http:", "https:", 1), ""), exitUnreachable, []string{"vinfer +connection .*; what listens there speaks no TLS"}},
 		{"no proxy", vinfer("https://api.vinfer.ai", ", proxy: 'http://127.0.0.1:1'"), exitUnreachable, []string{"vinfer +connection .*; the proxy does not let it through: see vinfer.proxy, or HTTPS_PROXY"}},
 		{"a proxy that wants a password", vinfer("https://api.vinfer.ai", ", proxy: '"+locked+"'"), exitUnreachable, []string{"vinfer +connection .*; the proxy wants a user and password"}},
-		{"a login page", vinfer(page, ""), exitUnreachable, []string{"vinfer +connection .*; that is no answer of VInfer's"}},
+		{"a login page", vinfer(page, ""), exitUnreachable, []string{"vinfer +connection .*; VInfer did not answer this"}},
 		{"another path", "vinfer: {base_url: '${API}/v2/v1', api_key: right}", exitUnreachable, []string{"vinfer +connection .*; see the path in vinfer.base_url"}},
-		{"a redirect", vinfer(moved, ""), exitUnreachable, []string{"vinfer +connection .*(write the final address|no answer of VInfer's)"}},
+		{"a redirect", vinfer(moved, ""), exitUnreachable, []string{"vinfer +connection .*(write the final address|VInfer did not answer this)"}},
 		{"a clock that is off", vinfer(late, ""), exitLeft, []string{"vinfer +clock .*; set it, with chrony"}},
 		{"a directory that cannot be made", right + "\nstore: {bbolt: {path: config.yaml/state.db}}\ncrm: [{name: a, jsonl: {path: a}}]", exitLeft, []string{"store +state file .*; a file is in the way of that directory"}},
 		{"a damaged state file", right + "\nstore: {bbolt: {path: config.yaml}}\ncrm: [{name: a, jsonl: {path: a}}]", exitLeft, []string{"store +state file .*; see docs/OPERATIONS.md, Repair"}},

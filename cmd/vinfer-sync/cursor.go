@@ -39,7 +39,7 @@ func cursorCommand(a *app) *cobra.Command {
 	}
 	set := &cobra.Command{
 		Use: "set T", Short: "Set the cursor: earlier reads again, later skips", Args: cobra.ExactArgs(1),
-		Long: "Sets the cursor. An earlier time reads again what lies after it: calls already delivered are recognised and not sent again.\nA later one skips what lies between for good. Times: RFC 3339, a date, or -48h.",
+		Long: "Sets the cursor. An earlier time reads again what follows it: calls already delivered are recognised and not sent again.\nA later one skips what is between for good. Times: RFC 3339, a date, or -48h.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(config.LoadForOperator)
 			if err != nil {
@@ -50,7 +50,7 @@ func cursorCommand(a *app) *cobra.Command {
 				return err
 			}
 			if t.After(time.Now()) && !force {
-				return usageError("%s lies in the future: every call until then would be skipped (--force if you mean it)", args[0])
+				return usageError("%s is in the future: every call until then would be skipped (--force if you mean it)", args[0])
 			}
 			return a.change(c, false, func(ctx context.Context, b backend) error {
 				if err := b.SetCursor(ctx, t.Truncate(time.Second)); err != nil {

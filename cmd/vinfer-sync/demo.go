@@ -51,7 +51,7 @@ func demoCommand(a *app) *cobra.Command {
 	var once bool
 	var calls int
 	c := &cobra.Command{
-		Use: "demo", Short: "See it work: made-up calls into a SQLite database, a webhook and a file",
+		Use: "demo", Short: "See it work: made-up calls into a database, a webhook and a file",
 		Long: "Runs a simulated VInfer API, the daemon and three destinations in one process, on this machine only, and prints what arrived.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -166,7 +166,7 @@ func alertRemedy(cfg *config.Config, kind, dest string) string {
 	case alert.Clock:
 		return "set the clock, with chrony or systemd-timesyncd"
 	case alert.Gap:
-		return "run vinfer-sync audit to see whether the gap is still there; else ask VInfer what its listing leaves out"
+		return "run vinfer-sync audit to see whether the gap is still there; else ask VInfer which calls its listing does not show"
 	case alert.Disk:
 		return "make room on it; nothing is lost, but nothing can be stored when it is full"
 	case alert.Stuck:

@@ -25,7 +25,7 @@ func forgetCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "forget --phone NUMBER | --call CALL_ID", Short: "Erase a person or a call from the store", Args: cobra.NoArgs,
 		Long: "Erases all that the state file holds of a person's calls, or of one call: what waits, receipts, dead letters, rows that could not be\n" +
-			"understood. The file is written anew, so that nothing is left in its free pages. Only a salted hash stays, by which the calls are not\n" +
+			"understood. The file is rewritten, so that nothing is left in its free pages. Only a salted hash stays, by which the calls are not\n" +
 			"taken again by a later poll, audit or backfill; a call that the person gets after this is a new one.\n\n" +
 			"What the destinations hold is not erased: it is listed, to be erased there. Backups of the state file keep what they have.",
 		Example: "  vinfer-sync forget --phone +919876543210\n  vinfer-sync forget --call call_abc123",

@@ -1,16 +1,25 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // Where the service has its files.
@@ -19,362 +28,410 @@ const (
 	serviceState  = "/var/lib/vinfer-sync"
 	serviceEnv    = "/etc/vinfer-sync/env"
 
-	serviceCredentials = "/etc/vinfer-sync/credentials" //nolint:gosec // a directory
+	keyFile = "vinfer_api_key" // beside the configuration
 )
 
-// question is one that init asks, by a flag or on the terminal. The configuration has its default.
-type question struct {
-	flag, key, prompt, usage string
-}
-
-var questions = []question{
-	{"base-url", "vinfer.base_url", "VInfer's API", "`URL` of VInfer's API"},
-	{"schedule", "schedule", "When to poll, as a cron expression", "when to poll, a `cron` expression"},
-	{"start", "start", "Deliver calls from when on: now, -24h, or a time as 2026-01-31T09:00:00Z", "where to begin: now, -24h, or a `time`"},
-	{"region", "region", "Country of phone numbers without a country code", "`country` of phone numbers without a country code, as IN"},
-	{"timezone", "timezone", "Time zone of call-back times", "time `zone` of call-back times, as Asia/Kolkata"},
-}
-
-// first is what init is told, and what it makes of it.
-type first struct {
-	app   *app
-	cmd   *cobra.Command
-	draft *config.Draft
-	ask   *asker // nil: nobody is asked
-
-	path        string // of the configuration, absolute
-	given       map[string]*string
-	kind, name  string
-	settings    []string
-	statuses    []string
-	state       string
-	keyFile     string
-	keyEnv      string
-	keyCred     string
-	force       bool
-	unattended  bool
-	noCheck     bool
-	secrets     map[string]string // files to be written, by path, to what is in them
-	variables   []string          // of the environment that the service needs
-	credentials []string          // of systemd that it needs
-	faults      []string          // where nobody is asked
+// wizard is what init is told, and what it makes of it.
+type wizard struct {
+	app     *app
+	cmd     *cobra.Command
+	in      *os.File // the terminal; nil: nobody is asked
+	lines   *bufio.Reader
+	path    string            // of the configuration, absolute
+	kind    string            // of the destination
+	keyFrom string            // the file of VInfer's key; -: standard input
+	baseURL string            // of VInfer's API; empty: the default
+	start   string            // where an empty store begins
+	region  string            // of phone numbers
+	state   string            // directory of the state file
+	set     []string          // keys of the kind, as KEY=VALUE
+	values  map[string]string // of the kind's keys
+	secrets map[string]string // files to be written beside the configuration, to what is in them
+	alone   bool
+	force   bool
+	noCheck bool
 }
 
 func initCommand(a *app) *cobra.Command {
-	r := &first{app: a, given: map[string]*string{}, secrets: map[string]string{}}
+	r := &wizard{app: a, values: map[string]string{}, secrets: map[string]string{}}
 	c := &cobra.Command{
-		Use: "init", Short: "Write a configuration by question and answer, and check it",
-		Long: "Asks what a configuration needs, on a terminal, or takes it from flags; writes it with all its comments, checks it as check does, and\n" +
-			"names the next command. Enter takes what is proposed. Keys are typed unseen into files beside the configuration that only the service\n" +
-			"reads, or named: a file, a variable of the environment, a credential of systemd. They stand in no configuration and in no flag.\n\n" +
+		Use: "init", Short: "Write a first configuration, and check it",
+		Long: "Asks a few questions on a terminal, or takes the answers from flags, and writes a configuration with the commented example of one\n" +
+			"kind of destination. Enter takes what is in brackets. A key is typed or pasted unseen into a file beside the configuration that only\n" +
+			"the service reads, and is tried at once. Then init checks the configuration as check does, and names the next command.\n\n" +
 			"The configuration is the file of --config, else /etc/vinfer-sync/config.yaml for root where that directory is, else ./config.yaml. One that\n" +
-			"is there stays as it is, but for --force. Ctrl-C leaves nothing behind. What check finds does not undo it: mend that, then check again.\n\n" +
-			"Exit codes are those of check; 2 where an answer is missing or wrong and nobody can be asked.",
-		Example: "  vinfer-sync init\n" +
-			"  vinfer-sync init --kind hubspot --disposition interested=CONNECTED\n" +
-			"  vinfer-sync init --non-interactive --api-key-file vinfer_api_key --kind webhook \\\n" +
-			"      --set url=https://crm.internal/vinfer --set secret_file=webhook_secret",
-		Args: cobra.NoArgs,
+			"exists stays as it is unless --force is given. Ctrl-C writes nothing. Exit codes are those of check.",
+		Example: "  vinfer-sync init\n  vinfer-sync init --kind hubspot\n  vinfer-sync init --non-interactive --api-key-file - <key",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r.cmd = c
 			return r.run()
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&r.kind, "kind", "", "`kind` of the destination (default: sqlite)")
-	f.StringVar(&r.name, "name", "", "`name` of the destination, by which its state is kept (default: by the kind)")
-	f.StringArrayVar(&r.settings, "set", nil, "a key of the destination's kind, or one of the configuration with a dot in it, as `KEY=VALUE`; of secrets KEY_file=PATH or KEY='${NAME}'")
-	f.StringArrayVar(&r.statuses, "disposition", nil, "lead status of a disposition, as `NAME=STATUS`")
-	f.StringVar(&r.keyFile, "api-key-file", "", "`file` that holds VInfer's API key; - reads the key from standard input")
-	f.StringVar(&r.keyEnv, "api-key-env", "", "`variable` of the environment that holds it")
-	f.StringVar(&r.keyCred, "api-key-credential", "", "`name` of systemd's credential that holds it")
-	for _, q := range questions {
-		r.given[q.flag] = f.String(q.flag, "", q.usage+" (default: "+exampleOf(q.key)+")")
-	}
-	f.StringVar(&r.state, "state-dir", "", "`directory` of the state file (default: "+serviceState+", or state beside a configuration that is elsewhere than in /etc/vinfer-sync)")
-	f.BoolVar(&r.force, "force", false, "replace a configuration that is there")
-	f.BoolVar(&r.unattended, "non-interactive", false, "ask nothing, also on a terminal")
+	f.StringVar(&r.kind, "kind", "sqlite", "`kind` of the destination: "+strings.Join(config.Kinds(), ", "))
+	f.StringArrayVar(&r.set, "set", nil, "a key that the kind needs, as `KEY=VALUE`")
+	f.StringVar(&r.keyFrom, "api-key-file", "", "`file` that holds VInfer's API key; - reads the key from standard input")
+	f.StringVar(&r.baseURL, "base-url", "", "`URL` of VInfer's API (default "+config.Default().VInfer.BaseURL+")")
+	f.StringVar(&r.start, "start", "now", "where to begin: now, -24h, or a `time`")
+	f.StringVar(&r.region, "region", config.Default().Region, "`country` of phone numbers without a country code")
+	f.StringVar(&r.state, "state-dir", "", "`directory` of the state file (default "+serviceState+", or state beside a configuration elsewhere)")
+	f.BoolVar(&r.force, "force", false, "replace a configuration that exists")
+	f.BoolVar(&r.alone, "non-interactive", false, "ask nothing, also on a terminal")
 	f.BoolVar(&r.noCheck, "no-check", false, "write it without a check")
-	r.complete(c)
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(config.Kinds(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return c
 }
 
-// exampleOf returns the default of a question's key.
-func exampleOf(key string) string {
-	d := config.Default()
-	return map[string]string{"vinfer.base_url": d.VInfer.BaseURL, "schedule": d.Schedule, "start": "now", "region": d.Region, "timezone": d.Timezone}[key]
-}
-
-func (r *first) run() error {
+func (r *wizard) run() error {
 	if err := r.place(); err != nil {
 		return err
 	}
-	if term := r.terminal(); term != nil && !r.unattended {
-		r.ask = newAsker(r.cmd.Context(), term, r.cmd.ErrOrStderr())
-		r.ask.say("This writes %s. Enter takes what stands in brackets, Ctrl-C leaves nothing behind.\n", r.path)
+	if in, ok := r.cmd.InOrStdin().(*os.File); ok && isTerminal(in) && !r.alone && r.keyFrom != "-" {
+		r.in, r.lines = in, bufio.NewReader(in)
+		r.say("This writes %s. Enter takes what is in brackets, Ctrl-C writes nothing.\n", r.path)
 	}
-	for _, step := range []func() error{r.chooseKind, r.key, r.general, r.settle, r.flags, r.destination, r.mapping} {
+	for _, step := range []func() error{r.destination, r.key, r.general, r.write} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	if err := r.judge(); err != nil {
-		return err
-	}
-	if err := r.write(); err != nil {
-		return err
-	}
 	return r.check()
 }
 
-// terminal returns standard input if somebody sits there.
-func (r *first) terminal() *os.File {
-	if in, ok := r.cmd.InOrStdin().(*os.File); ok && isTerminal(in) {
-		return in
-	}
-	return nil
+// screen is where questions are asked.
+func (r *wizard) screen() *screen {
+	w := r.app.screen(r.cmd, &output{})
+	w.out = r.cmd.ErrOrStderr()
+	return w
 }
 
+func (r *wizard) say(format string, args ...any) { r.screen().say(format, args...) }
+
 // place finds out where the configuration goes.
-func (r *first) place() error {
+func (r *wizard) place() (err error) {
 	r.path = r.app.configPath
 	if r.path == "" {
 		r.path = "config.yaml"
-		if dir, err := os.Stat(filepath.Dir(serviceConfig)); err == nil && dir.IsDir() && os.Geteuid() == 0 {
+		if isDir(filepath.Dir(serviceConfig)) && os.Geteuid() == 0 {
 			r.path = serviceConfig
 		}
 	}
-	var err error
 	if r.path, err = filepath.Abs(r.path); err != nil {
 		return err
 	}
-	if r.keyFile != "" && (r.keyEnv != "" || r.keyCred != "") || r.keyEnv != "" && r.keyCred != "" {
-		return usageError("--api-key-file, --api-key-env, --api-key-credential: give one of them")
+	if isFile(r.keyFrom) { // from here; the configuration has it from where that is
+		if r.keyFrom, err = filepath.Abs(r.keyFrom); err != nil {
+			return err
+		}
+		r.keyFrom = strings.TrimPrefix(r.keyFrom, r.dir()+"/")
 	}
 	return mayWrite(r.path, r.force)
 }
 
-func (r *first) dir() string { return filepath.Dir(r.path) }
-
-// wrong notes what a flag has wrong where nobody can be asked.
-func (r *first) wrong(format string, args ...any) {
-	r.faults = append(r.faults, fmt.Sprintf(format, args...))
-}
-
-// chooseKind begins the draft.
-func (r *first) chooseKind() (err error) {
-	if r.kind == "" && r.ask != nil {
-		r.ask.say("Where do the calls go?")
-		for i, k := range config.Kinds() {
-			d, err := config.NewDraft(k)
+// destination chooses the kind and takes what that needs.
+func (r *wizard) destination() error {
+	if r.in != nil && !r.cmd.Flags().Changed("kind") {
+		r.say("Where do the calls go?")
+		w := r.screen()
+		for _, k := range config.Kinds() {
+			w.pair("  "+k, "%s", config.SampleOf(k).About)
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if err := r.line("Kind of destination", &r.kind, r.wrongKind); err != nil {
+			return err
+		}
+	}
+	if problem := r.wrongKind(r.kind); problem != "" {
+		return usageError("--kind %s: %s", r.kind, problem)
+	}
+	needs := config.SampleOf(r.kind).Needs
+	for _, s := range r.set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok || !slices.ContainsFunc(needs, func(n config.Need) bool { return n.Key == key }) {
+			return usageError("--set %s: write KEY=VALUE of a key that %s needs; other keys are set in the file", s, r.kind)
+		}
+		r.values[key] = value
+	}
+	for _, n := range needs {
+		value := or(r.values[n.Key], n.Example)
+		if r.kind == "jsonl" && r.values[n.Key] == "" {
+			continue // beside the state file
+		}
+		switch {
+		case r.in == nil || r.set != nil && r.values[n.Key] != "":
+		case n.Secret():
+			if isFile(filepath.Join(r.dir(), value)) {
+				r.say("%s is in %s already.", strings.TrimSuffix(n.Key, "_file"), value)
+				continue
+			}
+			text, err := r.hidden(fmt.Sprintf("%s (unseen; Enter: put it into %s later)", strings.TrimSuffix(n.Key, "_file"), value))
 			if err != nil {
 				return err
 			}
-			r.ask.say("  %2d  %-12s %s", i+1, k, cut(d.About(), 100))
-		}
-		if r.kind, err = r.ask.choose("Kind", config.Kinds(), "sqlite"); err != nil {
-			return err
-		}
-	}
-	if r.draft, err = config.NewDraft(or(r.kind, "sqlite")); err != nil {
-		return usageError("--kind: %w", err)
-	}
-	if r.name == "" && r.ask != nil {
-		if r.name, err = r.ask.line("Its name, by which its state is kept", r.draft.Name()); err != nil {
-			return err
-		}
-	}
-	return r.until("--name", "crm[0].name", or(r.name, r.draft.Name()), "Its name", func(s string) error { r.draft.Rename(s); return nil })
-}
-
-// until sets a value until the loader finds nothing wrong with it.
-func (r *first) until(flag, key, value, prompt string, set func(string) error) error {
-	for {
-		err := set(value)
-		problem := ""
-		if err != nil {
-			problem = err.Error()
-		}
-		for _, f := range r.draft.Faults(r.path) {
-			if f.Key == key || f.Key == key+"_file" {
-				problem = f.Problem
-				if f.Remedy != "" {
-					problem += " (" + f.Remedy + ")"
-				}
+			if text != "" {
+				r.secrets[value] = text
 			}
-		}
-		if problem == "" {
-			return nil
-		}
-		if r.ask == nil {
-			r.wrong("%s %q: %s", flag, value, strings.TrimPrefix(problem, key+": "))
-			return nil
-		}
-		r.ask.say("  %q: %s", value, problem)
-		if value, err = r.ask.line(prompt, ""); err != nil {
-			return err
-		}
-	}
-}
-
-// settle says where the state is kept.
-func (r *first) settle() (err error) {
-	byDefault := filepath.Join(r.dir(), "state")
-	if r.dir() == filepath.Dir(serviceConfig) {
-		byDefault = serviceState
-	}
-	if r.state == "" && r.ask != nil {
-		if r.state, err = r.ask.line("Directory of the state file", byDefault); err != nil {
-			return err
-		}
-	}
-	if r.state, err = filepath.Abs(or(r.state, byDefault)); err != nil || r.state == serviceState {
-		return err
-	}
-	for key, name := range map[string]string{"store.bbolt.path": "state.db", "admin.socket": "admin.sock"} {
-		if err := r.draft.Set(key, r.beside(filepath.Join(r.state, name))); err != nil {
-			return usageError("--state-dir: %w", err)
-		}
-	}
-	for _, f := range r.draft.Faults(r.path) {
-		if f.Key == "store.bbolt.path" || f.Key == "admin.socket" {
-			return usageError("--state-dir %s: %s: %s (%s)", r.state, f.Key, f.Problem, f.Remedy)
+		default:
+			if err := r.line(n.Key, &value, func(string) string { return "" }); err != nil {
+				return err
+			}
+			r.values[n.Key] = value
 		}
 	}
 	return nil
 }
 
-// key takes VInfer's key.
-func (r *first) key() error {
-	const name = "vinfer_api_key"
-	set := func(suffix, value string) error { return r.draft.Set("vinfer.api_key"+suffix, value) }
+func (r *wizard) wrongKind(kind string) string {
+	if slices.Contains(config.Kinds(), kind) {
+		return ""
+	}
+	return "it is not one of " + strings.Join(config.Kinds(), ", ")
+}
+
+// key takes VInfer's key and tries it.
+func (r *wizard) key() error {
 	switch {
-	case r.keyFile == "-":
+	case r.keyFrom == "-":
 		data, err := io.ReadAll(io.LimitReader(r.cmd.InOrStdin(), 64<<10))
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(string(data)) == "" {
+		if r.secrets[keyFile] = strings.TrimSpace(string(data)); r.secrets[keyFile] == "" {
 			return usageError("--api-key-file -: there is nothing on standard input")
 		}
-		return r.keep(name, strings.TrimSpace(string(data)), set)
-	case r.keyFile != "":
-		return set("_file", r.nameOf(r.keyFile))
-	case r.keyEnv != "":
-		return r.variable(r.keyEnv, set)
-	case r.keyCred != "":
-		return r.credential(r.keyCred, set)
-	case r.ask != nil:
-		r.ask.say("\nVInfer's API key: a Read-Only one is enough, and made in VInfer's dashboard.")
-		return r.secret(name, "VINFER_API_KEY", set)
+	case r.keyFrom != "" || r.in == nil || isFile(filepath.Join(r.dir(), keyFile)):
+	default:
+		for tries := 3; tries > 0; tries-- {
+			text, err := r.hidden("VInfer's API key, a Read-Only one (unseen; Enter: put it into " + keyFile + " later)")
+			if err != nil || text == "" {
+				return err
+			}
+			r.secrets[keyFile] = text
+			if err := r.try(text); err == nil {
+				r.say("VInfer accepts the key.")
+				return nil
+			} else if !errors.Is(err, vinfer.ErrRefused) {
+				r.say("VInfer could not be asked, so the key is taken as it is: %v", err)
+				return nil
+			}
+			r.say("VInfer refuses this key. Paste another one, or press Enter to keep it.")
+		}
 	}
-	r.wrong("--api-key-file, --api-key-env or --api-key-credential: one is needed, to say where VInfer's API key is")
 	return nil
 }
 
-// general takes what the configuration says of VInfer and of time and place.
-func (r *first) general() error {
-	if r.ask != nil {
-		r.ask.say("")
+// try asks VInfer with a key.
+func (r *wizard) try(key string) error {
+	cfg := config.Default()
+	cfg.VInfer.BaseURL = or(r.baseURL, cfg.VInfer.BaseURL)
+	cfg.VInfer.APIKey = config.SecretRef{Value: secret.New(key)}
+	api, err := newClient(&cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
 	}
-	for _, q := range questions {
-		value, byDefault := *r.given[q.flag], exampleOf(q.key)
-		if value == "" && r.ask != nil {
-			var err error
-			if value, err = r.ask.line(q.prompt, byDefault); err != nil {
+	defer api.Close()
+	ctx, cancel := context.WithTimeout(r.cmd.Context(), 15*time.Second)
+	defer cancel()
+	_, err = api.Probe(ctx)
+	return err
+}
+
+// general takes what the configuration says of time and place.
+func (r *wizard) general() error {
+	if r.state == "" {
+		r.state = r.ownState()
+	}
+	for _, q := range []struct {
+		prompt, flag string
+		answer       *string
+		wrong        func(string) string
+	}{
+		{"Begin with calls from: now, -24h, or a time", "start", &r.start, func(s string) string { return wrongValue("start", s) }},
+		{"Country of phone numbers without a country code", "region", &r.region, func(s string) string { return wrongValue("region", strings.ToUpper(s)) }},
+		{"Directory of the state file", "state-dir", &r.state, r.wrongState},
+	} {
+		if r.in != nil && !r.cmd.Flags().Changed(q.flag) {
+			if err := r.line(q.prompt, q.answer, q.wrong); err != nil {
 				return err
 			}
 		}
-		if value == "" || value == byDefault {
-			continue
+		if problem := q.wrong(*q.answer); problem != "" {
+			return usageError("--%s %s: %s", q.flag, *q.answer, problem)
 		}
-		if err := r.until("--"+q.flag, q.key, value, q.prompt, func(s string) error { return r.draft.Set(q.key, s) }); err != nil {
+	}
+	r.region = strings.ToUpper(r.region)
+	return nil
+}
+
+// wrongValue returns what the loader finds wrong with the value of a key.
+func wrongValue(key, value string) string {
+	_, err := config.Parse("config.yaml", fmt.Appendf(nil, "%s: %q\n", key, value), func(string) (string, bool) { return "none", true })
+	var faults config.Errors
+	if errors.As(err, &faults) {
+		return faults[0].Problem + " (" + faults[0].Remedy + ")"
+	}
+	return ""
+}
+
+func (r *wizard) wrongState(dir string) string {
+	home := slices.ContainsFunc([]string{"/home", "/root"}, func(h string) bool { return within(dir, h) })
+	switch {
+	case !filepath.IsAbs(dir):
+		return "it is relative: the service has another working directory, so write the whole path"
+	case home && filepath.Dir(r.path) == filepath.Dir(serviceConfig):
+		return "the service does not see home directories"
+	}
+	return ""
+}
+
+func (r *wizard) dir() string { return filepath.Dir(r.path) }
+
+// ownState is the directory of the state file where none is named.
+func (r *wizard) ownState() string {
+	if r.dir() == filepath.Dir(serviceConfig) {
+		return serviceState
+	}
+	return filepath.Join(r.dir(), "state")
+}
+
+// text is the configuration.
+func (r *wizard) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Every other key, with its default: config.example.yaml. After a change: vinfer-sync check\nvinfer:\n  api_key_file: %s\n", or(strings.TrimPrefix(r.keyFrom, "-"), keyFile))
+	if r.baseURL != "" {
+		fmt.Fprintf(&b, "  base_url: %q\n", r.baseURL)
+	}
+	fmt.Fprintf(&b, "# Where an empty store begins. Earlier calls come by: vinfer-sync backfill\nstart: %s\n# Country of phone numbers without a country code.\nregion: %q\n", r.start, r.region)
+	if r.state != serviceState {
+		fmt.Fprintf(&b, "store:\n  bbolt: {path: %q}\nadmin:\n  socket: %q\n", filepath.Join(r.state, "state.db"), filepath.Join(r.state, "admin.sock"))
+	}
+	if r.kind == "sqlite" {
+		fmt.Fprintf(&b, "# Without crm: the calls go to %s.\n", filepath.Join(r.state, "crm.db"))
+	} else {
+		if r.kind == "jsonl" && r.values["path"] == "" {
+			r.values["path"] = filepath.Join(r.state, "calls.jsonl")
+		}
+		b.WriteString("crm:\n" + config.SampleOf(r.kind).Text(r.kind, r.values))
+	}
+	return b.String()
+}
+
+// write writes the secrets, then the configuration. What fails takes back what was written before.
+func (r *wizard) write() (err error) {
+	if r.cmd.Context().Err() != nil {
+		return errGivenUp
+	}
+	var written []string
+	defer func() {
+		for _, path := range written {
+			if err != nil {
+				_ = os.Remove(path)
+			}
+		}
+	}()
+	for _, name := range slices.Sorted(maps.Keys(r.secrets)) {
+		path := filepath.Join(r.dir(), name)
+		if err := writeNew(path, []byte(r.secrets[name]+"\n"), r.force); err != nil {
 			return err
 		}
+		written = append(written, path)
 	}
-	return nil
-}
-
-// flags takes what --set and --disposition say.
-func (r *first) flags() error {
-	for _, s := range r.settings {
-		key, value, ok := strings.Cut(s, "=")
-		if !ok || key == "" {
-			return usageError("--set %s: write KEY=VALUE", s)
-		}
-		if strings.HasSuffix(key, "_file") {
-			value = r.nameOf(value)
-		}
-		set := r.draft.SetOwn
-		if strings.Contains(key, ".") {
-			set = r.draft.Set
-		}
-		if err := set(key, value); err != nil {
-			return usageError("--set %w", err)
-		}
-	}
-	for _, s := range r.statuses {
-		name, status, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			return usageError("--disposition %s: write NAME=STATUS, as interested=Prospect", s)
-		}
-		if err := r.draft.SetStatus(strings.ReplaceAll(strings.ToLower(name), "-", "_"), status); err != nil {
-			return usageError("--disposition %w", err)
-		}
-	}
-	return nil
-}
-
-// mapping asks for lead statuses.
-func (r *first) mapping() error {
-	if r.ask == nil || len(r.statuses) > 0 {
-		return nil
-	}
-	names, statuses := r.draft.Statuses()
-	r.ask.say("\nWhat a call's disposition makes the contact's lead status:")
-	for i, name := range names {
-		r.ask.say("  %-20s %s", name, statuses[i])
-	}
-	other, err := r.ask.choose("Change some, yes or no", []string{"yes", "no", "y", "n"}, "no")
-	if err != nil || other[0] == 'n' {
+	if err := writeNew(r.path, []byte(r.text()), r.force); err != nil {
 		return err
 	}
-	for i, name := range names {
-		status, err := r.ask.line("  "+name, statuses[i])
-		if err != nil {
-			return err
-		}
-		if status == statuses[i] {
-			continue
-		}
-		if err := r.until("--disposition", "mapping.dispositions."+name, status, "  "+name, func(s string) error { return r.draft.SetStatus(name, s) }); err != nil {
-			return err
-		}
+	for _, path := range append(slices.Clone(written), r.path) {
+		fmt.Fprintln(r.cmd.OutOrStdout(), "wrote", path)
 	}
 	return nil
 }
 
-// judge errs if the loader would not take the configuration; secrets that are not there yet do not count.
-func (r *first) judge() error {
-	for _, f := range r.draft.Faults(r.path) {
-		if len(r.faults) > 0 && (strings.HasPrefix(f.Key, "vinfer.api_key") || slices.ContainsFunc(questions, func(q question) bool { return q.key == f.Key }) || f.Key == "crm[0].name") {
-			continue // told of already
+// check looks at what was written and says what comes next. Nothing of it undoes what was written.
+func (r *wizard) check() error {
+	out := r.cmd.OutOrStdout()
+	flag := " -c " + word(r.path)
+	if found, err := config.Find(""); err == nil {
+		if abs, err := filepath.Abs(found); err == nil && abs == r.path {
+			flag = ""
 		}
-		if key, ok := strings.CutPrefix(f.Key, "crm[0]."+r.draft.Kind()+"."); ok {
-			if !slices.ContainsFunc(r.faults, func(s string) bool { return strings.HasPrefix(s, "--set "+key) }) {
-				f.File, f.Line, f.Key = "", 0, ""
-				r.wrong("--set %s: %s", key, strings.TrimPrefix(f.String(), ": "))
-			}
-			continue
-		}
-		f.File, f.Line = "", 0
-		r.wrong("%s", f)
 	}
-	switch len(r.faults) {
-	case 0:
+	var err error
+	if !r.noCheck {
+		r.app.configPath, r.app.cfg = r.path, nil
+		err = r.app.check(r.cmd, &output{}, false)
+		complain(r.cmd.ErrOrStderr(), err)
+	}
+	switch {
+	case r.noCheck:
+		fmt.Fprintln(out, "\nNext: "+self()+" check"+flag)
+	case err != nil:
+		fmt.Fprintf(out, "\nFix what fails above in %s.\nNext: %s check%s\n", r.path, self(), flag)
+		return &exitError{codeOf(err), nil}
+	case r.path == serviceConfig && isDir("/run/systemd/system"):
+		fmt.Fprintln(out, "\nNext: systemctl enable --now vinfer-sync\nThen: "+self()+" status")
+	default:
+		fmt.Fprintf(out, "\nNext: %[1]s once%[2]s\nThen, as a service: %[1]s run%[2]s\n", self(), flag)
+	}
+	return nil
+}
+
+// errGivenUp ends init by the hand of who was asked: nothing has been written then.
+var errGivenUp = &exitError{exitLeft, errors.New("given up; nothing was written")}
+
+// line asks for a line. Enter, and an answer that is wrong, keep what answer holds.
+func (r *wizard) line(prompt string, answer *string, wrong func(string) string) error {
+	text, err := r.ask(fmt.Sprintf("%s [%s]: ", prompt, *answer))
+	if err != nil || text == "" {
+		return err
+	}
+	if problem := wrong(text); problem != "" {
+		r.say("%q: %s. %s stays.", text, problem, *answer)
 		return nil
-	case 1:
-		return usageError("%s", r.faults[0])
 	}
-	return usageError("nothing was written:\n  %s", strings.Join(r.faults, "\n  "))
+	*answer = text
+	return nil
+}
+
+// hidden asks for a line that is not shown, from before it is asked for.
+func (r *wizard) hidden(prompt string) (string, error) {
+	fd := int(r.in.Fd()) //nolint:gosec // a file descriptor is small
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return "", err
+	}
+	quiet := *before
+	quiet.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &quiet); err != nil {
+		return "", err
+	}
+	text, err := r.ask(prompt + ": ")
+	fmt.Fprintln(r.cmd.ErrOrStderr())
+	return text, errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, before))
+}
+
+// ask reads a line, unless the context ends before.
+func (r *wizard) ask(prompt string) (string, error) {
+	fmt.Fprint(r.cmd.ErrOrStderr(), prompt)
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		text, err := r.lines.ReadString('\n')
+		got <- answer{strings.TrimSpace(text), err}
+	}()
+	select {
+	case a := <-got:
+		if errors.Is(a.err, io.EOF) {
+			fmt.Fprintln(r.cmd.ErrOrStderr())
+			return "", errGivenUp
+		}
+		return a.text, a.err
+	case <-r.cmd.Context().Done():
+		fmt.Fprintln(r.cmd.ErrOrStderr())
+		return "", errGivenUp
+	}
 }

@@ -130,63 +130,49 @@ func (w *world) read(name string) string {
 	return string(b)
 }
 
-// TestInitOnTerminal answers the questions, one wrongly, and goes on to the first delivery by what init says.
+// TestInitOnTerminal answers the questions, some wrongly, and goes on to the first delivery by what init says.
 func TestInitOnTerminal(t *testing.T) {
 	t.Parallel()
 	const key, secret = "vk_marked_key_0123456789", "marked-webhook-secret" //nolint:gosec // nobody's
 	w := newWorld(t, simulator.Options{Key: key, Calls: 5, Span: time.Hour, LimitPerMinute: -1})
-	x := w.onTerminal("init", "-c", "config.yaml")
-	x.until("Kind [sqlite]: ", "webhook\r")
-	x.until("Its name", "Sales\r")
-	x.until("Its name", "sales\r")
-	x.until("Where is it [1]: ", "\r")
-	x.until("unseen: ", key+"\r")
-	x.until("VInfer's API [", w.api+"\r")
-	x.until("cron expression [", "every minute\r")
-	x.until("cron expression: ", "@every 2m\r")
-	x.until("from when on", "-24h\r")
-	x.until("country code [", "\r")
-	x.until("call-back times [", "Europe/London\r")
-	x.until("state file [", "\r")
-	x.until("url (as ", "crm.internal/vinfer\r")
-	x.until("write it in full", "")
-	x.until("url (as ", w.hookURL+"\r")
-	x.until("Enter: none", "secret\r")
-	x.until("Where is it [1]: ", "\r")
-	x.until("unseen: ", secret+"\r")
-	x.until("Enter: none", "timeout=5s\r")
-	x.until("Enter: none", "\r")
-	x.until("yes or no [no]: ", "yes\r")
-	x.until("interested [Hot Lead]: ", "Prospect, new\r")
-	for range 8 {
-		x.until("]: ", "\r")
-	}
+	x := w.onTerminal("init", "-c", "config.yaml", "--kind", "webhook", "--base-url", w.api)
+	x.until("url [https://crm.example/vinfer]: ", w.hookURL+"\r")
+	x.until("secret (unseen;", secret+"\r")
+	x.until("API key, a Read-Only one (unseen;", "vk_marked_wrong\r")
+	x.until("refuses this key", "")
+	x.until("API key, a Read-Only one (unseen;", key+"\r")
+	x.until("accepts the key", "")
+	x.until("Begin with calls from: now, -24h, or a time [now]: ", "-24h\r")
+	x.until("without a country code [IN]: ", "india\r")
+	x.until("IN stays", "")
+	x.until("Directory of the state file [", "state\r")
+	x.until("stays.", "")
 	code, seen := x.end()
 	if code != exitFine {
 		t.Fatalf("exit code %d:\n%s", code, seen)
 	}
-	if strings.Contains(seen, key) || strings.Contains(seen, secret) {
+	if strings.Contains(seen, "marked") {
 		t.Errorf("a secret is shown:\n%s", seen)
 	}
-	for _, want := range []string{"accepts it", "Next: ", " once"} {
+	for _, want := range []string{"it is relative", "accepts it", "Next: ", " once"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("it does not say %q:\n%s", want, seen)
 		}
 	}
 	text := w.read("config.yaml")
-	if strings.Contains(text, key) || strings.Contains(text, secret) || w.read("vinfer_api_key") != key+"\n" || w.read("webhook_secret") != secret+"\n" {
-		t.Error("the secrets are not where they belong")
+	if strings.Contains(text, "marked") || w.read("vinfer_api_key") != key+"\n" || w.read("webhook_secret") != secret+"\n" || !strings.Contains(text, "#      timeout: 10s") {
+		t.Errorf("the secrets are not where they belong, or the comments are gone:\n%s", text)
 	}
-	if a, b, c := w.mode("config.yaml"), w.mode("vinfer_api_key"), w.mode("webhook_secret"); a != 0o640 || b != 0o600 || c != 0o600 {
-		t.Errorf("modes %o %o %o", a, b, c)
+	for _, name := range []string{"config.yaml", "vinfer_api_key", "webhook_secret"} {
+		if m := w.mode(name); m&0o007 != 0 {
+			t.Errorf("%s has the mode %o", name, m)
+		}
 	}
 	cfg, err := config.Load(filepath.Join(w.dir, "config.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := cfg.CRM[0]
-	if cfg.Schedule != "@every 2m" || cfg.Start.Ago != 24*time.Hour || cfg.Timezone != "Europe/London" || d.Name != "sales" || d.Webhook.URL != w.hookURL || d.Webhook.Timeout != 5*time.Second ||
-		d.Mapping.Dispositions["interested"].Status != "Prospect, new" || d.Mapping.Dispositions["dispute"].Status != "Dispute" || cfg.Store.Bolt.Path != filepath.Join(w.dir, "state/state.db") {
+	if cfg.Start.Ago != 24*time.Hour || cfg.Region != "IN" || cfg.CRM[0].Webhook.URL != w.hookURL || cfg.Store.Bolt.Path != filepath.Join(w.dir, "state/state.db") {
 		t.Errorf("%+v", cfg)
 	}
 	if r := w.must(exitFine, "once"); !strings.Contains(r.stdout, "fetched 5 calls, 5 new; ") || len(w.hook.arrivals()) < 5 {
@@ -194,28 +180,31 @@ func TestInitOnTerminal(t *testing.T) {
 	}
 }
 
+// TestInitByEnterAlone: every question can be left with Enter, and a country may be written small.
+func TestInitByEnterAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{Key: "right", LimitPerMinute: -1})
+	w.write("vinfer_api_key", "right\n")
+	x := w.onTerminal("init", "-c", "config.yaml", "--base-url", w.api)
+	x.until("Kind of destination [sqlite]: ", "\r")
+	x.until("or a time [now]: ", "\r")
+	x.until("country code [IN]: ", "in\r")
+	x.until("state file [", "\r")
+	if code, seen := x.end(); code != exitFine || !strings.Contains(w.read("config.yaml"), "region: \"IN\"") {
+		t.Errorf("exit code %d\n%s", code, seen)
+	}
+	w.must(exitFine, "once")
+}
+
 // TestInitGivenUp ends it at each of several questions, also where a key is being typed: nothing is left.
 func TestInitGivenUp(t *testing.T) {
 	t.Parallel()
 	const interrupt, end = "\x03", "\x04"
 	for _, keys := range []string{interrupt, end} {
-		for _, last := range []string{"Kind [sqlite]: ", "Where is it [1]: ", "unseen: ", "VInfer's API [", "yes or no [no]: "} {
+		for _, last := range []string{"Kind of destination [sqlite]: ", "(unseen;", "or a time [now]: ", "state file ["} {
 			w := newWorld(t, simulator.Options{})
-			x := w.onTerminal("init", "-c", "config.yaml")
-			for _, step := range [][2]string{
-				{"Kind [sqlite]: ", "\r"},
-				{"Its name", "\r"},
-				{"Where is it [1]: ", "\r"},
-				{"unseen: ", "some-key\r"},
-				{"VInfer's API [", "http://127.0.0.1:1/v1\r"},
-				{"expression [", "\r"},
-				{"from when on", "\r"},
-				{"country code [", "\r"},
-				{"call-back times [", "\r"},
-				{"state file [", "\r"},
-				{"path [", "\r"},
-				{"yes or no [no]: ", "\r"},
-			} {
+			x := w.onTerminal("init", "-c", "config.yaml", "--base-url", "http://127.0.0.1:1/v1")
+			for _, step := range [][2]string{{"Kind of destination [sqlite]: ", "\r"}, {"(unseen;", "some-key\r"}, {"or a time [now]: ", "\r"}, {"country code [", "\r"}, {"state file [", "\r"}} {
 				if step[0] == last {
 					x.until(step[0], keys)
 					break
@@ -247,14 +236,7 @@ func TestInitUnattended(t *testing.T) {
 			}
 		}
 	}
-	// All that is missing or wrong at once, with its flag, and nothing written.
-	r := run(exitUsage, "--kind", "zoho", "--schedule", "never", "--region", "india", "--name", "Big CRM")
-	has(r, r.stderr, "--api-key-file", "--schedule", "--region", "--name", "--set data_center=", "--set client_id=", "--set client_secret_file=", "--set refresh_token_file=")
-	r = run(exitUsage, "--kind", "hubspot", "--api-key-file", "key", "--set", "access_token=pat-na1-marked-0001")
-	if has(r, r.stderr, "access_token", "_file"); strings.Contains(r.stderr, "pat-na1") {
-		t.Errorf("it shows the secret: %s", r.stderr)
-	}
-	for _, args := range [][]string{{"--kind", "hubspott"}, {"--set", "url"}, {"--disposition", "=x"}, {"--api-key-file", "a", "--api-key-env", "B"}, {"--set", "urk=x", "--kind", "webhook", "--api-key-env", "K"}, {"--api-key-env", "no name"}, {"--set", "vinfer.nothing=1"}} {
+	for _, args := range [][]string{{"--kind", "hubspott"}, {"--set", "url"}, {"--kind", "webhook", "--set", "urk=x"}, {"--region", "india"}, {"--start", "never"}, {"--state-dir", "elsewhere"}} {
 		run(exitUsage, args...)
 	}
 	if got := w.files(); len(got) > 0 {
@@ -265,63 +247,51 @@ func TestInitUnattended(t *testing.T) {
 			t.Errorf("%s is written %s", s, got)
 		}
 	}
-	if err := writeNew(filepath.Join(w.dir, "missing", "c.yaml"), nil, 0o640, false); err == nil || !strings.Contains(err.Error(), "missing/c.yaml cannot be written") || !strings.Contains(err.Error(), "--config") {
+	if err := writeNew(filepath.Join(w.dir, "missing", "c.yaml"), nil, false); err == nil || !strings.Contains(err.Error(), "missing/c.yaml cannot be written") || !strings.Contains(err.Error(), "--config") {
 		t.Errorf("got %v", err)
 	}
-	// A wrong key: everything is written, and said what to mend.
+	service := &wizard{path: serviceConfig}
+	for dir, wrong := range map[string]bool{"/var/lib/vinfer-sync": false, "state": true, "/root/state": true, "/home/asha/state": true} {
+		if got := service.wrongState(dir); (got != "") != wrong {
+			t.Errorf("%s: %q", dir, got)
+		}
+	}
+	// A wrong key: everything is written, and said what to fix.
 	w.write("key", "wrong\n")
-	args := []string{"--api-key-file", "key", "--kind", "jsonl", "--disposition", "interested=Prospect", "--disposition", "new-one=New", "--set", "vinfer.page_size=50"}
-	r = run(exitRefused, args...)
-	has(r, r.stdout, "FAILS", "mend what stands above", "Next: ", " check")
+	args := []string{"--api-key-file", "key", "--kind", "jsonl"}
+	r := run(exitRefused, args...)
+	has(r, r.stdout, "FAILS", "Fix what fails above", "Next: ", " check")
 	w.write("key", "right\n")
 	w.must(exitFine, "check")
-	// What is there stays, unless --force.
+	// What exists stays, unless --force.
 	text := w.read("config.yaml")
 	r = run(exitLeft, args...)
 	if has(r, r.stderr, "--force"); w.read("config.yaml") != text {
 		t.Error("it wrote over the file")
 	}
-	r = run(exitFine, append(args, "--force", "--schedule", "@every 7m", "--state-dir", "elsewhere")...)
-	if has(r, r.stdout, " once"); !strings.Contains(w.read("config.yaml"), "@every 7m") {
-		t.Error("it did not write over the file")
-	}
+	r = run(exitFine, append(args, "--force", "--region", "us", "--state-dir", filepath.Join(w.dir, "elsewhere"))...)
+	has(r, r.stdout, " once")
 	cfg, err := config.Load(filepath.Join(w.dir, "config.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := cfg.Mapping.Dispositions; m["interested"].Status != "Prospect" || m["new_one"].Status != "New" || m["callback_requested"].Task == nil || cfg.VInfer.PageSize != 50 ||
-		cfg.CRM[0].JSONL.Path != filepath.Join(w.dir, "elsewhere/calls.jsonl") || cfg.Admin.Socket != filepath.Join(w.dir, "elsewhere/admin.sock") {
+	if cfg.Region != "US" || cfg.CRM[0].JSONL.Path != filepath.Join(w.dir, "elsewhere/calls.jsonl") || cfg.Admin.Socket != filepath.Join(w.dir, "elsewhere/admin.sock") {
 		t.Errorf("%+v", cfg)
 	}
-	// An API that cannot be reached, no check, a variable, a key on standard input.
+	// An API that cannot be reached, no check, a key on standard input.
 	r = w.must(exitUnreachable, "init", "-c", "far.yaml", "--api-key-file", "key", "--base-url", "http://127.0.0.1:1/v1")
 	has(r, r.stdout, "FAILS", "check -c ")
-	r = w.must(exitFine, "init", "-c", "unchecked.yaml", "--api-key-env", "NOT_SET", "--no-check")
-	has(r, r.stdout, "export NOT_SET", "Next: ")
-	r = w.must(exitConfig, "init", "-c", "variable.yaml", "--api-key-env", "NOT_SET")
-	has(r, r.stdout+r.stderr, "NOT_SET is not set", "export NOT_SET")
-	// The variable that is the default, which this environment has not: nobody but the service needs it.
-	c := w.command("init", "-c", "default.yaml", "--api-key-env", "VINFER_API_KEY", "--no-check")
-	c.Env = slices.DeleteFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "VINFER_API_KEY=") })
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	c = w.command("status", "-c", "default.yaml")
-	c.Env = slices.DeleteFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "VINFER_API_KEY=") })
-	if out, err := c.CombinedOutput(); exitOf(t, err) != exitLeft || !strings.Contains(string(out), "no state file") {
-		t.Errorf("%v\n%s", err, out)
-	}
-	r = w.must(exitConfig, "init", "-c", "credential.yaml", "--api-key-credential", "vinfer_cred")
-	has(r, r.stdout, "LoadCredential=vinfer_cred:", "CREDENTIALS_DIRECTORY=")
-	c = w.command("init", "-c", "stdin.yaml", "--api-key-file", "-", "--base-url", w.api)
-	c.Stdin = strings.NewReader("right\n")
-	if out, err := c.CombinedOutput(); err != nil || w.mode("vinfer_api_key") != 0o600 {
-		t.Errorf("%v\n%s", err, out)
-	}
-	c = w.command("init", "-c", "again.yaml", "--api-key-file", "-", "--base-url", w.api)
-	c.Stdin = strings.NewReader("other\n")
-	if out, err := c.CombinedOutput(); exitOf(t, err) != exitUsage || w.read("vinfer_api_key") != "right\n" {
-		t.Errorf("%v\n%s", err, out)
+	r = w.must(exitFine, "init", "-c", "unchecked.yaml", "--no-check")
+	has(r, r.stdout, "Next: ")
+	for _, x := range []struct {
+		name, key string
+		code      int
+	}{{"stdin.yaml", "right", exitFine}, {"again.yaml", "other", exitLeft}} {
+		c := w.command("init", "-c", x.name, "--api-key-file", "-", "--base-url", w.api)
+		c.Stdin = strings.NewReader(x.key + "\n")
+		if out, err := c.CombinedOutput(); exitOf(t, err) != x.code || w.read("vinfer_api_key") != "right\n" || w.mode("vinfer_api_key")&0o007 != 0 {
+			t.Errorf("%s: %v\n%s", x.name, err, out)
+		}
 	}
 	w.must(exitLeft, "init", "-c", "no/such/config.yaml", "--api-key-file", "key")
 	if got := w.files(); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, ".") }) {
@@ -329,65 +299,29 @@ func TestInitUnattended(t *testing.T) {
 	}
 }
 
-// TestInitOfEachKind writes a configuration of each kind by flags alone, as the messages name them, which check --offline takes.
+// TestInitOfEachKind writes a configuration of each kind, which check --offline takes once the secrets' files are there.
 func TestInitOfEachKind(t *testing.T) {
 	t.Parallel()
 	for _, kind := range config.Kinds() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simulator.Options{})
-			w.write("key", "any\n")
-			args := []string{"init", "-c", "config.yaml", "--kind", kind, "--api-key-file", "key", "--no-check"}
-			r := w.run(args...)
-			if r.code == exitUsage {
-				for line := range strings.Lines(strings.ReplaceAll(r.stderr, "vinfer-sync: --set", "--set")) {
-					setting, ok := strings.CutPrefix(strings.TrimSpace(line), "--set ")
-					if !ok {
-						continue
-					}
-					value, _, _ := strings.Cut(setting, ": ")
-					if key, file, _ := strings.Cut(value, "="); strings.HasSuffix(key, "_file") {
-						w.write(file, map[string]string{"postgres_dsn": "postgres://u:p@db.example/crm", "mysql_dsn": "u:p@tcp(db.example)/crm"}[file]+"\n")
-						if w.read(file) == "\n" {
-							w.write(file, "x\n")
-						}
-					}
-					args = append(args, "--set", value)
+			w.write("vinfer_api_key", "any\n")
+			s := config.SampleOf(kind)
+			if len(s.About) < 5 || strings.ContainsAny(s.About, "#") {
+				t.Errorf("about: %q", s.About)
+			}
+			for _, n := range s.Needs {
+				if n.Secret() {
+					w.write(n.Example, or(map[string]string{"postgres": "postgres://u:p@db.example/crm", "mysql": "u:p@tcp(db.example)/crm"}[kind], "x")+"\n")
 				}
-				r = w.must(exitFine, args...)
 			}
-			if r.code != exitFine {
-				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
-			}
+			w.must(exitFine, "init", "-c", "config.yaml", "--kind", kind, "--no-check")
 			w.must(exitFine, "check", "--offline")
-		})
-	}
-}
-
-// TestInitCompletion asks for what the shell proposes.
-func TestInitCompletion(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, simulator.Options{})
-	for _, c := range []struct {
-		args []string
-		want []string
-	}{
-		{[]string{"init", "--kind", ""}, append(config.Kinds(), ":4")},
-		{[]string{"init", "--kind", "od"}, []string{"odoo", ":4"}},
-		{[]string{"init", "--disposition", "not_"}, []string{"not_interested=", "not_reachable=", ":6"}},
-		{[]string{"init", "--kind", "hubspot", "--set", "a"}, []string{"access_token_file=", ":6"}},
-		{[]string{"init", "--region", "I"}, []string{"IN", "IT"}},
-	} {
-		r := w.must(exitFine, append([]string{"__complete"}, c.args...)...)
-		var got []string
-		for line := range strings.Lines(r.stdout) {
-			word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
-			got = append(got, word)
-		}
-		for _, want := range c.want {
-			if !slices.Contains(got, want) {
-				t.Errorf("%q: %q is not among %q", c.args, want, got)
+			if len(s.Needs) > 0 && !s.Needs[0].Secret() && kind != "exec" {
+				w.must(exitFine, "init", "-c", "set.yaml", "--kind", kind, "--no-check", "--set", s.Needs[0].Key+"="+s.Needs[0].Example)
+				w.must(exitFine, "check", "--offline", "-c", "set.yaml")
 			}
-		}
+		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -102,11 +102,7 @@ func leakyDestinations(t *testing.T, dir, url, database, more string) (text stri
 
 // kindsOf lists the kinds that a destination can be.
 func kindsOf() (all []string) {
-	for f := range reflect.TypeFor[config.Destination]().Fields() {
-		if f.Type.Kind() == reflect.Pointer {
-			all = append(all, yamlKey(f))
-		}
-	}
+	kinds.Each(func(name string, _ kinds.Config) { all = append(all, name) })
 	return all
 }
 
@@ -126,14 +122,12 @@ func secretKeys(t *testing.T, kind string) (keys []string) {
 			}
 		}
 	}
-	for f := range reflect.TypeFor[config.Destination]().Fields() {
-		if f.Type.Kind() == reflect.Pointer && yamlKey(f) == kind {
-			within(f.Type.Elem())
-			return keys
-		}
+	of := kinds.Of(kind)
+	if of == nil {
+		t.Fatalf("there is no kind %s", kind)
 	}
-	t.Fatalf("there is no kind %s", kind)
-	return nil
+	within(reflect.TypeOf(of).Elem())
+	return keys
 }
 
 func yamlKey(f reflect.StructField) string {

@@ -131,6 +131,11 @@ func rootCommand(a *app) *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetVersionTemplate(versionLine())
+	cobra.AddTemplateFunc("paragraphs", paragraphs)
+	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | paragraphs}}
+
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", helpWidth)))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w (see: %s --help)", err, c.CommandPath())
 	})
@@ -152,6 +157,19 @@ func rootCommand(a *app) *cobra.Command {
 	}
 	wrongUsage(root)
 	return root
+}
+
+// helpWidth is how wide help is: what a terminal has at least.
+const helpWidth = 80
+
+// paragraphs breaks a text into lines of that width.
+func paragraphs(text string) string {
+	w := &screen{width: helpWidth}
+	var all []string
+	for _, p := range strings.Split(strings.TrimSpace(text), "\n\n") {
+		all = append(all, strings.Join(w.wrap(strings.ReplaceAll(p, "\n", " "), 0), "\n"))
+	}
+	return strings.Join(all, "\n\n")
 }
 
 // wrongUsage makes mistakes in arguments exit with the code for them.

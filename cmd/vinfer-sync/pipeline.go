@@ -111,7 +111,8 @@ func (p *pipeline) release() error {
 
 // destination makes of a configured CRM what the engine takes.
 func destination(cfg *config.Config, c *config.Destination) (engine.Destination, error) {
-	w, identity, err := writer(c, cfg.Settings(c))
+	kind, k := c.Chosen()
+	w, err := k.Open(cfg.Settings(c))
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
@@ -124,7 +125,7 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 		mapping.Dispositions[name] = rule
 	}
 	return engine.Destination{
-		Name: c.Name, Kind: c.Kind(), Writer: w, Workers: c.Workers, Identity: identity, Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
+		Name: c.Name, Kind: kind, Writer: w, Workers: c.Workers, Identity: identityOf(c, k.Identity()), Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
 		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
 		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
 	}, nil

@@ -19,7 +19,7 @@ func planCommand(a *app) *cobra.Command {
 		Use: "plan [--since T]", Short: "Show what a run would send where, without writing anything",
 		Long: "Shows what a run would send to each destination now, what waits in the outbox included, and the contact it would match or create where\n" +
 			"the destination can tell. With --since it also shows what a backfill from there on would bring. Nothing is written: not to the state\n" +
-			"file, not to a destination, and VInfer is only read, within its limit. Calls that are left out are shown with the reason.\n\n" +
+			"file, not to a destination, and VInfer is only read, within its limit. Calls that are skipped are shown with the reason.\n\n" +
 			"Times: RFC 3339, a date, or -48h.",
 		Args: cobra.NoArgs,
 	}
@@ -36,7 +36,7 @@ func planCommand(a *app) *cobra.Command {
 				return err
 			}
 			if r.Since.After(now) {
-				return usageError("--since %s lies in the future", since)
+				return usageError("--since %s is in the future", since)
 			}
 		}
 		return a.preview(c.Context(), func(ctx context.Context, b backend) error {

@@ -94,8 +94,8 @@ var changes = map[string]func(k *kitchen){
 		}
 	},
 	"rotate": func(k *kitchen) {
-		k.write("api_key", "old\n")
-		k.write("config.yaml", strings.Replace(recipeConfig, "api_key: any", "api_key_file: api_key", 1))
+		k.write("webhook_secret", "s3cret\n")
+		k.sh(exitFine, `rm config.yaml; echo old | vinfer-sync init -c config.yaml --api-key-file - --base-url "$API" --kind webhook --set url="$HOOK" --start=-48h --state-dir "$DIR" --no-check; echo "transcripts: {fetch: false}" >>config.yaml`)
 		k.sim.SetKey("new")
 		k.sh(exitFine, "systemctl start vinfer-sync; vinfer-sync once || test $? = 77")
 		k.write("new-key", "new\n")

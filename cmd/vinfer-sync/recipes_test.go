@@ -231,7 +231,7 @@ var disasters = map[string]struct {
 	"missing": {func(_ *kitchen, state string) error { return os.Remove(state) }, "is missing or empty"},
 	"foreign": {func(_ *kitchen, state string) error {
 		return os.WriteFile(state, []byte("a letter to a friend"), 0o600)
-	}, "no state file"},
+	}, "not a state file"},
 	"zeros": {func(_ *kitchen, state string) error { return os.WriteFile(state, make([]byte, 65536), 0o600) }, "is missing or empty"},
 	"damaged": {func(_ *kitchen, state string) error {
 		b, err := os.ReadFile(state)

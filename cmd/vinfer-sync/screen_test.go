@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	"github.com/vinfer-sync/vinfer-sync/admin"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
@@ -70,4 +72,28 @@ func TestScreensFit(t *testing.T) {
 		}
 		t.Logf("%s\n%s", name, narrow.String())
 	}
+}
+
+// TestHelpFits: help of every command fits into 80 columns; one line of it is cobra's.
+func TestHelpFits(t *testing.T) {
+	t.Parallel()
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		var out bytes.Buffer
+		c.SetOut(&out)
+		if err := c.Help(); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > helpWidth && !strings.HasPrefix(line, `Use "`) {
+				t.Errorf("%s: %d columns: %s", c.CommandPath(), n, line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			if sub.Name() != "completion" {
+				visit(sub)
+			}
+		}
+	}
+	visit(rootCommand(&app{}))
 }

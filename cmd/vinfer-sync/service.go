@@ -83,7 +83,7 @@ func (s *service) adopt(p *pipeline) {
 			select {
 			case <-moved:
 			case <-s.ended:
-				return nil, errors.New("the daemon ends; what was begun goes on at its next start")
+				return nil, errors.New("the service stops, and goes on with the command at its next start")
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
@@ -196,7 +196,7 @@ func (s *service) succession(ctx context.Context) error {
 			return errors.Join(<-ended, next.release())
 		}
 		slow.Stop()
-		next.api.Succeed(old.api)
+		next.api.TakeOver(old.api)
 		if err = errors.Join(err, old.release()); err != nil {
 			s.log.Warn("the pipeline before did not end well", "error", err)
 		}

@@ -13,13 +13,13 @@ func simulateCommand() *cobra.Command {
 	var listen, faults, dialect, key string
 	var o simulator.Options
 	c := &cobra.Command{
-		Use: "simulate", Short: "Serve a VInfer API with made-up calls, to try things without an account", Args: cobra.NoArgs,
+		Use: "simulate", Short: "Serve a VInfer API with made-up calls, to try things out", Args: cobra.NoArgs,
 		Long: "Serves a VInfer API with made-up calls: people, numbers and conversations are invented. Faults make it misbehave, for example\n" +
 			"--faults 500:3,html:2,slow=5s,429=10@/calls,503%5,clamp=20 (three answers 500, two HTML pages, one slow answer, one 429, five per cent 503, pages of 20).\n" +
 			"Besides status codes there are:\n" + simulator.Names() + ".\n" +
 			"A value goes with slow (how long), redirect (where to), clamp (rows a page), wrong-total and miscount (off by so many; miscount only where there\n" +
 			"are rows), grow (so many calls at each request), past-end (the status) and rates. Of calls, shares from 0 to 1 can be odd: see --late and the like.",
-		Example: "  vinfer-sync simulate --calls 500 --rate 30\n  VINFER_API_KEY=any vinfer-sync once    # with base_url: http://127.0.0.1:8420/v1",
+		Example: "  vinfer-sync simulate --calls 500 --rate 30\n  VINFER_API_KEY=any vinfer-sync once    # base_url: http://127.0.0.1:8420/v1",
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := simulator.ParseFaults(faults)
 			if err != nil {

@@ -28,7 +28,7 @@ func storeCommand(a *app) *cobra.Command {
 
 func storeCheckCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "check [FILE]", Short: "Check the state file, or a backup of it: structure, checksums, cross references", Args: cobra.MaximumNArgs(1),
+		Use: "check [FILE]", Short: "Check the state file, or a backup of it", Args: cobra.MaximumNArgs(1),
 		Long: "Reads the whole state file and checks its structure, the checksum of every record and that indexes and counters agree with what they\ncount. It works beside the daemon. With FILE it looks at that one, a backup say. Nothing is written. Exit code 1: it is damaged.",
 	}
 	o := outputFlags(c)
@@ -104,7 +104,7 @@ func mayReplace(path, state string) error {
 		return usageError("%s is the state file itself: name another file", path)
 	}
 	if _, err := bolt.SurveyFile(path); err != nil {
-		return &exitError{exitLeft, fmt.Errorf("%s is there and is no backup (%w); it was left as it is: name another file", path, err)}
+		return &exitError{exitLeft, fmt.Errorf("%s exists and is not a backup (%w); it was not changed: name another file", path, err)}
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func writeBackup(path string, produce func(io.Writer) error) (s store.Survey, er
 
 func storeCompactCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "compact", Short: "Write the state file anew, as small as what it holds (while the daemon is stopped)", Args: cobra.NoArgs,
+		Use: "compact", Short: "Rewrite the state file, smaller, while the daemon is stopped", Args: cobra.NoArgs,
 		Long: "Checks the state file, copies what it holds into a new one and puts that in its place. The daemon has to be stopped. It takes as much room\nas the new file; interrupted at any point it leaves the state file whole.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.read(config.LoadForOperator)

@@ -26,7 +26,7 @@ func parseTime(s string, now time.Time, zone *time.Location) (time.Time, error) 
 	if t, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
 		return t.UTC(), nil
 	}
-	return time.Time{}, usageError("%q is no time: write 2026-01-31T09:00:00Z, 2026-01-31, or -48h", s)
+	return time.Time{}, usageError("%q is not a time: write 2026-01-31T09:00:00Z, 2026-01-31, or -48h", s)
 }
 
 // timesAreNoFlags lets cursor set take -48h as it is: it looks like a flag, so it goes behind a --.

@@ -164,7 +164,7 @@ func (u *unit) writes(path string) (remedy string, err error) {
 	dir := filepath.Dir(path)
 	if u.strict && !slices.ContainsFunc(u.writable, func(w string) bool { return within(dir, w) }) {
 		if slices.ContainsFunc([]string{"/proc", "/sys", "/dev", "/run"}, func(w string) bool { return within(dir, w) }) {
-			return "choose a path below /var/lib/vinfer-sync", fmt.Errorf("%s keeps no files: it is made anew at each boot", dir)
+			return "choose a path below /var/lib/vinfer-sync", fmt.Errorf("%s keeps no files: it is emptied at each boot", dir)
 		}
 		return fmt.Sprintf("make the directory for %s, and write ReadWritePaths=%s below [Service] by: systemctl edit %s", u.account.name, dir, u.name),
 			fmt.Errorf("%s may not write below %s: its unit lets it write to %s only", u.name, dir, strings.Join(u.writable, ", "))

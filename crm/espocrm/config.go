@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -61,6 +62,15 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
 
 // base returns the root of the API: the site's with api/v1, whether or not that was written.
 func (c Config) base() (*url.URL, error) {

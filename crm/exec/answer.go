@@ -58,7 +58,7 @@ const (
 	maxRef  = 1000
 )
 
-var errUnusable = errors.New("its answer is no line of JSON as docs/crm/exec.md tells")
+var errUnusable = errors.New("its answer is not a line of JSON as docs/crm/exec.md tells")
 
 // judge turns what came of a program into the error that Write returns, and keeps its refs.
 func (w *Writer) judge(r result, e *crm.Entry, p *crm.Progress) error {
@@ -74,11 +74,11 @@ func (w *Writer) judge(r result, e *crm.Entry, p *crm.Progress) error {
 		if r.code > 0 {
 			return w.byCode(r, e)
 		}
-		return crm.Halted(fmt.Errorf("%s: %w, but: %s; mend it, then resume", w.name, errUnusable, w.words(string(out))))
+		return crm.Halted(fmt.Errorf("%s: %w, but: %s; fix it, then resume", w.name, errUnusable, w.words(string(out))))
 	}
 	if a.Key != e.Key && (a.Key != "" || w.pool != nil) {
 		// Whatever it says is about another entry.
-		return crm.Halted(fmt.Errorf("%s: its answer has another key than the line that it was given; with keep_running each answer must repeat the key; mend it, then resume", w.name))
+		return crm.Halted(fmt.Errorf("%s: its answer has another key than the line that it was given; with keep_running each answer must repeat the key; fix it, then resume", w.name))
 	}
 	verdict := a.Verdict
 	switch {
@@ -87,7 +87,7 @@ func (w *Writer) judge(r result, e *crm.Entry, p *crm.Progress) error {
 	case verdict == "":
 		verdict = sayRetry
 	case a.OK != nil && *a.OK != (verdict == sayDelivered):
-		return crm.Halted(fmt.Errorf("%s: its answer says ok: %t and verdict: %s; mend it, then resume", w.name, *a.OK, w.words(verdict)))
+		return crm.Halted(fmt.Errorf("%s: its answer says ok: %t and verdict: %s; fix it, then resume", w.name, *a.OK, w.words(verdict)))
 	}
 	keep(p.Refs, a.Refs)
 	for _, text := range a.Warnings {
@@ -110,7 +110,7 @@ func (w *Writer) judge(r result, e *crm.Entry, p *crm.Progress) error {
 	case sayThrottle:
 		return crm.Throttled(err, waitOf(a.Wait))
 	}
-	return crm.Halted(fmt.Errorf("%s: its verdict %s is none of delivered, retry, reject, halt, throttle; mend it, then resume", w.name, strconv.Quote(w.words(verdict))))
+	return crm.Halted(fmt.Errorf("%s: its verdict %s is none of delivered, retry, reject, halt, throttle; fix it, then resume", w.name, strconv.Quote(w.words(verdict))))
 }
 
 // byCode judges a program that answered nothing.

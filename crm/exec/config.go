@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -38,13 +39,13 @@ func (c Config) Validate() error {
 	case len(c.Command) == 0 || c.Command[0] == "":
 		faults = append(faults, errors.New("command: missing: write [/usr/bin/python3, /usr/local/lib/my-crm.py]"))
 	case !filepath.IsAbs(c.Command[0]):
-		faults = append(faults, fmt.Errorf("command: %q is no whole path: a service has another directory and PATH; write [/usr/bin/python3, /usr/local/lib/my-crm.py]", c.Command[0]))
+		faults = append(faults, fmt.Errorf("command: %q is not a whole path: a service has another directory and PATH; write [/usr/bin/python3, /usr/local/lib/my-crm.py]", c.Command[0]))
 	case slices.ContainsFunc(c.Command, func(s string) bool { return strings.ContainsRune(s, 0) }):
 		faults = append(faults, errors.New("command: no argument can hold the character NUL"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		if !variable.MatchString(name) {
-			faults = append(faults, fmt.Errorf("env: %q is no environment variable's name", name))
+			faults = append(faults, fmt.Errorf("env: %q is not an environment variable's name", name))
 		}
 	}
 	if c.Timeout != 0 && (c.Timeout < time.Second || c.Timeout > time.Hour) {
@@ -52,6 +53,12 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s.Workers)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return strings.Join(c.Command, "\x00") }
 
 // environ is all that the program finds in its environment.
 func (c Config) environ() []string {

@@ -219,4 +219,4 @@ func (p *program) kill() {
 
 func (p *program) abandon() { p.leave.Do(func() { close(p.quit) }) }
 
-var errTooMuch = crm.Halted(errors.New("it answers more than 1 MiB; mend it, then resume"))
+var errTooMuch = crm.Halted(errors.New("it answers more than 1 MiB; fix it, then resume"))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Writer gives entries to one program.
@@ -100,7 +100,7 @@ func isEvent(name string) bool { return strings.HasPrefix(name, "call.") }
 func (w *Writer) shape(e *crm.Entry) string { return "line " + string(e.Event) }
 
 // words makes of what the program said one line without secrets and phone numbers.
-func (w *Writer) words(text string) string { return httpx.Words([]byte(text), w.cfg.secrets()...) }
+func (w *Writer) words(text string) string { return mask.Words([]byte(text), w.cfg.secrets()...) }
 
 // stderr is what the program said last there, to be appended to an error.
 func (w *Writer) stderr(r result) string {
@@ -128,7 +128,7 @@ func (w *Writer) Check(context.Context, []string) []crm.Finding {
 	case err != nil:
 		f.Err = err
 	case !info.Mode().IsRegular():
-		f.Err = fmt.Errorf("%s is no file", path)
+		f.Err = fmt.Errorf("%s is not a file", path)
 	default:
 		if err := syscall.Access(path, execute); err != nil {
 			f.Err = fmt.Errorf("%s cannot be executed: %w", path, err)

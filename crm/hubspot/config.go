@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -69,6 +70,15 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.BaseURL }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
 
 // base returns the root of the API.
 func (c Config) base() (*url.URL, error) {

@@ -116,7 +116,7 @@ func (w *Writer) wanted() []property {
 	for _, kind := range []string{calls, notes, tasks} {
 		all = append(all, property{kind, w.field(fieldCall), "VInfer call ID", "string", true, "repeats are found by the contact's activities and their texts, which takes more requests"})
 	}
-	all = append(all, property{contactKind, w.field(fieldDoNotCall), "Do not call (VInfer)", "bool", false, "the wish not to be called stands only in the call"})
+	all = append(all, property{contactKind, w.field(fieldDoNotCall), "Do not call (VInfer)", "bool", false, "the wish not to be called is only in the call"})
 	types := map[string]string{"duration": "number", "qa_score": "number"}
 	for _, ours := range slices.Sorted(maps.Keys(w.s.Fields)) {
 		if Fields[ours] != "" && ours != fieldDisposition {
@@ -126,7 +126,7 @@ func (w *Writer) wanted() []property {
 		if types[ours] != "" {
 			typ = types[ours]
 		}
-		all = append(all, property{calls, w.s.Fields[ours], "VInfer " + strings.ReplaceAll(ours, "_", " "), typ, false, "it stands only in the call's body"})
+		all = append(all, property{calls, w.s.Fields[ours], "VInfer " + strings.ReplaceAll(ours, "_", " "), typ, false, "it is only in the call's body"})
 	}
 	return all
 }

@@ -165,7 +165,7 @@ func (w *file) mend(size int64, torn []byte) error {
 	// After a power cut the end may be zeros.
 	text := bytes.Trim(torn, "\x00")
 	if !bytes.HasPrefix(text, []byte(opening)) && !bytes.HasPrefix([]byte(opening), text) {
-		return crm.Halted(fmt.Errorf("the last line of %s is neither whole nor this program's: mend or move the file, then resume", w.path))
+		return crm.Halted(fmt.Errorf("the last line of %s is neither whole nor this program's: repair or move the file, then resume", w.path))
 	}
 	if err := w.f.Truncate(size - int64(len(torn))); err != nil {
 		return fmt.Errorf("take a torn line from %s: %w", w.path, cause(err))
@@ -202,7 +202,7 @@ func ours(f *os.File, path string) error {
 		return fmt.Errorf("look at %s: %w", path, cause(err))
 	}
 	if !info.Mode().IsRegular() {
-		return crm.Halted(fmt.Errorf("%s is no regular file: set another path", path))
+		return crm.Halted(fmt.Errorf("%s is not a regular file: set another path", path))
 	}
 	r, err := os.Open(path)
 	if err != nil {
@@ -239,7 +239,7 @@ func writable(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no directory", dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	const w, x = 2, 1
 	if err := syscall.Access(dir, w|x); err != nil {

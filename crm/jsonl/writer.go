@@ -31,6 +31,15 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(crm.Settings) (crm.Writer, error) { return crm.Opened(New(c)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Path }
+
+// File returns the path of the file.
+func (c Config) File() string { return c.Path }
+
 // Writer appends to one file. The file is opened by the first Write.
 type Writer struct {
 	commits groupcommit.Committer[*record]

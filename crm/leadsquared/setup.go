@@ -49,7 +49,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	case !there && w.s.Fields[fieldDoNotCall] != "":
 		f.Err, f.Detail = errors.New("there is no such lead field"), "see fields"
 	case !there:
-		f.Detail = "is not shown: if it is refused, the wish not to be called stands only in the call; fields: {do_not_call: …} names another"
+		f.Detail = "is not shown: if it is refused, the wish not to be called is only in the call; fields: {do_not_call: …} names another"
 	}
 	found = append(found, f)
 	found = append(found, w.checkType(ctx)...)
@@ -59,11 +59,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 
 // leadField returns the options of a lead field, and whether there is one.
 func (w *Writer) leadField(ctx context.Context, name string) (options []string, there bool, err error) {
-	var answer any
-	if err := w.api.call(ctx, http.MethodGet, "LeadManagement.svc/LeadsMetaData.Get", url.Values{"schemaName": {name}}, nil, &answer); err != nil {
-		return nil, false, err
-	}
-	rows, err := rowsOf(answer, "List", "Fields")
+	rows, err := w.api.rows(ctx, http.MethodGet, "LeadManagement.svc/LeadsMetaData.Get", url.Values{"schemaName": {name}}, nil)
 	for _, r := range rows {
 		if r.text("SchemaName") != name {
 			continue
@@ -147,14 +143,12 @@ func (w *Writer) checkType(ctx context.Context) []crm.Finding {
 // checkTaskType looks for the type of follow-ups. One that is missing stops nothing: LeadSquared's default is taken.
 func (w *Writer) checkTaskType(ctx context.Context) crm.Finding {
 	f := crm.Finding{Subject: "task type", Detail: w.cfg.TaskType}
-	var answer any
-	err := w.api.call(ctx, http.MethodGet, "Task.svc/RetrieveTaskType", nil, nil, &answer)
+	rows, err := w.api.rows(ctx, http.MethodGet, "Task.svc/RetrieveTaskType", nil, nil)
 	if unavailable(err) {
 		f.Detail += ", which could not be looked up"
 		return f
 	}
-	rows, e := rowsOf(answer, "List")
-	if f.Err = errors.Join(err, e); f.Err != nil {
+	if f.Err = err; err != nil {
 		return f
 	}
 	var names []string

@@ -7,7 +7,7 @@ import (
 	gomysql "github.com/go-sql-driver/mysql"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 var errReadOnly = errors.New("the server takes no writes: it is a replica, or read-only; name the primary in the dsn")
@@ -26,7 +26,7 @@ func again(err error) bool {
 func hush(err error, password string) error {
 	var me *gomysql.MySQLError
 	if errors.As(err, &me) {
-		me.Message = httpx.Mask(me.Message, password)
+		me.Message = mask.Text(me.Message, password)
 	}
 	return err
 }
@@ -42,10 +42,10 @@ func explain(err error) error {
 	}
 	var me *gomysql.MySQLError
 	if !errors.As(err, &me) {
-		return errors.New(httpx.Words([]byte(err.Error())))
+		return errors.New(mask.Words([]byte(err.Error())))
 	}
 	// The server quotes values.
-	said := httpx.Words([]byte(me.Error()))
+	said := mask.Words([]byte(me.Error()))
 	switch me.Number {
 	case 1290, 1792, 1836, 3100: // --read-only, a read-only transaction, or mode
 		return errReadOnly

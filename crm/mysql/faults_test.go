@@ -88,7 +88,7 @@ func TestRefusals(t *testing.T) {
 		"no right to write":      {dsn: dbtest.MariaDBDSN(port, other, "geheim", name), want: crm.Halt, says: "command denied", checkSays: "command denied"},
 		"nobody listens":         {dsn: "u:p@tcp(127.0.0.1:1)/x", want: crm.Retry, says: "connection refused", checkSays: "connection refused"},
 		"a read-only server":     {do: []string{"SET GLOBAL read_only = 1"}, undo: []string{"SET GLOBAL read_only = 0"}, want: crm.Retry, says: "takes no writes", checkSays: "takes no writes"},
-		"a trigger's refusal":    {do: raise("1644", "not for +91 98765 00007"), undo: calm, want: crm.Reject, says: "not for +***"},
+		"a trigger's refusal":    {do: raise("1644", "not for +91 98765 00007"), undo: calm, want: crm.Reject, says: "not for +xx xxxxx xxx07"},
 		"a check":                {do: []string{"ALTER TABLE tasks ADD CONSTRAINT titles CHECK (length(title) < 5 OR created_at < '2020-01-01')"}, undo: []string{"ALTER TABLE tasks DROP CONSTRAINT titles"}, want: crm.Reject, says: "`titles` failed"},
 		"a column too short":     {do: []string{"ALTER TABLE tasks MODIFY title VARCHAR(5) NOT NULL"}, undo: []string{"ALTER TABLE tasks MODIFY title MEDIUMTEXT NOT NULL"}, want: crm.Reject, says: "Data too long for column 'title'"},
 		"another set of letters": {do: []string{"ALTER TABLE tasks MODIFY title VARCHAR(50) CHARACTER SET latin1 NOT NULL"}, undo: []string{"ALTER TABLE tasks MODIFY title MEDIUMTEXT NOT NULL"}, want: crm.Reject, says: "Incorrect string value"},

@@ -25,6 +25,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
@@ -50,6 +51,17 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("client_cert and client_key: set both or neither"))
 	}
 	return errors.Join(append(faults, table.CheckTimeout(c.Timeout))...)
+}
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (Config) Identity() string { return "mysql" }
+
+// TLS returns the files that are read for TLS.
+func (c Config) TLS() httpx.Config {
+	return httpx.Config{CAFile: c.CAFile, ClientCert: c.ClientCert, ClientKey: c.ClientKey}
 }
 
 // parse reads a DSN in either form. Its errors show nothing of it.

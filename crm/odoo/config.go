@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -57,3 +58,12 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // expiresSoon is how long before its end an API key is warned of.
@@ -138,9 +139,8 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 		return []crm.Change{change}, nil
 	}
 	rows, err := w.odoo.find(ctx, "ir.model", []any{[]any{"model", "=", "mail.activity"}}, []string{"model"}, 1)
-	var denied *accessError
 	switch {
-	case errors.As(err, &denied):
+	case httpx.RefusedBy(err).Code == accessError:
 		change.Detail = "the API key's user may not make fields. As an administrator: Settings > Technical > Database Structure > Fields > New: name " +
 			own + ", model Activity (mail.activity), type char, indexed; or run setup once with an administrator's key"
 		return []crm.Change{change}, nil

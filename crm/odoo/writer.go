@@ -84,7 +84,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	}
 	if len(found) == 0 {
 		if p.Refs[people.Ref] == "" {
-			return crm.Skipped("the call has no number of a contact, and in Odoo a call stands at a contact")
+			return crm.Skipped("the call has no number of a contact, and in Odoo a call belongs to a contact")
 		}
 		// Deleted by a person: there is nothing left that the call could stand at. The wish not to be called is the number's.
 		if e.DoNotCall && e.Event != crm.TranscriptReady {

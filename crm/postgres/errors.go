@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 var errReadOnly = errors.New("the server takes no writes: it is a standby, or read-only; connect to the primary, as with target_session_attrs=read-write in the dsn")
@@ -37,7 +37,7 @@ func codeOf(err error) string {
 func hush(err error, password string) error {
 	var pe *pgconn.PgError
 	if errors.As(err, &pe) {
-		pe.Message, pe.Detail = httpx.Mask(pe.Message, password), httpx.Mask(pe.Detail, password)
+		pe.Message, pe.Detail = mask.Text(pe.Message, password), mask.Text(pe.Detail, password)
 	}
 	return err
 }
@@ -46,7 +46,7 @@ func hush(err error, password string) error {
 func explain(err error) error {
 	var pe *pgconn.PgError
 	if !errors.As(err, &pe) {
-		return errors.New(httpx.Words([]byte(err.Error())))
+		return errors.New(mask.Words([]byte(err.Error())))
 	}
 	said := errors.New(words(pe))
 	switch pe.Code {
@@ -98,5 +98,5 @@ func words(pe *pgconn.PgError) string {
 	if pe.Detail != "" {
 		s += "; " + pe.Detail
 	}
-	return httpx.Words([]byte(s)) + " (SQLSTATE " + pe.Code + ")"
+	return mask.Words([]byte(s)) + " (SQLSTATE " + pe.Code + ")"
 }

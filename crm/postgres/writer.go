@@ -47,6 +47,12 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, table.CheckTimeout(c.Timeout))...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Schema }
+
 // parse reads a DSN. Its errors show nothing of it.
 func parse(dsn string) (*pgx.ConnConfig, error) {
 	const example = "write postgres://user:password@host:5432/database?sslmode=verify-full, special characters of the password as %40 and the like" //nolint:gosec // nobody's

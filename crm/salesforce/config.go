@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -115,6 +116,15 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL + " " + c.ClientID + " " + c.Username }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
+
 // origin reads an address of which only scheme, host and port count.
 func origin(key, raw string) (*url.URL, error) {
 	u, err := httpx.Origin(key, raw)
@@ -132,7 +142,7 @@ func origin(key, raw string) (*url.URL, error) {
 func (c Config) key() (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode([]byte(c.PrivateKey.Reveal()))
 	if block == nil {
-		return nil, errors.New("private_key: it is no PEM; it begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")
+		return nil, errors.New("private_key: it is not PEM; it begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")
 	}
 	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return k, nil
@@ -143,7 +153,7 @@ func (c Config) key() (*rsa.PrivateKey, error) {
 	}
 	r, ok := k.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("private_key: it is no RSA key, and Salesforce takes no other")
+		return nil, errors.New("private_key: it is not an RSA key, and Salesforce takes no other")
 	}
 	return r, nil
 }

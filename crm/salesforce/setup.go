@@ -134,7 +134,7 @@ func (w *Writer) checkTasks(d *entity) (found []crm.Finding) {
 	case !may(def.Updateable):
 		key.Err, key.Detail = errors.New("the user may not edit it"), "allow it in a permission set (field permissions of Task)"
 	case !def.ExternalID:
-		key.Detail = "is there, but is no external id: a look comes before each create, which takes one more request a call"
+		key.Detail = "exists, but is not an external id: a look comes before each create, which takes one more request a call"
 	case !def.Unique:
 		key.Detail = "is an external id, but not unique: without View All Data a look comes before each create"
 	default:
@@ -157,7 +157,7 @@ func (w *Writer) checkTasks(d *entity) (found []crm.Finding) {
 		case missing && Fields[ours] != name:
 			found = append(found, crm.Finding{Subject: "field Task." + name, Err: errors.New("it is not there, or the user may not edit it"), Detail: "see fields: " + ours})
 		case missing:
-			found = append(found, crm.Finding{Subject: "field Task." + name, Detail: "is not there: " + ours + " stands in the description only"})
+			found = append(found, crm.Finding{Subject: "field Task." + name, Detail: "is not there: " + ours + " is in the description only"})
 		}
 	}
 	return found
@@ -260,7 +260,7 @@ func afterRefusal(err error) error {
 func (w *Writer) makeField(ctx context.Context, name string, forms []object) (bool, error) {
 	short, custom := strings.CutSuffix(name, "__c")
 	if !custom {
-		return false, crm.Rejected(fmt.Errorf("%s is no name of a custom field: it does not end in __c", name), "POST CustomField")
+		return false, crm.Rejected(fmt.Errorf("%s is not the name of a custom field: it does not end in __c", name), "POST CustomField")
 	}
 	there := func() bool {
 		var p page

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // assertionLasts is how long a signed assertion is good: Salesforce takes up to five minutes, clocks included.
@@ -103,5 +104,5 @@ func (a *api) foreign() string {
 	if a.instance == "" || err == nil && strings.EqualFold(u.Host, a.client.Base().Host) {
 		return ""
 	}
-	return httpx.Mask(a.instance)
+	return mask.Text(a.instance)
 }

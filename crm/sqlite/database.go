@@ -59,7 +59,7 @@ func open(path string) (*database, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, crm.Halted(fmt.Errorf("%s is no regular file: set another path", path))
+		return nil, crm.Halted(fmt.Errorf("%s is not a regular file: set another path", path))
 	}
 	db, err := sql.Open("sqlite", dsn(path, "rw")+"&_pragma=foreign_keys(1)&_pragma=synchronous(2)")
 	if err != nil {
@@ -199,7 +199,7 @@ func explain(path string, err error) error {
 	case sqlite3.SQLITE_CORRUPT:
 		return crm.Halted(fmt.Errorf("%s is damaged: save it with the sqlite3 shell's .recover or take a copy, put that in its place, then resume", path))
 	case sqlite3.SQLITE_NOTADB:
-		return crm.Halted(fmt.Errorf("%s is no SQLite database: set another path or move the file, then resume", path))
+		return crm.Halted(fmt.Errorf("%s is not an SQLite database: set another path or move the file, then resume", path))
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
 		return crm.Rejected(fmt.Errorf("%s refuses the call: %s", path, plain(se)), "rows of contacts, calls, notes, tasks")
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:

@@ -67,11 +67,11 @@ func TestUnusableFiles(t *testing.T) {
 	}
 	file("damaged.db", b)
 	for path, want := range map[string]string{
-		file("text.db", []byte(strings.Repeat("this is no database ", 100))): "no SQLite database",
+		file("text.db", []byte(strings.Repeat("this is no database ", 100))): "not an SQLite database",
 		foreign: "another program",
 		newer:   "version 99",
 		damaged: "damaged",
-		dir:     "no regular file",
+		dir:     "not a regular file",
 	} {
 		before, _ := os.ReadFile(path)
 		w := open(t, path)

@@ -11,7 +11,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/table"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // findContact looks for a contact by ?1, the number in international form, or ?2, the number as sent. The latter finds
@@ -139,4 +139,4 @@ func (p prepared) write(jobs []*job) (err error) {
 }
 
 // plain is SQLite's message without what an operator must not see; it may quote a value of a trigger.
-func plain(err *sqlite.Error) string { return httpx.Words([]byte(err.Error())) }
+func plain(err *sqlite.Error) string { return mask.Words([]byte(err.Error())) }

@@ -36,6 +36,15 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.Path }
+
+// File returns the path of the file.
+func (c Config) File() string { return c.Path }
+
 // Writer writes to one file. The file is opened, and made if need be, by the first Write.
 type Writer struct {
 	path    string
@@ -188,7 +197,7 @@ func (w *Writer) Check(ctx context.Context, _ []string) []crm.Finding {
 		return []crm.Finding{f}
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", w.path)
+		err = fmt.Errorf("%s is not a regular file", w.path)
 	}
 	if err == nil {
 		if e := errors.Join(syscall.Access(w.path, write), syscall.Access(dir, write|search)); e != nil {

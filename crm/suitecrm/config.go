@@ -7,6 +7,7 @@ package suitecrm
 import (
 	"errors"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -40,3 +41,12 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL + " " + c.ClientID }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }

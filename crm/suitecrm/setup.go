@@ -54,7 +54,7 @@ func (w *Writer) checkFields(ctx context.Context) crm.Finding {
 	lacking, err := w.lacking(ctx)
 	f := crm.Finding{Subject: "custom fields of Calls", Err: err, Detail: "all there"}
 	if len(lacking) > 0 {
-		f.Detail = "not there, so what belongs into them stands in the description only: " + strings.Join(lacking, ", ")
+		f.Detail = "not there, so what belongs into them is in the description only: " + strings.Join(lacking, ", ")
 	}
 	return f
 }
@@ -85,7 +85,7 @@ func (w *Writer) Provision(ctx context.Context, _ bool) ([]crm.Change, error) {
 		changes = append(changes, crm.Change{
 			Subject: "field Calls." + name, Optional: true,
 			Detail: "make it by hand if you want it: Admin > Studio > Calls > Fields > Add Field: type TextField, name " + strings.TrimSuffix(name, "_c") +
-				" (SuiteCRM appends _c), size 255. Without it the value stands in the description",
+				" (SuiteCRM appends _c), size 255. Without it the value is in the description",
 		})
 	}
 	return changes, err

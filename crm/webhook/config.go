@@ -59,6 +59,22 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, c.Config.Validate())...)
 }
 
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s.Workers)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.URL }
+
+// Complete fills in the timeout and the events that VInfer documents.
+func (c *Config) Complete(_, _ string) {
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if len(c.Events) == 0 {
+		c.Events = slices.Clone(DefaultEvents)
+	}
+}
+
 func (c Config) secret() (string, error) {
 	if c.SecretFile == "" {
 		return c.Secret.Reveal(), nil

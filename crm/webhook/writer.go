@@ -12,6 +12,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Writer posts events to one URL.
@@ -102,7 +103,7 @@ func (w *Writer) post(ctx context.Context, event, key string, e *crm.Entry) erro
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(b))
 	if err != nil {
-		return crm.Halted(fmt.Errorf("make a request: %s", httpx.Mask(err.Error(), w.url)))
+		return crm.Halted(fmt.Errorf("make a request: %s", mask.Text(err.Error(), w.url)))
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
@@ -96,7 +98,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("client_id: missing: make a Self Client at the API console (api-console.zoho.com, or of your data centre)"))
 	}
 	if c.ClientSecret.Empty() {
-		faults = append(faults, errors.New("client_secret: missing: it stands beside the client id"))
+		faults = append(faults, errors.New("client_secret: missing: Zoho shows it beside the client id"))
 	}
 	if c.RefreshToken.Empty() {
 		faults = append(faults, errors.New("refresh_token: missing: exchange a code of the Self Client for one, as docs/crm/zoho.md says"))
@@ -105,6 +107,25 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("concurrency: out of range: write 1 to 25, as your edition allows"))
 	}
 	return errors.Join(append(faults, c.Config.Validate())...)
+}
+
+// Open makes the writer, as New does.
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
+
+// Identity names what the access depends on besides the secrets.
+func (c Config) Identity() string { return c.API() + " " + c.ClientID }
+
+// FieldNames returns Fields.
+func (Config) FieldNames() map[string]string { return Fields }
+
+// Keeps returns the path of the token's file.
+func (c Config) Keeps() string { return c.TokenFile }
+
+// Complete puts the token's file beside the state, unless it is named.
+func (c *Config) Complete(dir, name string) {
+	if c.TokenFile == "" {
+		c.TokenFile = filepath.Join(dir, "zoho-"+name+".token")
+	}
 }
 
 func centerNames() string { return strings.Join(slices.Sorted(maps.Keys(centers)), ", ") }

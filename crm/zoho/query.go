@@ -24,7 +24,7 @@ func (a *api) query(ctx context.Context, module, statement string) ([]row, error
 	var out list
 	err := a.do(ctx, httpx.Request{Method: http.MethodPost, Path: "/coql", Body: map[string]string{"select_query": statement}, Shape: "POST coql on " + module}, &out)
 	if codeOf(err) == "INVALID_QUERY" && a.outdated(module) {
-		return nil, fmt.Errorf("%w: the fields of %s have changed and are read anew", errors.New(err.Error()), module)
+		return nil, fmt.Errorf("%w: the fields of %s have changed and are read again", errors.New(err.Error()), module)
 	}
 	if crm.VerdictOf(err) == crm.Reject || codeOf(err) == "OAUTH_SCOPE_MISMATCH" || codeOf(err) == "NO_PERMISSION" {
 		a.mu.Lock()

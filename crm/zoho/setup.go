@@ -114,7 +114,7 @@ func (w *Writer) checkFields(ctx context.Context) crm.Finding {
 				needed = append(needed, l.module+"."+l.name)
 			}
 		}
-		f.Detail = "not there, so what belongs into them stands in the description only: " + strings.Join(names, ", ") + "; vinfer-sync setup makes them"
+		f.Detail = "not there, so what belongs into them is in the description only: " + strings.Join(names, ", ") + "; vinfer-sync setup makes them"
 		if len(needed) > 0 {
 			f.Err = errors.New("not there: " + strings.Join(needed, ", "))
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Zoho grants ten access tokens in ten minutes for one refresh token and then none; one is left to whoever else uses it.
@@ -160,7 +161,7 @@ func (m *minter) sameOrigin(domain string) error {
 	}
 	if u, err := url.Parse(domain); err != nil || u.Scheme != m.api.Scheme || !strings.EqualFold(u.Host, m.api.Host) {
 		return crm.Halted(fmt.Errorf("the access token is for api_domain %s, and the configuration says %s://%s: set data_center to where the organisation lives, or api_url",
-			httpx.Words([]byte(domain)), m.api.Scheme, m.api.Host))
+			mask.Words([]byte(domain)), m.api.Scheme, m.api.Host))
 	}
 	return nil
 }

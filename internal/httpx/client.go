@@ -1,11 +1,9 @@
 package httpx
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,25 +14,26 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/internal/outbound"
 )
 
 const (
 	defaultLimit = 8 << 20  // bytes of an answer, unpacked
 	errorLimit   = 64 << 10 // bytes of an answer that is not 2xx
-	userAgent    = "vinfer-sync"
 )
 
 // Client sends requests to one origin: scheme, host and port. It is safe for concurrent use.
 type Client struct {
 	base      *url.URL
 	http      *http.Client
-	transport *http.Transport
+	transport *outbound.Transport
 	headers   http.Header
 	timeout   time.Duration
 	secrets   []string
@@ -47,52 +46,26 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	tlsConfig, err := cfg.tls()
+	settings := cfg.outbound()
+	settings.Conns, settings.Idle = workers, 30*time.Second
+	transport, err := outbound.New(base, settings)
 	if err != nil {
 		return nil, err
 	}
-	proxy, _ := cfg.proxy()
-	c := &Client{base: base, headers: http.Header{}, timeout: cfg.Timeout, secrets: hide, limit: defaultLimit}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
+	c := &Client{
+		base: base, transport: transport, headers: http.Header{}, timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
+		secrets: slices.Concat(hide, transport.Secrets()), limit: defaultLimit,
 	}
 	for name, value := range cfg.Headers {
 		c.headers.Set(name, value.Reveal())
 		c.secrets = append(c.secrets, headerSecrets(value.Reveal())...)
 	}
-	c.secrets = append(c.secrets, urlSecrets(base)...)
-	if proxy != nil {
-		if u, err := proxy(&http.Request{URL: base}); err == nil && u != nil {
-			c.secrets = append(c.secrets, urlSecrets(u)...)
-		}
-	}
-	c.transport = &http.Transport{
-		Proxy:                 proxy,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       tlsConfig,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          max(workers, 1),
-		MaxIdleConnsPerHost:   max(workers, 1),
-		IdleConnTimeout:       30 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		// A connection that died unnoticed would otherwise hold every request for its whole timeout.
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		OnProxyConnectResponse: outbound.Connected,
-	}
-	c.http = &http.Client{
-		Transport:     bound{c},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = outbound.Client(headed{c}, 0)
 	return c, nil
 }
 
-// HTTP returns the client as an *http.Client, for reads that are repeated by a library. It is bound to the same
-// origin; the caller closes the bodies and maps the answers.
-func (c *Client) HTTP() *http.Client { return c.http }
-
 // Words is the package's Words without the client's secrets. Those of single requests it does not know: see Answer.Words.
-func (c *Client) Words(text []byte) string { return Words(text, c.secrets...) }
+func (c *Client) Words(text []byte) string { return mask.Words(text, c.secrets...) }
 
 // Base returns a copy of the URL that the client was made for.
 func (c *Client) Base() *url.URL {
@@ -117,7 +90,7 @@ type Answer struct {
 }
 
 // Words is the package's Words without the secrets that went with the request.
-func (a *Answer) Words(text []byte) string { return Words(text, a.secrets...) }
+func (a *Answer) Words(text []byte) string { return mask.Words(text, a.secrets...) }
 
 // Empty tells whether the answer was read to its end and has no body.
 func (a *Answer) Empty() bool { return a.cut == nil && len(a.Body) == 0 }
@@ -128,7 +101,7 @@ func (a *Answer) JSON(v any) error {
 		return a.cut
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil {
-		return fmt.Errorf("%s answers %d with what is no JSON as expected: %s", a.host, a.Status, Mask(err.Error(), a.secrets...))
+		return fmt.Errorf("%s answers %d without JSON as expected: %s", a.host, a.Status, mask.Text(err.Error(), a.secrets...))
 	}
 	return nil
 }
@@ -211,99 +184,14 @@ func judgedByBody(status int) bool {
 	return status/100 == 4
 }
 
-// Dial opens a connection to the origin, TLS included, and closes it again without a request. It goes through the proxy where
-// there is one; behind a SOCKS proxy, or without TLS, it reaches the proxy only.
+// Dial opens a connection to the origin as a request would, and closes the connection again: see outbound.Transport.Dial.
 func (c *Client) Dial(parent context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(parent, min(c.timeout, 10*time.Second), errTimeout)
 	defer cancel()
-	if err := c.dial(ctx); err != nil {
+	if err := c.transport.Dial(ctx); err != nil {
 		return c.failure(parent, ctx, err, c.secrets)
 	}
 	return nil
-}
-
-func (c *Client) dial(ctx context.Context) error {
-	next := c.base
-	var proxy *url.URL
-	if c.transport.Proxy != nil {
-		var err error
-		if proxy, err = c.transport.Proxy(&http.Request{URL: c.base}); err != nil {
-			return err
-		}
-		if proxy != nil {
-			next = proxy
-		}
-	}
-	conn, err := c.transport.DialContext(ctx, "tcp", hostPort(next))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return err
-		}
-	}
-	if next.Scheme == "https" {
-		if conn, err = c.secure(ctx, conn, next.Hostname()); err != nil {
-			return err
-		}
-	}
-	if proxy == nil || c.base.Scheme != "https" || !strings.HasPrefix(proxy.Scheme, "http") {
-		return nil
-	}
-	if err := tunnel(ctx, conn, proxy, hostPort(c.base)); err != nil {
-		return err
-	}
-	_, err = c.secure(ctx, conn, c.base.Hostname())
-	return err
-}
-
-// tunnel asks a proxy for a connection to target.
-func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, target string) error {
-	req := (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{"User-Agent": {userAgent}}}).WithContext(ctx)
-	if password, ok := proxy.User.Password(); ok || proxy.User.Username() != "" {
-		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(proxy.User.Username()+":"+password)))
-	}
-	if err := req.Write(conn); err != nil {
-		return err
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		return err
-	}
-	_ = res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return &outbound.ProxyRefusal{Status: res.StatusCode}
-	}
-	return nil
-}
-
-// secure makes the TLS handshake with a host.
-func (c *Client) secure(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
-	config := c.transport.TLSClientConfig.Clone()
-	config.ServerName = host
-	secure := tls.Client(conn, config)
-	err := secure.HandshakeContext(ctx)
-	if err == nil {
-		err = afterthought(secure)
-	}
-	if deadline, ok := ctx.Deadline(); ok && err == nil {
-		err = conn.SetReadDeadline(deadline) // afterthought has set a shorter one
-	}
-	return secure, err
-}
-
-// afterthought waits a moment for what a server has to say after the handshake: by TLS 1.3 it refuses a client's certificate, or the
-// lack of one, only then.
-func afterthought(conn *tls.Conn) error {
-	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-		return err
-	}
-	if _, err := conn.Read(make([]byte, 1)); isAlert(err) {
-		return err
-	}
-	return nil // it waits for a request, as it should, or has closed the connection as servers may
 }
 
 // ordinary headers hold nothing that must not be shown.
@@ -321,46 +209,14 @@ func headerSecrets(v string) []string {
 	return []string{v}
 }
 
-// urlSecrets returns what a URL may hide in its password, its path and its query: many receivers put a token there.
-func urlSecrets(u *url.URL) (out []string) {
-	if password, ok := u.User.Password(); ok {
-		out = append(out, password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
-	}
-	for _, values := range u.Query() {
-		out = append(out, values...)
-	}
-	for part := range strings.SplitSeq(u.Path, "/") {
-		// Tokens are long and have digits in them; words of a path may be shown.
-		if len(part) >= 16 && strings.ContainsAny(part, "0123456789") {
-			out = append(out, part)
-		}
-	}
-	return out
-}
-
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		if port == "" {
-			port = "1080"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
 var errTimeout = errors.New("no answer in time")
 
 // failure makes of a transport's error one that can be shown. It wraps the cause, not the url.Error, whose text has the
 // whole URL in it. parent is the caller's context: its end must be recognisable, even where it has a cause of its own.
 func (c *Client) failure(parent, ctx context.Context, err error, secrets []string) error {
-	var ue *url.Error
-	for errors.As(err, &ue) {
-		err = ue.Err
-	}
-	var refusal *outbound.ProxyRefusal
-	if errors.As(err, &refusal) && refusal.Status == http.StatusProxyAuthRequired {
-		return crm.Halted(fmt.Errorf("%s: %w: put the right user and password into proxy", c.base.Host, err))
+	err = outbound.Explain(err, "")
+	if outbound.WantsPassword(err) {
+		return crm.Halted(fmt.Errorf("%s: %w", c.base.Host, err))
 	}
 	text := plainly(err)
 	if errors.Is(context.Cause(ctx), errTimeout) {
@@ -369,33 +225,24 @@ func (c *Client) failure(parent, ctx context.Context, err error, secrets []strin
 	if parent.Err() != nil {
 		err = errors.Join(parent.Err(), err)
 	}
-	return &failed{c.base.Host + ": " + Mask(text, secrets...), err}
+	return &failed{c.base.Host + ": " + mask.Text(text, secrets...), err}
 }
 
 // plainly says what a transport's error means to who has to mend it.
 func plainly(err error) string {
-	var authority x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed without an answer"
-	case errors.As(err, &authority):
-		return err.Error() + ": set ca_file to the certificate of that authority"
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return err.Error() + ": what listens there speaks no TLS; write http:// if that is meant"
-	case isAlert(err) && strings.HasSuffix(err.Error(), "certificate required"):
+	case outbound.IsAlert(err) && strings.HasSuffix(err.Error(), "certificate required"):
 		return err.Error() + ": set client_cert and client_key"
 	case strings.Contains(err.Error(), "http2: client conn could not be established"):
 		// The server ended it right after the handshake. Its word why may come too late to be in the error, which has no type.
 		return err.Error() + ": if the server wants a certificate of yours, set client_cert and client_key"
 	}
 	return err.Error()
-}
-
-// isAlert tells whether the other side of a TLS connection ended it with a word why.
-func isAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // failed shows text and unwraps to cause.
@@ -418,28 +265,20 @@ func Unanswered(err error) bool {
 	return !errors.As(f.cause, &op) || op.Op != "dial" // then it was never sent
 }
 
-// bound lets requests through to the client's origin only, and adds the configured headers there.
-type bound struct{ c *Client }
+// headed adds the configured headers to requests. They go to the client's origin only: the transport refuses every other.
+type headed struct{ c *Client }
 
-func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != b.c.base.Scheme || req.URL.Host != b.c.base.Host && !strings.EqualFold(hostPort(req.URL), hostPort(b.c.base)) {
-		if req.Body != nil {
-			_ = req.Body.Close()
-		}
-		return nil, fmt.Errorf("refusing to send to %s what is configured for %s", req.URL.Host, b.c.base.Host)
-	}
+func (h headed) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.WithContext(req.Context()) // a copy: the caller's is not to be changed
 	req.Header = maps.Clone(req.Header)
-	for name, values := range b.c.headers {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, h.c.headers)
 	if len(req.Header["User-Agent"]) == 0 {
-		req.Header.Set("User-Agent", userAgent)
+		req.Header.Set("User-Agent", outbound.UserAgent)
 	}
 	// The transport repeats by itself what it has not begun to send. A request with an Idempotency-Key it would repeat as often as a kept connection breaks,
 	// an answer lost included. It cannot where the body is to be had only once: Do repeats those, once.
 	if req.Header.Get(idempotencyKey) != "" {
 		req.GetBody = nil
 	}
-	return b.c.transport.RoundTrip(req)
+	return h.c.transport.RoundTrip(req)
 }

@@ -271,7 +271,7 @@ func TestTLS(t *testing.T) {
 	if err := c.Dial(t.Context()); err != nil {
 		t.Errorf("dial: %v", err)
 	}
-	if err := client(t, s.URL, Config{}).Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "set ca_file") {
+	if err := client(t, s.URL, Config{}).Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "put its PEM file into ca_file") {
 		t.Errorf("dialling does not look at the certificate: %v", err)
 	}
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -6,11 +6,9 @@
 package httpx
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/textproto"
 	"net/url"
 	"strconv"
@@ -73,6 +71,9 @@ var forbidden = map[string]string{
 	"Accept-Encoding": "the client sets it",
 }
 
+// HTTP returns the settings themselves, for kinds that embed them.
+func (c *Config) HTTP() *Config { return c }
+
 // Validate checks the settings without touching a file or the network. Each fault begins with its key.
 func (c Config) Validate() error {
 	var faults []error
@@ -82,7 +83,7 @@ func (c Config) Validate() error {
 	if c.Timeout < 0 {
 		faults = append(faults, fmt.Errorf("timeout: %s is negative: write 10s", c.Timeout))
 	}
-	if _, err := c.proxy(); err != nil {
+	if err := c.outbound().CheckProxy(); err != nil {
 		faults = append(faults, err)
 	}
 	for name, value := range c.Headers {
@@ -90,7 +91,7 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("headers: %s cannot be set: %s", name, why))
 		}
 		if !headerName(name) {
-			faults = append(faults, fmt.Errorf("headers: %q is no header name", name))
+			faults = append(faults, fmt.Errorf("headers: %q is not a header name", name))
 		}
 		if strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			faults = append(faults, fmt.Errorf("headers: the value of %s holds a line break or another control character", name))
@@ -128,31 +129,10 @@ func ValidPort(u *url.URL) bool {
 }
 
 // CheckFiles looks whether the files can be used: certificates that are some, a key that fits its certificate. Each fault begins with its key.
-func (c Config) CheckFiles() error {
-	_, err := c.tls()
-	return err
-}
+func (c Config) CheckFiles() error { return c.outbound().CheckFiles() }
 
-func (c Config) proxy() (func(*http.Request) (*url.URL, error), error) {
-	return outbound.Proxy(c.Proxy.Reveal())
-}
-
-func (c Config) tls() (*tls.Config, error) {
-	t, err := outbound.TLS(c.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	if c.ClientCert != "" {
-		load := func() (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(c.ClientCert, c.ClientKey)
-			return &pair, err
-		}
-		if _, err := load(); err != nil {
-			return nil, fmt.Errorf("client_cert: %w", err)
-		}
-		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	}
-	return t, nil
+func (c Config) outbound() outbound.Settings {
+	return outbound.Settings{CAFile: c.CAFile, ClientCert: c.ClientCert, ClientKey: c.ClientKey, Proxy: c.Proxy.Reveal()}
 }
 
 func headerName(s string) bool {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Request is one request of a REST API, whose body is JSON or a form.
@@ -43,7 +44,7 @@ func (c *Client) Send(ctx context.Context, r Request) (*Answer, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), content)
 	if err != nil {
-		return nil, crm.Halted(fmt.Errorf("make a request: %s", Mask(err.Error(), append(c.secrets[:len(c.secrets):len(c.secrets)], u.String())...)))
+		return nil, crm.Halted(fmt.Errorf("make a request: %s", mask.Text(err.Error(), append(c.secrets[:len(c.secrets):len(c.secrets)], u.String())...)))
 	}
 	req.Header.Set("Accept", "application/json")
 	if r.Body != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // maxWait bounds Retry-After; the engine has a lower bound of its own.
@@ -90,5 +91,5 @@ func (a *Answer) redirect() string {
 	case u.Host == "":
 		return "another path of the same host"
 	}
-	return Mask(u.Scheme+"://"+u.Host, a.secrets...)
+	return mask.Text(u.Scheme+"://"+u.Host, a.secrets...)
 }

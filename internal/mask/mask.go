@@ -1,4 +1,4 @@
-// Package mask hides phone numbers in what people and logs see.
+// Package mask hides phone numbers and secrets in what people and logs see.
 package mask
 
 import (
@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// least is how many digits a number has at least that Phones hides.
-const least = 8
+// least is how many digits the shortest number has that Phones hides.
+const least = 7
 
 // Phone returns a phone number with all its digits but the last two replaced, in whatever script they are.
 func Phone(s string) string {
@@ -20,10 +20,28 @@ func Phone(s string) string {
 	return hide(s, shown)
 }
 
-// Phones returns s with all but the last two digits of everything that looks like a phone number replaced. Ids of calls, dates, UUIDs and
-// addresses stay.
+// Phones returns s with all but the last two digits of everything that looks like a phone number replaced, in any script's digits and with
+// the usual separators. Ids of calls, dates, UUIDs and addresses stay.
 func Phones(s string) string {
-	return Numbers(s, least, func(number string) string { return hide(number, 2) })
+	return numbers.ReplaceAllStringFunc(s, func(run string) string {
+		if isAddress(run) || date.MatchString(run) {
+			return run
+		}
+		number := strings.ReplaceAll(run, "%20", " ") // a blank in a URL
+		digits := 0
+		for _, r := range number {
+			switch {
+			case unicode.IsLetter(r):
+				return run
+			case unicode.IsDigit(r):
+				digits++
+			}
+		}
+		if digits < least {
+			return run
+		}
+		return hide(number, 2)
+	})
 }
 
 // hide replaces the digits of s but for the last ones.
@@ -52,30 +70,6 @@ var (
 		`|\b(?:call?|cmp|camp|job)_[a-z0-9]+` +
 		`|\p{Nd}(?:(?:[ \x{a0}()./_+-]|%20){0,3}\p{Nd})*`)
 )
-
-// Numbers returns s with what may be a phone number, of at least so many digits, in any script's digits and with the usual separators,
-// replaced by what f makes of it. f gets blanks for their escapes in URLs.
-func Numbers(s string, digits int, f func(number string) string) string {
-	return numbers.ReplaceAllStringFunc(s, func(run string) string {
-		if isAddress(run) || date.MatchString(run) {
-			return run
-		}
-		number := strings.ReplaceAll(run, "%20", " ")
-		n := 0
-		for _, r := range number {
-			switch {
-			case unicode.IsLetter(r):
-				return run
-			case unicode.IsDigit(r):
-				n++
-			}
-		}
-		if n < digits {
-			return run
-		}
-		return f(number)
-	})
-}
 
 func isAddress(s string) bool {
 	host, _, _ := strings.Cut(s, ":")

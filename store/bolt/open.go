@@ -98,7 +98,7 @@ func acquire(path string, until time.Time) (*os.File, error) {
 			if err != nil {
 				_ = f.Close()
 				return nil, fmt.Errorf("%w: %s: %w. Restore it from a backup; if it is not this program's, set another path. "+
-					"To begin anew move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
+					"To begin again with an empty store, move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
 			}
 			if !empty {
 				return f, nil
@@ -107,7 +107,7 @@ func acquire(path string, until time.Time) (*os.File, error) {
 		}
 		if _, err := os.Lstat(markerPath(path)); err == nil {
 			return nil, fmt.Errorf("%w: %s is missing or empty, but %s says that there was one. Restore it from a backup; "+
-				"to begin anew remove %s; calls may then be delivered again", store.ErrDamaged, path, markerPath(path), markerPath(path))
+				"to begin again with an empty store, remove %s; calls may then be delivered again", store.ErrDamaged, path, markerPath(path), markerPath(path))
 		}
 		f, again, err := create(path, until)
 		if err != nil {

@@ -26,7 +26,7 @@ func OpenReadOnly(path string) (d *DB, err error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if !st.Mode().IsRegular() { // a device would be read without end, a pipe waited for
-		return nil, fmt.Errorf("%w: %s is no regular file", store.ErrDamaged, path)
+		return nil, fmt.Errorf("%w: %s is not a regular file", store.ErrDamaged, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -176,12 +176,12 @@ func parseFault(s string) (f Fault, err error) {
 	if head, tail, ok := cutLast(s, "%"); ok {
 		p, err := strconv.ParseFloat(tail, 64)
 		if err != nil || !(p > 0 && p <= 100) {
-			return f, fmt.Errorf("%q is no percentage", tail)
+			return f, fmt.Errorf("%q is not a percentage", tail)
 		}
 		f.Share, s = p/100, head
 	} else if head, tail, ok := cutLast(s, ":"); ok && !strings.Contains(tail, "/") { // not the colon of a URL
 		if f.Count, err = strconv.Atoi(tail); err != nil || f.Count < 1 {
-			return f, fmt.Errorf("%q is no count", tail)
+			return f, fmt.Errorf("%q is not a count", tail)
 		}
 		s = head
 	}
@@ -227,7 +227,7 @@ func (f *Fault) take(value string, given bool) (err error) {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no value for %s", value, f.Kind)
+		return fmt.Errorf("%q is not a value for %s", value, f.Kind)
 	}
 	return nil
 }

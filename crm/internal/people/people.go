@@ -17,7 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
 // Ref is the name under which the refs keep the contact's id; several are joined by commas.
@@ -54,6 +54,14 @@ type Record struct {
 	Superseded bool
 	// Made: Create has made it just now, so nothing of an earlier call stands at it.
 	Made bool
+}
+
+// Has tells whether the record has the number.
+func (r Record) Has(n phone.Number) bool { return slices.ContainsFunc(r.Phones, n.Is) }
+
+// Have tells whether one of the records has the number.
+func Have(all []Record, n phone.Number) bool {
+	return slices.ContainsFunc(all, func(r Record) bool { return r.Has(n) })
 }
 
 // Oldest returns the record that was made first.
@@ -232,7 +240,7 @@ func (b *Book) Find(ctx context.Context, d Directory, c crm.Contact) (crm.Match,
 	}
 	m := crm.Match{Count: len(found)}
 	if taken, err := b.choose(found, crm.NewProgress(nil, nil)); err == nil {
-		m.ID, m.Label = taken[0].ID, httpx.MaskPhones(taken[0].Name)
+		m.ID, m.Label = taken[0].ID, mask.Phones(taken[0].Name)
 		if m.Label == "" {
 			m.Label = m.ID
 		}
@@ -323,7 +331,7 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 	}
 	var found []Record
 	for _, r := range all {
-		if slices.ContainsFunc(r.Phones, n.Is) && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == r.ID }) {
+		if r.Has(n) && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == r.ID }) {
 			found = append(found, r)
 		}
 	}
@@ -332,7 +340,7 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 		switch {
 		case err != nil:
 			return nil, err
-		case ok && slices.ContainsFunc(r.Phones, n.Is):
+		case ok && r.Has(n):
 			found = append(found, r)
 		default:
 			b.made.drop(n.String()) // deleted, or given another number
@@ -352,7 +360,7 @@ func (b *Book) before(ctx context.Context, d Directory, e *crm.Entry, n phone.Nu
 		return nil, nil
 	}
 	there, err := b.read(ctx, d, ids)
-	return slices.DeleteFunc(there, func(r Record) bool { return !slices.ContainsFunc(r.Phones, n.Is) }), err
+	return slices.DeleteFunc(there, func(r Record) bool { return !r.Has(n) }), err
 }
 
 // missing does what is configured for a number that nobody has.
@@ -364,7 +372,7 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		return nil, crm.Refused("no contact has this number, and on_missing is dead: make the contact, then: vinfer-sync dead retry " + e.Call.ID)
 	}
 	if n.E164() == "" {
-		p.Warn("the number is no possible one: no contact was made")
+		p.Warn("the number is not a possible one: no contact was made")
 		return nil, nil
 	}
 	if !e.DoNotCall && p.Refs[Wish] != "" {

@@ -197,6 +197,7 @@ type Job struct {
 	Contact  people.Record   // the first of them, which gets the task and the note; zero: the call is nobody's
 	Suffix   string          // of the refs, where records are made for each of several contacts
 	Activity string          // id of the activity, once it is made; empty: there is none
+	State    any             // what the kind's Begin has looked up for this Write, for its records
 
 	w     *Writer
 	fresh bool   // the activity was made by this attempt: what comes after it cannot be there yet
@@ -293,7 +294,7 @@ func (w *Writer) Write(ctx context.Context, e crm.Entry, p *crm.Progress) error 
 	}
 	targets := w.targets(found, p)
 	for i, t := range targets {
-		t.Entry, t.Progress, t.Number, t.w = j.Entry, j.Progress, j.Number, j.w
+		t.Entry, t.Progress, t.Number, t.State, t.w = j.Entry, j.Progress, j.Number, j.State, j.w
 		activity, err := t.activity(ctx)
 		if err == nil && i == 0 {
 			err = t.recall(ctx, book, found, activity)

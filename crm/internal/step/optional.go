@@ -64,9 +64,9 @@ func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, o
 			}
 			o.told.put(record + "." + f)
 			if missing {
-				p.Warn("%s.%s is not known to the CRM and is left out for an hour at a time; the rest is written: %v", record, f, err)
+				p.Warn("%s.%s is not known to the CRM and is skipped for an hour at a time; the rest is written: %v", record, f, err)
 			} else {
-				p.Warn("the value of %s.%s was refused and left out, as those that follow may be; the rest is written: %v", record, f, err)
+				p.Warn("the value of %s.%s was refused and skipped, as those that follow may be; the rest is written: %v", record, f, err)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (d *DB) CancelBackfill(id uint64, at time.Time) (removed, live int, err err
 			if b.Cancelled.IsZero() {
 				b.Cancelled = round(at)
 			}
-			c := &canceller{txn: t, b: b, at: round(at)}
+			c := &cancelTx{txn: t, backfill: b, at: round(at)}
 			if next, err = c.chunk(from); err != nil {
 				return err
 			}
@@ -47,15 +47,15 @@ func (d *DB) CancelBackfill(id uint64, at time.Time) (removed, live int, err err
 	return removed, live, nil
 }
 
-type canceller struct {
+type cancelTx struct {
 	*txn
-	b             *store.Backfill
+	backfill      *store.Backfill
 	at            time.Time
 	removed, live int
 }
 
 // chunk works off some jobs from a key of the outbox on and returns where to go on; nil: at the end.
-func (c *canceller) chunk(from []byte) ([]byte, error) {
+func (c *cancelTx) chunk(from []byte) ([]byte, error) {
 	var mine []*jobRec
 	cur := c.bucket(bucketOutbox).Cursor()
 	n := 0
@@ -66,7 +66,7 @@ func (c *canceller) chunk(from []byte) ([]byte, error) {
 		if !ok {
 			return nil, damaged(bucketOutbox, k, "it cannot be decoded")
 		}
-		if h.backfill != c.b.ID {
+		if h.backfill != c.backfill.ID {
 			continue
 		}
 		j, err := openJob(k, v)
@@ -90,7 +90,7 @@ func (c *canceller) chunk(from []byte) ([]byte, error) {
 	return next, nil
 }
 
-func (c *canceller) job(j *jobRec, m *metaRec) error {
+func (c *cancelTx) job(j *jobRec, m *metaRec) error {
 	d, err := c.destByID(j.dest)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (c *canceller) job(j *jobRec, m *metaRec) error {
 	if rec != nil {
 		e = rec.dest(j.dest)
 	}
-	c.b.Queued--
+	c.backfill.Queued--
 	if e != nil && (!j.first() || !j.when.Before(m.first) && j.when.After(m.watermark())) {
 		c.live++
 		if err := c.makeLive(j, 0); err != nil {
@@ -121,9 +121,9 @@ func (c *canceller) job(j *jobRec, m *metaRec) error {
 	}
 	e.rev, e.backfill = 0, 0
 	if !slices.ContainsFunc(rec.dests, func(x ledgerDest) bool { return x.rev != 0 }) {
-		return c.unsee(j, rec, gen)
+		return c.deleteCall(j, rec, gen)
 	}
-	r := &receiptRec{state: stateSkipped, at: c.at, note: fmt.Sprintf("backfill %d was cancelled", c.b.ID)}
+	r := &receiptRec{state: stateSkipped, at: c.at, note: fmt.Sprintf("backfill %d was cancelled", c.backfill.ID)}
 	if err := c.putReceipt(j.seen, j.id, j.dest, r); err != nil {
 		return err
 	}
@@ -131,13 +131,13 @@ func (c *canceller) job(j *jobRec, m *metaRec) error {
 }
 
 // saveCall writes a ledger's record where it is: nothing has been seen.
-func (c *canceller) saveCall(id string, rec *ledgerRec, gen uint64) error {
+func (c *cancelTx) saveCall(id string, rec *ledgerRec, gen uint64) error {
 	k := callKey(id)
 	return c.keep(bucketLedger, gen, k, rec.encode(k), true, gen)
 }
 
-// unsee forgets a call that no destination has: whoever finds it takes it for new.
-func (c *canceller) unsee(j *jobRec, rec *ledgerRec, gen uint64) error {
+// deleteCall forgets a call that no destination has: whoever finds it takes it for new.
+func (c *cancelTx) deleteCall(j *jobRec, rec *ledgerRec, gen uint64) error {
 	c.changed = true
 	if err := c.tx.Generation(bucketLedger, gen).Delete(callKey(j.id)); err != nil {
 		return fmt.Errorf("deleting from bucket %s: %w", bucketLedger, err)

@@ -100,7 +100,7 @@ func (t *txn) checkJobs() error {
 	err := each(t.bucket(bucketOutbox), bucketOutbox, decodeJob, func(k []byte, j *jobRec) error {
 		key, ok := parseJobKey(k)
 		if !ok || key.prio != prioOf(j.backfill, key.kind) {
-			return damaged(bucketOutbox, k, "it is no key of this job")
+			return damaged(bucketOutbox, k, "it is not a key of this job")
 		}
 		if !bytes.Equal(lanes.Get(laneKey(k, j.lane)), laneEntry(key.prio, j.window)) {
 			return damaged(bucketOutbox, k, "the lane index disagrees")
@@ -231,7 +231,7 @@ func (t *txn) checkRest() error {
 	err = forEach(t.bucket(bucketReceipts), func(k, v []byte) error {
 		_, _, dest, ok := parseReceiptKey(k)
 		if !ok {
-			return damaged(bucketReceipts, k, "it is no key of a receipt")
+			return damaged(bucketReceipts, k, "it is not a key of a receipt")
 		}
 		if dest != 0 {
 			known(bucketReceipts, k, dest)

@@ -49,7 +49,7 @@ func codecs() []codec {
 		codecOf("receipt", receiptRec{state: 1, rev: 2, attempts: 3, at: at, note: "n", refs: refs, warnings: []string{"w"}, transcript: true}, (*receiptRec).encode, decodeReceipt),
 		codecOf("events", []store.Event{{At: at, What: "seen"}}, events, decodeEvents),
 		codecOf("watch", watchRec{since: at, attempts: 1, due: at, note: []byte{}, body: []byte("b"), when: at, seen: at, dests: []watchDest{{1, store.Lane{1}, 2}}}, (*watchRec).encode, decodeWatch),
-		codecOf("dest", destRec{id: 1, Dest: store.Dest{DestSpec: store.DestSpec{Name: "n", Kind: "k", Fingerprint: "f", AppendOnly: true}, Since: at, Orphaned: true, Halted: "h", HaltedAt: at, Pending: 1, Dead: 2, Delivered: 3, LastError: "e", LastErrorAt: at, LastSuccess: at, LeftOut: store.LeftOut{Counts: map[string]int64{"filtered": 3}, InARow: 2, Since: at, Until: at, Last: "filter"}}, streaks: []streak{{"sort", "s", []rejection{{1, store.Lane{2}}}}, {"other", "t", nil}}}, (*destRec).encode, decodeDest),
+		codecOf("dest", destRec{id: 1, Dest: store.Dest{DestSpec: store.DestSpec{Name: "n", Kind: "k", Fingerprint: "f", AppendOnly: true}, Since: at, Orphaned: true, Halted: "h", HaltedAt: at, Pending: 1, Dead: 2, Delivered: 3, LastError: "e", LastErrorAt: at, LastSuccess: at, LeftOut: store.LeftOut{Counts: map[string]int64{"filtered": 3}, InARow: 2, Since: at, Until: at, Last: "filter"}}, rejections: []rejectionStreak{{"sort", "s", []rejection{{1, store.Lane{2}}}}, {"other", "t", nil}}}, (*destRec).encode, decodeDest),
 		codecOf("backfill", store.Backfill{ID: 1, Key: "k", Spec: []byte("s"), Checkpoint: []byte{}, CreatedAt: at, ReadDone: at, Fetched: 1, Queued: 2, Delivered: 3, Dead: 4, TasksLeft: 5, Cancelled: at}, encodeBackfill, decodeBackfill),
 	}
 }

@@ -51,7 +51,7 @@ func (t *txn) eraseDead(num uint64, r *deadRec) error {
 		return err
 	}
 	d.Dead--
-	t.touch(d)
+	t.markChanged(d)
 	k := deadKey(j.dest, j.id, j.kind, j.rev)
 	if !bytes.Equal(t.bucket(bucketDeadIndex).Get(k), u64Key(num)) {
 		return nil // of the same revision there is a newer one
@@ -73,8 +73,8 @@ func (t *txn) newestDead(dest uint16, id string) (*deadRec, error) {
 	return load(t.bucket(bucketDead), bucketDead, num, decodeDead)
 }
 
-// revive puts a dead letter's job back, unless a newer revision has overtaken it, and tells whether it did. The dead letter ends in any case.
-func (t *txn) revive(num uint64, r *deadRec, fresh bool) (bool, error) {
+// requeue puts a dead letter's job back, unless a newer revision has overtaken it, and tells whether it did. The dead letter ends in any case.
+func (t *txn) requeue(num uint64, r *deadRec, fresh bool) (bool, error) {
 	if err := t.eraseDead(num, r); err != nil {
 		return false, err
 	}
@@ -102,7 +102,7 @@ func (t *txn) revive(num uint64, r *deadRec, fresh bool) (bool, error) {
 		return false, err
 	}
 	d.Pending++
-	t.touch(d)
+	t.markChanged(d)
 	return true, t.count(&j, func(b *store.Backfill) { b.Dead-- })
 }
 
@@ -205,7 +205,7 @@ func (t *txn) endLetter(num uint64, retry bool) (did bool, err error) {
 		}
 		return true, t.noteLetter(r, "an operator dropped its dead letter")
 	}
-	if did, err = t.revive(num, r, true); err != nil {
+	if did, err = t.requeue(num, r, true); err != nil {
 		return false, err
 	}
 	what := "an operator ended its dead letter: a newer revision has overtaken it"

@@ -57,7 +57,7 @@ func (t *txn) register(m *metaRec, specs []store.DestSpec) (out []store.Dest, er
 			m.nextDest++
 			t.metaDirty = true
 			t.dests = append(t.dests, r)
-			t.touch(r)
+			t.markChanged(r)
 		}
 		if r.Kind != s.Kind {
 			return nil, fmt.Errorf("%w: destination %q is of kind %s and was of kind %s: give the new one another name (%d calls wait for the old one, %d are dead letters)",
@@ -66,10 +66,10 @@ func (t *txn) register(m *metaRec, specs []store.DestSpec) (out []store.Dest, er
 		if r.DestSpec != s || r.Orphaned {
 			if r.Fingerprint != s.Fingerprint {
 				r.Halted, r.HaltedAt = "", time.Time{}
-				r.streaks = nil
+				r.rejections = nil
 			}
 			r.DestSpec, r.Orphaned = s, false
-			t.touch(r)
+			t.markChanged(r)
 		}
 		out = append(out, r.Dest)
 	}
@@ -79,7 +79,7 @@ func (t *txn) register(m *metaRec, specs []store.DestSpec) (out []store.Dest, er
 		}
 		if !r.Orphaned {
 			r.Orphaned = true
-			t.touch(r)
+			t.markChanged(r)
 		}
 		out = append(out, r.Dest)
 	}
@@ -101,14 +101,14 @@ func (d *DB) Hold(dest string, h store.Hold) error {
 			r.Paused, r.PausedAt = h.Reason, round(h.At)
 		case h.Reason != "":
 			r.Halted, r.HaltedAt = h.Reason, round(h.At)
-		case r.Halted == "" && r.Paused == "" && len(r.streaks) == 0:
+		case r.Halted == "" && r.Paused == "" && len(r.rejections) == 0:
 			return nil
 		default:
 			r.Halted, r.HaltedAt = "", time.Time{}
 			r.Paused, r.PausedAt = "", time.Time{}
-			r.streaks = nil
+			r.rejections = nil
 		}
-		t.touch(r)
+		t.markChanged(r)
 		return nil
 	})
 }

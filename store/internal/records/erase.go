@@ -8,65 +8,65 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// eraser finds all that is kept of some calls and erases it, in one transaction.
-type eraser struct {
+// forgetTx finds all that is kept of some calls and erases it, in one transaction.
+type forgetTx struct {
 	*txn
-	f     *store.Forgetting
+	what  *store.Forgetting
 	ids   map[string]bool
 	rows  map[uint64]bool // dead letters of no destination
 	lanes map[store.Lane]bool
 	out   store.Forgotten
 }
 
-// theirs tells whether something in a lane with this body is the person's.
-func (w *eraser) theirs(lane store.Lane, body []byte) bool {
-	return lane != (store.Lane{}) && lane == w.f.Lane || w.f.IsAbout(body)
+// matches tells whether something in a lane with this body is the person's.
+func (w *forgetTx) matches(lane store.Lane, body []byte) bool {
+	return lane != (store.Lane{}) && lane == w.what.Lane || w.what.IsAbout(body)
 }
 
-func (w *eraser) findJobs() error {
+func (w *forgetTx) findJobs() error {
 	c := w.bucket(bucketOutbox).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		j, err := openJob(k, v)
 		if err != nil {
 			return err
 		}
-		if w.theirs(j.lane, j.body) {
+		if w.matches(j.lane, j.body) {
 			w.ids[j.id] = true
 		}
 	}
 	return nil
 }
 
-func (w *eraser) findWatches() error {
+func (w *forgetTx) findWatches() error {
 	return each(w.bucket(bucketWatches), bucketWatches, decodeWatch, func(k []byte, r *watchRec) error {
-		if w.f.IsAbout(r.body) || slices.ContainsFunc(r.dests, func(d watchDest) bool { return w.theirs(d.lane, nil) }) {
+		if w.what.IsAbout(r.body) || slices.ContainsFunc(r.dests, func(d watchDest) bool { return w.matches(d.lane, nil) }) {
 			w.ids[string(k[1:])] = true
 		}
 		return nil
 	})
 }
 
-func (w *eraser) findLetters() error {
+func (w *forgetTx) findLetters() error {
 	return each(w.bucket(bucketDead), bucketDead, decodeDead, func(k []byte, r *deadRec) error {
 		switch {
 		case r.job.dest == 0:
-			if w.f.IsMentionedIn(r.job.body) {
+			if w.what.IsMentionedIn(r.job.body) {
 				w.rows[keyUint(k)] = true
 			}
-		case w.theirs(r.job.lane, r.job.body):
+		case w.matches(r.job.lane, r.job.body):
 			w.ids[r.job.id] = true
 		}
 		return nil
 	})
 }
 
-func (w *eraser) findLedger() error {
-	if w.f.Field.Tag == 0 {
+func (w *forgetTx) findLedger() error {
+	if w.what.Field.Tag == 0 {
 		return nil
 	}
 	for _, g := range w.generations(bucketLedger) {
 		err := each(w.tx.Generation(bucketLedger, g), bucketLedger, decodeLedger, func(k []byte, r *ledgerRec) error {
-			if k[0] == 'c' && slices.Contains(r.fields, w.f.Field) {
+			if k[0] == 'c' && slices.Contains(r.fields, w.what.Field) {
 				w.ids[string(k[1:])] = true
 			}
 			return nil
@@ -79,7 +79,7 @@ func (w *eraser) findLedger() error {
 }
 
 // eachLane calls f for what is known of each lane, newest generation first.
-func (w *eraser) eachLane(f func(gen uint64, k []byte, lane store.Lane, s *laneState) error) error {
+func (w *forgetTx) eachLane(f func(gen uint64, k []byte, lane store.Lane, s *laneState) error) error {
 	for _, g := range w.generations(bucketLaneState) {
 		err := each(w.tx.Generation(bucketLaneState, g), bucketLaneState, decodeLane, func(k []byte, s *laneState) error {
 			var lane store.Lane
@@ -93,9 +93,9 @@ func (w *eraser) eachLane(f func(gen uint64, k []byte, lane store.Lane, s *laneS
 	return nil
 }
 
-func (w *eraser) findLanes() error {
+func (w *forgetTx) findLanes() error {
 	return w.eachLane(func(_ uint64, _ []byte, lane store.Lane, s *laneState) error {
-		if lane == w.f.Lane {
+		if lane == w.what.Lane {
 			for _, id := range []string{s.deliveredID, s.statusID} {
 				if id != "" {
 					w.ids[id] = true
@@ -107,7 +107,7 @@ func (w *eraser) findLanes() error {
 }
 
 // describe notes what is known of the calls, for the operator, before it is gone.
-func (w *eraser) describe() error {
+func (w *forgetTx) describe() error {
 	ids := make([]string, 0, len(w.ids))
 	for id := range w.ids {
 		ids = append(ids, id)
@@ -127,7 +127,7 @@ func (w *eraser) describe() error {
 			continue
 		}
 		c := store.ForgottenCall{ID: id, When: rec.when}
-		if c.Dests, _, err = w.ways(id, rec); err != nil {
+		if c.Dests, _, err = w.deliveries(id, rec); err != nil {
 			return err
 		}
 		w.out.Calls = append(w.out.Calls, c)
@@ -135,7 +135,7 @@ func (w *eraser) describe() error {
 	return nil
 }
 
-func (w *eraser) eraseJobs() error {
+func (w *forgetTx) eraseJobs() error {
 	var jobs []*jobRec
 	c := w.bucket(bucketOutbox).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -165,7 +165,7 @@ func (w *eraser) eraseJobs() error {
 	return nil
 }
 
-func (w *eraser) eraseWatches() error {
+func (w *forgetTx) eraseWatches() error {
 	for id := range w.ids {
 		for _, kind := range []store.WatchKind{store.TranscriptWatch, store.FinishWatch} {
 			was, err := w.endWatch(kind, id)
@@ -180,7 +180,7 @@ func (w *eraser) eraseWatches() error {
 	return nil
 }
 
-func (w *eraser) eraseLetters() error {
+func (w *forgetTx) eraseLetters() error {
 	letters := map[uint64]*deadRec{}
 	err := each(w.bucket(bucketDead), bucketDead, decodeDead, func(k []byte, r *deadRec) error {
 		if num := keyUint(k); w.rows[num] || r.job.dest != 0 && w.ids[r.job.id] {
@@ -209,7 +209,7 @@ func (w *eraser) eraseLetters() error {
 }
 
 // eraseReceipts looks at all of them: a call that was forgotten for its age and seen again has older ones.
-func (w *eraser) eraseReceipts() error {
+func (w *forgetTx) eraseReceipts() error {
 	var old [][]byte
 	c := w.bucket(bucketReceipts).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
@@ -226,7 +226,7 @@ func (w *eraser) eraseReceipts() error {
 	return nil
 }
 
-func (w *eraser) eraseLedger() error {
+func (w *forgetTx) eraseLedger() error {
 	for id := range w.ids {
 		k := callKey(id)
 		for _, g := range w.generations(bucketLedger) {
@@ -244,7 +244,7 @@ func (w *eraser) eraseLedger() error {
 }
 
 // eraseLanes drops what is known of the person's lane; of others only the ids go, so that their order stands.
-func (w *eraser) eraseLanes() error {
+func (w *forgetTx) eraseLanes() error {
 	type change struct {
 		gen      uint64
 		key, val []byte // val nil: deleted
@@ -253,7 +253,7 @@ func (w *eraser) eraseLanes() error {
 	err := w.eachLane(func(gen uint64, k []byte, lane store.Lane, s *laneState) error {
 		k = bytes.Clone(k)
 		switch {
-		case lane == w.f.Lane:
+		case lane == w.what.Lane:
 			todo = append(todo, change{gen, k, nil})
 			return nil
 		case !w.ids[s.deliveredID] && !w.ids[s.statusID]:
@@ -287,7 +287,7 @@ func (w *eraser) eraseLanes() error {
 	return nil
 }
 
-func (w *eraser) eraseClaims() error {
+func (w *forgetTx) eraseClaims() error {
 	var old [][]byte
 	c := w.bucket(bucketClaims).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
@@ -306,12 +306,12 @@ func (w *eraser) eraseClaims() error {
 const erased = "(erased)"
 
 // eraseMessages cleans what is kept of the last errors, and the list of late calls.
-func (w *eraser) eraseMessages() error {
+func (w *forgetTx) eraseMessages() error {
 	run, err := w.setting(store.RunSetting)
 	if err != nil {
 		return err
 	}
-	if w.f.IsMentionedIn(run) {
+	if w.what.IsMentionedIn(run) {
 		if err := w.del(bucketSettings, []byte(store.RunSetting)); err != nil {
 			return err
 		}
@@ -322,13 +322,13 @@ func (w *eraser) eraseMessages() error {
 	}
 	for _, r := range all {
 		texts := []*string{&r.LastError, &r.Halted, &r.LeftOut.Last}
-		for i := range r.streaks {
-			texts = append(texts, &r.streaks[i].signature)
+		for i := range r.rejections {
+			texts = append(texts, &r.rejections[i].signature)
 		}
 		for _, text := range texts {
-			if w.f.IsMentionedIn([]byte(*text)) {
+			if w.what.IsMentionedIn([]byte(*text)) {
 				*text = erased
-				w.touch(r)
+				w.markChanged(r)
 			}
 		}
 	}
@@ -344,16 +344,16 @@ func (w *eraser) eraseMessages() error {
 	return w.put(bucketMeta, keyLate, late.encode(keyLate))
 }
 
-// bury keeps what recognises the calls, so that nobody who shows them brings them back.
-func (w *eraser) bury() error {
-	at := round(w.f.At)
+// addTombstones keeps what recognises the calls, so that nobody who shows them brings them back.
+func (w *forgetTx) addTombstones() error {
+	at := round(w.what.At)
 	for id := range w.ids {
-		if err := w.txn.bury(tombCall, []byte(id), at); err != nil {
+		if err := w.txn.addTombstone(tombCall, []byte(id), at); err != nil {
 			return err
 		}
 	}
-	if w.f.Lane == (store.Lane{}) {
+	if w.what.Lane == (store.Lane{}) {
 		return nil
 	}
-	return w.txn.bury(tombLane, w.f.Lane[:], at)
+	return w.txn.addTombstone(tombLane, w.what.Lane[:], at)
 }

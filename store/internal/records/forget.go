@@ -32,7 +32,7 @@ func decodeTomb(b []byte) (at time.Time, ok bool) {
 	return at, d.done()
 }
 
-func (t *txn) bury(kind byte, what []byte, at time.Time) error {
+func (t *txn) addTombstone(kind byte, what []byte, at time.Time) error {
 	k := t.tombstone(kind, what)
 	e := newEnc(8)
 	e.time(at)
@@ -74,13 +74,13 @@ func (d *DB) Forget(f store.Forgetting) (store.Forgotten, error) {
 // ForgetAnd is Forget with something more in the same transaction.
 func (d *DB) ForgetAnd(f store.Forgetting, more func(tx Tx) error) (out store.Forgotten, err error) {
 	err = d.update(func(t *txn) error {
-		w := &eraser{txn: t, f: &f, ids: map[string]bool{}, rows: map[uint64]bool{}, lanes: map[store.Lane]bool{}}
+		w := &forgetTx{txn: t, what: &f, ids: map[string]bool{}, rows: map[uint64]bool{}, lanes: map[store.Lane]bool{}}
 		for _, id := range f.IDs {
 			w.ids[id] = true
 		}
 		for _, step := range []func() error{
 			w.findJobs, w.findWatches, w.findLetters, w.findLedger, w.findLanes, w.describe,
-			w.eraseJobs, w.eraseWatches, w.eraseLetters, w.eraseReceipts, w.eraseLedger, w.eraseLanes, w.eraseClaims, w.eraseMessages, w.bury,
+			w.eraseJobs, w.eraseWatches, w.eraseLetters, w.eraseReceipts, w.eraseLedger, w.eraseLanes, w.eraseClaims, w.eraseMessages, w.addTombstones,
 		} {
 			if err := step(); err != nil {
 				return err

@@ -11,16 +11,16 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// intake is one page on its way into the store.
-type intake struct {
+// ingestTx is one page on its way into the store.
+type ingestTx struct {
 	*txn
-	p     *store.Page
-	at    time.Time
-	gen   uint64
-	state *metaRec
-	mark  time.Time // the watermark before this page
-	fill  *store.Backfill
-	out   store.Ingested
+	p          *store.Page
+	at         time.Time
+	generation uint64
+	state      *metaRec
+	watermark  time.Time // the watermark before this page
+	backfill   *store.Backfill
+	counts     store.Ingested
 }
 
 // Ingest implements store.Store.
@@ -45,20 +45,20 @@ func (t *txn) ingest(p *store.Page) (store.Ingested, error) {
 	if err != nil {
 		return store.Ingested{}, err
 	}
-	in := &intake{txn: t, p: p, at: round(p.At), gen: generation(p.At), state: m, mark: m.watermark()}
+	in := &ingestTx{txn: t, p: p, at: round(p.At), generation: generation(p.At), state: m, watermark: m.watermark()}
 	if p.Backfill != 0 {
-		if in.fill, err = t.knownBackfill(p.Backfill); err != nil {
+		if in.backfill, err = t.knownBackfill(p.Backfill); err != nil {
 			return store.Ingested{}, err
 		}
-		if !in.fill.Cancelled.IsZero() {
+		if !in.backfill.Cancelled.IsZero() {
 			return store.Ingested{}, fmt.Errorf("backfill %d: %w", p.Backfill, store.ErrCancelled)
 		}
 	}
 	err = in.page()
-	return in.out, err
+	return in.counts, err
 }
 
-func (in *intake) page() error {
+func (in *ingestTx) page() error {
 	p := in.p
 	for i := range p.Rows {
 		r := &p.Rows[i]
@@ -84,10 +84,10 @@ func (in *intake) page() error {
 			return err
 		}
 	}
-	if in.fill != nil {
-		in.fill.Fetched = max(in.fill.Fetched, p.Seen)
+	if in.backfill != nil {
+		in.backfill.Fetched = max(in.backfill.Fetched, p.Seen)
 		if p.Checkpoint != nil {
-			in.fill.Checkpoint = bytes.Clone(p.Checkpoint)
+			in.backfill.Checkpoint = bytes.Clone(p.Checkpoint)
 		}
 	}
 	if p.Close != nil || p.Release {
@@ -97,7 +97,7 @@ func (in *intake) page() error {
 }
 
 // window returns the one that a job of this row belongs to.
-func (in *intake) window(r *store.Row) (uint64, error) {
+func (in *ingestTx) window(r *store.Row) (uint64, error) {
 	if in.p.Stream == store.FollowStream {
 		return 0, nil // what is followed by id comes alone: there is nothing to wait for
 	}
@@ -117,7 +117,7 @@ func (in *intake) window(r *store.Row) (uint64, error) {
 }
 
 // close closes the stream's window: its rows are released. The page's interval, if it has one, joins what was read.
-func (in *intake) close() error {
+func (in *ingestTx) close() error {
 	if in.p.Stream == store.FollowStream {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (in *intake) close() error {
 	return nil
 }
 
-func (in *intake) row(r *store.Row) error {
+func (in *ingestTx) row(r *store.Row) error {
 	rec, gen, err := in.call(r.ID)
 	if err != nil {
 		return err
@@ -161,12 +161,12 @@ func (in *intake) row(r *store.Row) error {
 	return in.unknown(r, when, awaited)
 }
 
-func (in *intake) unknown(r *store.Row, when time.Time, awaited bool) error {
+func (in *ingestTx) unknown(r *store.Row, when time.Time, awaited bool) error {
 	rec := &ledgerRec{seen: in.at, when: when, rev: 1, fields: slices.Clone(r.Fields)}
-	in.out.New++
-	in.out.NewIDs = append(in.out.NewIDs, r.ID)
+	in.counts.New++
+	in.counts.NewIDs = append(in.counts.NewIDs, r.ID)
 	// The second of the mark itself was not over when it was read.
-	if in.p.Backfill == 0 && in.p.Stream != store.FollowStream && !awaited && !r.Uncovered && when.Before(in.mark) {
+	if in.p.Backfill == 0 && in.p.Stream != store.FollowStream && !awaited && !r.Uncovered && when.Before(in.watermark) {
 		if err := in.late(r.ID, when); err != nil {
 			return err
 		}
@@ -189,10 +189,10 @@ func (in *intake) unknown(r *store.Row, when time.Time, awaited bool) error {
 		return err
 	}
 	k = callKey(r.ID)
-	return in.keep(bucketLedger, in.gen, k, rec.encode(k), false, 0)
+	return in.keep(bucketLedger, in.generation, k, rec.encode(k), false, 0)
 }
 
-func (in *intake) how() string {
+func (in *ingestTx) how() string {
 	switch {
 	case in.p.Backfill != 0:
 		return fmt.Sprintf("seen by backfill %d", in.p.Backfill)
@@ -211,7 +211,7 @@ func (in *intake) how() string {
 }
 
 // decide queues a call for a destination that has had nothing of it, or notes why not. The ledger has an entry for it.
-func (in *intake) decide(r *store.Row, rec *ledgerRec, d *destRec, target *store.Target) error {
+func (in *ingestTx) decide(r *store.Row, rec *ledgerRec, d *destRec, target *store.Target) error {
 	if target.Skip != "" {
 		if target.Reason != "" {
 			in.leaveCall(d, in.at, target.Skip, target.Reason)
@@ -233,15 +233,15 @@ func (in *intake) decide(r *store.Row, rec *ledgerRec, d *destRec, target *store
 	return in.addJob(d, j)
 }
 
-func (in *intake) queued(d *destRec) {
-	in.out.Queued++
-	if !slices.Contains(in.out.Fresh, d.Name) {
-		in.out.Fresh = append(in.out.Fresh, d.Name)
+func (in *ingestTx) queued(d *destRec) {
+	in.counts.Queued++
+	if !slices.Contains(in.counts.Fresh, d.Name) {
+		in.counts.Fresh = append(in.counts.Fresh, d.Name)
 	}
 }
 
 // unfinished watches for the end of a call in progress.
-func (in *intake) unfinished(u *store.Unfinished) error {
+func (in *ingestTx) unfinished(u *store.Unfinished) error {
 	if u.ID == "" || len(u.ID) > maxID {
 		return nil
 	}
@@ -263,7 +263,7 @@ func (in *intake) unfinished(u *store.Unfinished) error {
 }
 
 // broken keeps a row that could not be understood, once.
-func (in *intake) broken(b *store.Broken) error {
+func (in *ingestTx) broken(b *store.Broken) error {
 	name := b.Key
 	if len(name) > maxID {
 		sum := sha256.Sum256([]byte(name))
@@ -271,7 +271,7 @@ func (in *intake) broken(b *store.Broken) error {
 	}
 	k := rowKey(name)
 	rec, gen, err := find(in.txn, bucketLedger, k, decodeLedger)
-	if err != nil || rec != nil && gen >= in.gen {
+	if err != nil || rec != nil && gen >= in.generation {
 		return err
 	}
 	if rec == nil {
@@ -281,7 +281,7 @@ func (in *intake) broken(b *store.Broken) error {
 		if _, err := in.addDead(letter); err != nil {
 			return err
 		}
-		return in.keep(bucketLedger, in.gen, k, (&ledgerRec{seen: in.at}).encode(k), false, 0)
+		return in.keep(bucketLedger, in.generation, k, (&ledgerRec{seen: in.at}).encode(k), false, 0)
 	}
-	return in.keep(bucketLedger, in.gen, k, rec.encode(k), true, gen)
+	return in.keep(bucketLedger, in.generation, k, rec.encode(k), true, gen)
 }

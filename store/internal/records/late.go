@@ -61,12 +61,12 @@ func (t *txn) lateCalls() (*lateRec, error) {
 const prompt = 5 * time.Second
 
 // late counts a call that was not known though the time of its end had been read.
-func (in *intake) late(id string, when time.Time) error {
+func (in *ingestTx) late(id string, when time.Time) error {
 	by := in.p.Stream
-	if (by == store.LiveStream || by == store.AgainStream) && !when.Before(in.mark.Add(-prompt)) {
+	if (by == store.LiveStream || by == store.AgainStream) && !when.Before(in.watermark.Add(-prompt)) {
 		return nil
 	}
-	in.out.Late++
+	in.counts.Late++
 	in.state.late++
 	in.metaDirty = true
 	r, err := in.lateCalls()

@@ -17,7 +17,7 @@ func (t *txn) leave(d *destRec, reasons ...string) {
 		}
 		counts[r]++
 		d.LeftOut.Counts = counts
-		t.touch(d)
+		t.markChanged(d)
 	}
 }
 
@@ -30,7 +30,7 @@ func (t *txn) leaveCall(d *destRec, at time.Time, why string, reasons ...string)
 	}
 	l.InARow++
 	l.Until, l.Last = round(at), why
-	t.touch(d)
+	t.markChanged(d)
 }
 
 // tookCall notes that the destination got a call.

@@ -17,7 +17,7 @@ func (t *txn) addJob(d *destRec, j *jobRec) error {
 		return err
 	}
 	d.Pending++
-	t.touch(d)
+	t.markChanged(d)
 	return t.count(j, func(b *store.Backfill) { b.Queued++ })
 }
 
@@ -78,7 +78,7 @@ func (t *txn) eraseJob(j *jobRec) error {
 // dropJob takes a job out of the outbox and the count.
 func (t *txn) dropJob(d *destRec, j *jobRec) error {
 	d.Pending--
-	t.touch(d)
+	t.markChanged(d)
 	return t.eraseJob(j)
 }
 
@@ -98,14 +98,14 @@ func openJob(k, v []byte) (*jobRec, error) {
 	}
 	key, ok := parseJobKey(k)
 	if !ok {
-		return nil, damaged(bucketOutbox, k, "it is no key of a job")
+		return nil, damaged(bucketOutbox, k, "it is not a key of a job")
 	}
 	j.jobKey = key
 	return j, nil
 }
 
-// outstanding returns the jobs of one event of one call at one destination, older revisions first.
-func (t *txn) outstanding(k jobKey) ([]*jobRec, error) {
+// jobsOf returns the jobs of one event of one call at one destination, older revisions first.
+func (t *txn) jobsOf(k jobKey) ([]*jobRec, error) {
 	var jobs []*jobRec
 	prefix := k.prefix()
 	c := t.bucket(bucketOutbox).Cursor()

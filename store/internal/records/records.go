@@ -281,7 +281,7 @@ func decodeWatch(b []byte) (w watchRec, ok bool) {
 type destRec struct {
 	id uint16
 	store.Dest
-	streaks []streak // at most one of each sort
+	rejections []rejectionStreak // at most one of each sort
 }
 
 func (r *destRec) encode(key []byte) []byte {
@@ -303,8 +303,8 @@ func (r *destRec) encode(key []byte) []byte {
 	e.time(r.LastSuccess)
 	e.str(r.Paused)
 	e.time(r.PausedAt)
-	e.uint(uint64(len(r.streaks)))
-	for _, s := range r.streaks {
+	e.uint(uint64(len(r.rejections)))
+	for _, s := range r.rejections {
 		e.str(s.sort)
 		putStreak(e, s)
 	}
@@ -323,7 +323,7 @@ func decodeDest(b []byte) (r destRec, ok bool) {
 		sort := d.str()
 		s := d.streak()
 		s.sort = sort
-		r.streaks = append(r.streaks, s)
+		r.rejections = append(r.rejections, s)
 	}
 	r.LeftOut = d.leftOut()
 	return r, d.done()

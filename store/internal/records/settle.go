@@ -129,9 +129,9 @@ func (t *txn) newerTried(j *jobRec) (bool, error) {
 func (t *txn) claimed(job []byte) bool { return t.bucket(bucketClaims).Get(job) != nil }
 
 // Reclaim is to run before the first claim of a process: a job that another one had claimed may have arrived, so its attempt counts.
-func (d *DB) Reclaim() error { return d.update((*txn).reclaim) }
+func (d *DB) Reclaim() error { return d.update((*txn).recoverClaims) }
 
-func (t *txn) reclaim() error {
+func (t *txn) recoverClaims() error {
 	var claims [][]byte
 	c := t.bucket(bucketClaims).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
@@ -241,7 +241,7 @@ func (t *txn) settle(o *store.Outcome) (halted string, err error) {
 	}
 	if o.Error != "" && (o.Verdict == store.Retry || o.Verdict == store.Dead || o.Verdict == store.Release && o.Limited) {
 		d.LastError, d.LastErrorAt = o.Error, round(o.At)
-		t.touch(d)
+		t.markChanged(d)
 	}
 	switch o.Verdict {
 	case store.Delivered:
@@ -281,7 +281,7 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *store.Outcome, replaced bool) 
 		}
 		r.state, r.rev, r.attempts, r.note, r.warnings = stateDelivered, o.Job.Revision, j.attempts+1, "", slices.Clone(o.Warnings)
 		if o.TaskLeft {
-			r.warnings = append(r.warnings, "its follow-up task was overdue and is left out")
+			r.warnings = append(r.warnings, "its follow-up task was overdue and is skipped")
 		}
 		ask = o.Transcript && !r.transcript
 		r.transcript = r.transcript || ask
@@ -303,11 +303,11 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *store.Outcome, replaced bool) 
 	}
 	d.Delivered++
 	d.LastSuccess = round(o.At)
-	d.streaks = slices.DeleteFunc(d.streaks, func(s streak) bool { return s.sort == o.Sort })
+	d.rejections = slices.DeleteFunc(d.rejections, func(s rejectionStreak) bool { return s.sort == o.Sort })
 	if j.kind == store.CallJob {
 		tookCall(&d.LeftOut)
 	}
-	t.touch(d)
+	t.markChanged(d)
 	t.leave(d, o.LeftOut...)
 	if o.TaskLeft {
 		if err := t.count(j, func(b *store.Backfill) { b.TasksLeft++ }); err != nil {
@@ -352,7 +352,7 @@ func (t *txn) refused(d *destRec, j *jobRec, o *store.Outcome) (halted string, e
 	j.attempts++
 	j.lastError = o.Error
 	j.refs = mergeRefs(j.refs, o.Refs)
-	if err := t.inheritFirst(j); err != nil {
+	if err := t.promoteNext(j); err != nil {
 		return "", err
 	}
 	j.flags |= flagTried
@@ -386,7 +386,7 @@ func (t *txn) skipped(d *destRec, j *jobRec, o *store.Outcome) error {
 	if j.kind == store.CallJob && j.first() {
 		t.leaveCall(d, o.At, o.Error, o.LeftOut...)
 	}
-	if err := t.inheritFirst(j); err != nil {
+	if err := t.promoteNext(j); err != nil {
 		return err
 	}
 	return t.editReceipt(j, func(r *receiptRec) {
@@ -397,12 +397,12 @@ func (t *txn) skipped(d *destRec, j *jobRec, o *store.Outcome) error {
 	})
 }
 
-// inheritFirst makes the next revision of a call the first one, when the one that was it has left the outbox without arriving.
-func (t *txn) inheritFirst(j *jobRec) error {
+// promoteNext makes the next revision of a call the first one, when the one that was it has left the outbox without arriving.
+func (t *txn) promoteNext(j *jobRec) error {
 	if j.kind != store.CallJob || !j.first() {
 		return nil
 	}
-	jobs, err := t.outstanding(j.jobKey)
+	jobs, err := t.jobsOf(j.jobKey)
 	if err != nil || len(jobs) == 0 || jobs[0].tried() {
 		return err
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// streak is a row of rejections of one sort of job with one signature, with no delivery of that sort between. One that is long enough
+// rejectionStreak is a row of rejections of one sort of job with one signature, with no delivery of that sort between. One that is long enough
 // halts the destination.
-type streak struct {
+type rejectionStreak struct {
 	sort, signature string
 	rejections      []rejection
 }
@@ -25,12 +25,12 @@ const maxStreak = 256
 // refusedAgain adds a rejection to the streak of its sort. With enough rejections for the same reason in a row, of whatever sorts, it halts
 // the destination and puts them all back.
 func (t *txn) refusedAgain(d *destRec, o *store.Outcome, r rejection) (halted string, err error) {
-	i := slices.IndexFunc(d.streaks, func(s streak) bool { return s.sort == o.Sort })
+	i := slices.IndexFunc(d.rejections, func(s rejectionStreak) bool { return s.sort == o.Sort })
 	if i < 0 {
-		i = len(d.streaks)
-		d.streaks = append(d.streaks, streak{sort: o.Sort})
+		i = len(d.rejections)
+		d.rejections = append(d.rejections, rejectionStreak{sort: o.Sort})
 	}
-	own := &d.streaks[i]
+	own := &d.rejections[i]
 	if own.signature != o.Signature {
 		own.signature, own.rejections = o.Signature, nil
 	}
@@ -40,7 +40,7 @@ func (t *txn) refusedAgain(d *destRec, o *store.Outcome, r rejection) (halted st
 	}
 	var alike []rejection
 	lanes := map[store.Lane]bool{}
-	for _, s := range d.streaks {
+	for _, s := range d.rejections {
 		if s.signature != o.Signature {
 			continue
 		}
@@ -56,7 +56,7 @@ func (t *txn) refusedAgain(d *destRec, o *store.Outcome, r rejection) (halted st
 	if o.Job.Kind == store.TranscriptJob {
 		noun = "transcripts"
 	}
-	d.streaks = nil
+	d.rejections = nil
 	d.Halted, d.HaltedAt = fmt.Sprintf("%d %s in a row were refused for the same reason: %s", len(alike), noun, o.Error), round(o.At)
 	for _, x := range alike {
 		r, err := t.deadLetter(x.num)
@@ -66,14 +66,14 @@ func (t *txn) refusedAgain(d *destRec, o *store.Outcome, r rejection) (halted st
 		if r == nil {
 			continue // an operator has retried or dropped it
 		}
-		if _, err := t.revive(x.num, r, false); err != nil {
+		if _, err := t.requeue(x.num, r, false); err != nil {
 			return "", err
 		}
 	}
 	return d.Halted, nil
 }
 
-func putStreak(e *enc, s streak) {
+func putStreak(e *enc, s rejectionStreak) {
 	e.str(s.signature)
 	e.uint(uint64(len(s.rejections)))
 	for _, x := range s.rejections {
@@ -82,7 +82,7 @@ func putStreak(e *enc, s streak) {
 	}
 }
 
-func (d *dec) streak() (s streak) {
+func (d *dec) streak() (s rejectionStreak) {
 	s.signature = d.str()
 	for range d.count() {
 		s.rejections = append(s.rejections, rejection{num: d.uint(), lane: d.lane()})

@@ -44,15 +44,15 @@ var keyState = []byte("state")
 
 // txn is one transaction with the records that many of its steps change; those are written once, at its end.
 type txn struct {
-	tx        Tx
-	changed   bool // something is to be committed
-	meta      *metaRec
-	metaDirty bool
-	dests     []*destRec // all; nil: not yet read
-	destDirty map[uint16]bool
-	fills     map[uint64]*store.Backfill
-	open      map[uint64]bool // windows that are not released; nil: not yet worked out
-	gens      map[string][]uint64
+	tx            Tx
+	changed       bool // something is to be committed
+	meta          *metaRec
+	metaDirty     bool
+	dests         []*destRec // all; nil: not yet read
+	destDirty     map[uint16]bool
+	backfills     map[uint64]*store.Backfill
+	open          map[uint64]bool // windows that are not released; nil: not yet worked out
+	generationsOf map[string][]uint64
 }
 
 func (t *txn) flush() error {
@@ -69,7 +69,7 @@ func (t *txn) flush() error {
 			}
 		}
 	}
-	for id, b := range t.fills {
+	for id, b := range t.backfills {
 		k := u64Key(id)
 		if v := encodeBackfill(b, k); !bytes.Equal(v, t.bucket(bucketBackfills).Get(k)) {
 			if err := t.put(bucketBackfills, k, v); err != nil {
@@ -178,24 +178,24 @@ func (t *txn) destByName(name string) (*destRec, error) {
 	return nil, fmt.Errorf("destination %q: %w", name, store.ErrUnknown)
 }
 
-func (t *txn) touch(r *destRec) { t.destDirty[r.id] = true }
+func (t *txn) markChanged(r *destRec) { t.destDirty[r.id] = true }
 
 // backfill returns the backfill's record; changes to it are written at the end. nil for live work and for one that is forgotten.
 func (t *txn) backfill(id uint64) (*store.Backfill, error) {
 	if id == 0 {
 		return nil, nil
 	}
-	if b, ok := t.fills[id]; ok {
+	if b, ok := t.backfills[id]; ok {
 		return b, nil
 	}
 	b, err := load(t.bucket(bucketBackfills), bucketBackfills, u64Key(id), decodeBackfill)
 	if err != nil || b == nil {
 		return nil, err
 	}
-	if t.fills == nil {
-		t.fills = map[uint64]*store.Backfill{}
+	if t.backfills == nil {
+		t.backfills = map[uint64]*store.Backfill{}
 	}
-	t.fills[id] = b
+	t.backfills[id] = b
 	return b, nil
 }
 
@@ -244,14 +244,14 @@ func generation(at time.Time) uint64 {
 
 // generations lists those of a bucket, newest first.
 func (t *txn) generations(bucket string) []uint64 {
-	if g, ok := t.gens[bucket]; ok {
+	if g, ok := t.generationsOf[bucket]; ok {
 		return g
 	}
 	g := t.tx.Generations(bucket)
-	if t.gens == nil {
-		t.gens = map[string][]uint64{}
+	if t.generationsOf == nil {
+		t.generationsOf = map[string][]uint64{}
 	}
-	t.gens[bucket] = g
+	t.generationsOf[bucket] = g
 	return g
 }
 
@@ -278,7 +278,7 @@ func (t *txn) keep(bucket string, g uint64, key, value []byte, was bool, old uin
 		if b, err = t.tx.NewGeneration(bucket, g); err != nil {
 			return fmt.Errorf("making a generation of %s: %w", bucket, err)
 		}
-		delete(t.gens, bucket)
+		delete(t.generationsOf, bucket)
 	}
 	if was && old != g {
 		if err := t.tx.Generation(bucket, old).Delete(key); err != nil {

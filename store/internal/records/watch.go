@@ -59,7 +59,7 @@ func (t *txn) endWatch(kind store.WatchKind, id string) (bool, error) {
 }
 
 // mergeWatch brings the body of a watch up to date, if there is one.
-func (in *intake) mergeWatch(kind store.WatchKind, id string, body []byte) error {
+func (in *ingestTx) mergeWatch(kind store.WatchKind, id string, body []byte) error {
 	w, err := in.watch(kind, id)
 	if w == nil || err != nil {
 		return err
