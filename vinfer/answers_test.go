@@ -122,7 +122,7 @@ func TestTranscriptsAsPlainText(t *testing.T) {
 	}
 }
 
-// A row that is no JSON is kept, and costs neither the other rows nor the page.
+// A row that is not JSON is kept, and costs neither the other rows nor the page.
 func TestOneBadRowSpoilsNoOther(t *testing.T) {
 	for _, bad := range []string{
 		`{"id":"b","qa_score":NaN}`, `{"id":"b","qa_score":-Infinity,"x":"}"}`, `{"id":"b",}`, `{"id":"b" "x":1}`, `{'id':'b'}`, `undefined`, `{"id":"b","x":01}`,
@@ -137,7 +137,7 @@ func TestOneBadRowSpoilsNoOther(t *testing.T) {
 			if strings.HasPrefix(bad, `{"id":"b"`) && len(bad) < 100 && b.ID != "b" {
 				t.Errorf("%s is kept with the id %q", bad, b.ID)
 			}
-			if !utf8.Valid(b.Raw) || len(b.Raw) > maxRaw || valid(b.Raw) != nil || b.Err == "" {
+			if !utf8.Valid(b.Raw) || len(b.Raw) > maxRaw || checkJSON(b.Raw) != nil || b.Err == "" {
 				t.Errorf("%.60s is kept as %.80s: %s", bad, b.Raw, b.Err)
 			}
 		}
@@ -184,7 +184,7 @@ func TestAnErrorWithAnEmptyListIsAFailedPage(t *testing.T) {
 		`{"data":{"calls":[],"error":"no"}}`, `{"meta":{"status":504},"data":[]}`, `{"error_message":"no","data":[]}`, `{"exception":"java.lang.X","items":[]}`, `{"errors":[{"x":1}],"data":[]}`,
 		`{"ok":"no","data":[]}`, `{"httpStatus":401,"data":[]}`, `{"fault":{"faultstring":"x"},"data":[]}`,
 	} {
-		if p, err := decodePage(strings.NewReader(body), ""); !errors.Is(err, ErrUnreadable) || !errors.Is(err, errComplaint) {
+		if p, err := decodePage(strings.NewReader(body), ""); !errors.Is(err, ErrUnreadable) || !errors.Is(err, errErrorAnswer) {
 			t.Errorf("%s: %+v, %v", body, p, err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// How much of an answer is read, after decompression: 200 KB of gzip can be 200 MB.
+// Limits of an answer, after decompression: 200 KB of gzip can be 200 MB.
 const (
 	maxPage      = 64 << 20
 	maxDetails   = 1 << 20
@@ -22,7 +22,7 @@ const (
 // errTooLong reports an answer of more bytes than are read.
 var errTooLong = errors.New("it is too long")
 
-// body is an answer's body while it is read. It counts, ends with an error past its limit, and keeps the beginning.
+// body is the body of an answer while it is read. It counts the bytes, ends with an error past a limit, and keeps the beginning.
 type body struct {
 	r     io.Reader
 	max   int64
@@ -48,10 +48,10 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plainName is a name that a program gave, not a person.
+// plainName matches the name of a field, and nothing that a person may have said.
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z_-]{0,31}$`)
 
-// describe says what the body looks like, without its content: that may be what people said.
+// describe returns what the body looks like, without its content, which may be what people said.
 func (b *body) describe() string {
 	head := bytes.TrimSpace(bytes.TrimPrefix(b.head, []byte(utf8BOM)))
 	size := fmt.Sprintf("%d bytes", b.n)
@@ -75,14 +75,14 @@ func (b *body) describe() string {
 	}
 }
 
-// complaint returns what an answer that is an error says of it, empty where that cannot be told from other content.
-func (b *body) complaint() string {
+// errorText returns the error message in an answer that is an error; empty if the message cannot be told from other content.
+func (b *body) errorText() string {
 	head := bytes.TrimSpace(b.head)
 	if len(head) == 0 || head[0] == '<' || b.n > int64(len(b.head)) {
 		return ""
 	}
 	if raw, err := document(head); err == nil {
-		return complaintOf(raw, 0)
+		return errorTextIn(raw, 0)
 	}
 	if head[0] == '{' || head[0] == '[' || !utf8.Valid(head) {
 		return ""
@@ -90,18 +90,18 @@ func (b *body) complaint() string {
 	return string(head)
 }
 
-// complaintOf finds the words of an error in what APIs answer.
-func complaintOf(raw []byte, depth int) string {
+// errorTextIn finds the error message in a JSON answer.
+func errorTextIn(raw []byte, depth int) string {
 	if s := text(raw); s != "" || depth > 3 {
 		return s
 	}
 	for e := range elements(raw) {
-		return complaintOf(e, depth+1)
+		return errorTextIn(e, depth+1)
 	}
 	o, _ := asObject(raw)
 	for _, n := range []string{"error", "errors", "fault"} {
 		if v := o.get(n); truthy(v) && kind(v) != 't' {
-			if s := complaintOf(v, depth+1); s != "" {
+			if s := errorTextIn(v, depth+1); s != "" {
 				return s
 			}
 		}

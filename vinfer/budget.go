@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// patience is how long live requests wait out a Retry-After. A longer one fails them: a poll that hangs tells nobody why.
-const patience = 2 * time.Minute
+// maxLiveWait bounds how long live requests wait out a Retry-After. A longer Retry-After fails them, because a poll that hangs
+// reports no cause.
+const maxLiveWait = 2 * time.Minute
 
-// sameWindow is how far apart two statements of one reset may be.
+// sameWindow bounds the difference between two statements of the same reset.
 const sameWindow = 2 * time.Second
 
 // leastWait is the shortest wait after a 429.
@@ -30,26 +31,27 @@ type window struct {
 	reset     time.Time
 }
 
-// never is the wait of a request that only an event can admit: an answer, not the clock.
-const never = time.Duration(-1)
+// untilAnswer is the wait of a request that only an answer can admit, and no lapse of time.
+const untilAnswer = time.Duration(-1)
 
-// kept returns how many requests of the limit a reserve leaves to others.
-func (w window) kept(reserve float64) int { return int(math.Ceil(float64(w.limit)*reserve - 1e-9)) }
+// reserved returns how many requests of the limit a reserve leaves to others.
+func (w window) reserved(reserve float64) int { return int(math.Ceil(float64(w.limit)*reserve - 1e-9)) }
 
-// admit is the rule of the budget: whether a request may go now, and if not after what time to look again. flying
-// requests were sent and not answered, the last one of its class at last; kept requests are left to others.
+// admit reports whether a request may be sent now, and if not, after what time to ask again. inFlight requests were sent and
+// are not answered; the last request of the same class was admitted at last; kept requests are left to others.
 //
-// Full speed while more than half the limit is left; below that, what is left above kept is spread evenly to the
-// reset; nothing when that is reached. Without knowledge (at the start, and when a window has ended) one request
-// goes and the others wait for what it learns. A server that sends no rate headers is not throttled.
-func (w window) admit(now time.Time, kept, flying int, last time.Time) (bool, time.Duration) {
+// Requests go at full speed while more than half of the limit is left. Below that, the requests that are left above kept are
+// spread evenly over the time to the reset. At kept nothing goes before the reset. While the window is unknown (at the start,
+// and when a window has ended) one request goes, and the others wait for its answer. A server that sends no rate headers is
+// not throttled.
+func (w window) admit(now time.Time, kept, inFlight int, last time.Time) (bool, time.Duration) {
 	switch {
 	case !w.seen, w.known && !now.Before(w.reset):
-		return flying == 0, never
+		return inFlight == 0, untilAnswer
 	case !w.known:
 		return true, 0
 	}
-	left := w.remaining - flying
+	left := w.remaining - inFlight
 	spare := left - kept
 	toReset := w.reset.Sub(now)
 	switch {
@@ -65,8 +67,8 @@ func (w window) admit(now time.Time, kept, flying int, last time.Time) (bool, ti
 	return true, 0
 }
 
-// learn takes up what an answer said, which came at now to the request numbered seq; newest is the number of the newest
-// request whose answer was taken up. It tells whether this one was.
+// learn updates the window by an answer that came at now to the request numbered seq. newest is the number of the newest request
+// whose answer has updated the window. learn reports whether this answer has.
 func (w *window) learn(r rates, now time.Time, seq, newest uint64) bool {
 	if r.remaining < 0 {
 		w.spend()
@@ -95,7 +97,7 @@ func (w *window) learn(r rates, now time.Time, seq, newest uint64) bool {
 	return true
 }
 
-// spend counts a request that told nothing.
+// spend counts a request whose answer had no rate headers, or that had no answer.
 func (w *window) spend() {
 	if w.known {
 		w.remaining = max(w.remaining-1, 0)
@@ -107,21 +109,21 @@ type budget struct {
 	reserve float64
 	meter   atomic.Pointer[meter]
 
-	mu      sync.Mutex
-	w       window
-	blocked time.Time // a 429 forbids requests until then
-	limited int       // rounds of answers 429 in a row
-	refusal uint64    // number of the last request that was admitted before the last round began
-	flying  int
-	last    [classes]time.Time // when the last request of each class was admitted
-	others  others
-	hunger  hunger
-	seq     uint64    // number of the last admitted request
-	newest  uint64    // number of the newest request whose answer was learned from
-	queue   []*waiter // the next one first
-	order   uint64
-	timer   *time.Timer
-	closed  bool
+	mu              sync.Mutex
+	w               window
+	blocked         time.Time // a 429 forbids requests until then
+	limitedRounds   int       // rounds of answers 429 in a row
+	lastBeforeLimit uint64    // number of the last request that was admitted before the last round began
+	inFlight        int
+	last            [numClasses]time.Time // when the last request of each class was admitted
+	others          others
+	transcripts     transcriptWait
+	seq             uint64    // number of the last admitted request
+	newest          uint64    // number of the newest request whose answer was learned from
+	queue           []*waiter // the next one first
+	order           uint64
+	timer           *time.Timer
+	closed          bool
 }
 
 // ticket is the right to send one request.
@@ -142,10 +144,10 @@ func (b *budget) state() BudgetState {
 	if !b.w.known {
 		return BudgetState{}
 	}
-	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reserve: b.w.kept(b.reserve), Reset: b.w.reset.UTC()}
+	return BudgetState{Known: true, Limit: b.w.limit, Remaining: b.w.remaining, Reserve: b.w.reserved(b.reserve), Reset: b.w.reset.UTC()}
 }
 
-// acquire waits for its turn and then for room. The ticket must go back through answered or release.
+// acquire waits for its turn and then for room. The caller returns the ticket by answered or release.
 func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -159,7 +161,7 @@ func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 	w := &waiter{priority: p, order: b.order, ready: make(chan struct{})}
 	at, _ := slices.BinarySearchFunc(b.queue, w, (*waiter).compare)
 	b.queue = slices.Insert(b.queue, at, w)
-	b.pump(time.Now())
+	b.admitWaiting(time.Now())
 	b.mu.Unlock()
 	select {
 	case <-w.ready:
@@ -167,13 +169,13 @@ func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 		b.mu.Lock()
 		if i := slices.Index(b.queue, w); i >= 0 {
 			b.queue = slices.Delete(b.queue, i, i+1)
-			b.pump(time.Now()) // it may have been the head, which others waited for
+			b.admitWaiting(time.Now()) // it may have been the head, which others waited for
 			b.mu.Unlock()
 			return nil, ctx.Err()
 		}
 		b.mu.Unlock()
 		if w.ticket != nil {
-			b.unused()
+			b.giveBack()
 		}
 		return nil, ctx.Err()
 	}
@@ -183,62 +185,62 @@ func (b *budget) acquire(ctx context.Context, p Priority) (*ticket, error) {
 	return w.ticket, nil
 }
 
-// unused takes back a ticket with which nothing was sent.
-func (b *budget) unused() {
+// giveBack takes back a ticket with which nothing was sent.
+func (b *budget) giveBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flying--
-	b.pump(time.Now())
+	b.inFlight--
+	b.admitWaiting(time.Now())
 }
 
 // release takes back the ticket of a request that had no answer. The server may have counted it.
 func (b *budget) release(_ *ticket, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flying--
+	b.inFlight--
 	b.w.spend()
-	b.others.count()
-	b.pump(now)
+	b.others.countOwn()
+	b.admitWaiting(now)
 }
 
 // answered takes back the ticket of a request whose answer came at now; skew is the server's clock minus the local one.
 func (b *budget) answered(t *ticket, status int, h http.Header, now time.Time, skew time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flying--
+	b.inFlight--
 	r := readRates(h, now, skew)
 	before := b.w
-	b.others.count()
+	b.others.countOwn()
 	if b.w.learn(r, now, t.seq, b.newest) {
 		b.newest = max(b.newest, t.seq)
-		if began := b.others.began; b.others.learn(before, b.w, now, b.flying) {
-			b.hunger.turn(now.Sub(began))
+		if began := b.others.began; b.others.learn(before, b.w, now, b.inFlight) {
+			b.transcripts.nextWindow(now.Sub(began))
 		}
 	}
 	b.w.seen = true
 	if status == http.StatusTooManyRequests {
-		b.refused(t, r, h.Get("Retry-After"), now, skew)
+		b.limit(t, r, h.Get("Retry-After"), now, skew)
 	} else {
-		b.limited = 0
+		b.limitedRounds = 0
 	}
-	b.pump(now)
+	b.admitWaiting(now)
 }
 
-// refused stops all requests after a 429: for as long as Retry-After says, else to the reset. Advice of a second or less
-// (0, a date or a reset in the past) is none, and neither is its absence: then for a second, which doubles with each round of refusals.
-// After it one request goes ahead of the others.
-func (b *budget) refused(t *ticket, r rates, after string, now time.Time, skew time.Duration) {
-	// Those that were under way with the first one are refused by the same fault, unless another one of them was answered well meanwhile.
-	if t.seq > b.refusal || b.limited == 0 {
-		b.refusal = b.seq
-		b.limited++
+// limit stops all requests after a 429: for as long as Retry-After says, else until the reset. A wait of a second or less (0, or a
+// date or a reset in the past) does not count as advice. Without advice the stop lasts a second and doubles with each round of
+// refusals. After the stop one request goes ahead of the others.
+func (b *budget) limit(t *ticket, r rates, after string, now time.Time, skew time.Duration) {
+	// Requests in flight beside the first refused one belong to its round, unless one of them was answered well meanwhile.
+	if t.seq > b.lastBeforeLimit || b.limitedRounds == 0 {
+		b.lastBeforeLimit = b.seq
+		b.limitedRounds++
 	}
 	wait, ok := retryAfter(after, now.Add(skew))
 	if !ok && !r.reset.IsZero() {
 		wait = r.reset.Sub(now)
 	}
 	if wait <= leastWait {
-		wait = min(leastWait<<min(b.limited-1, 6), defaultWindow)
+		wait = min(leastWait<<min(b.limitedRounds-1, 6), defaultWindow)
 	}
 	b.blocked = now.Add(wait)
 	if b.w.known {
@@ -247,25 +249,25 @@ func (b *budget) refused(t *ticket, r rates, after string, now time.Time, skew t
 	}
 }
 
-// pump admits as many waiting requests as the rule allows and sets the timer for the next. The caller holds the lock.
-func (b *budget) pump(now time.Time) {
-	defer func() { b.hunger.look(b.queue, now) }()
+// admitWaiting admits as many waiting requests as the rule allows and sets the timer for the next one. The caller holds the lock.
+func (b *budget) admitWaiting(now time.Time) {
+	defer func() { b.transcripts.observe(b.queue, now) }()
 	if b.timer != nil {
 		b.timer.Stop()
 		b.timer = nil
 	}
-	if b.blocked.Sub(now) > patience {
-		b.fail(News, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
+	if b.blocked.Sub(now) > maxLiveWait {
+		b.turnAway(News, fmt.Errorf("%w: VInfer wants no request before %s (its Retry-After)", ErrLimited, b.blocked.UTC().Format(time.RFC3339)))
 	}
 	for len(b.queue) > 0 {
-		i, wait := b.next(now)
+		i, wait := b.nextWaiter(now)
 		if i < 0 {
 			if wait >= 0 {
 				b.timer = time.AfterFunc(max(wait, time.Millisecond), b.wake)
 			}
 			return
 		}
-		b.flying++
+		b.inFlight++
 		w := b.queue[i]
 		b.last[classOf(w.priority)] = now
 		b.seq++
@@ -275,12 +277,12 @@ func (b *budget) pump(now time.Time) {
 	}
 }
 
-// wake looks again when a wait is over.
+// wake admits requests when a wait is over.
 func (b *budget) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
-		b.pump(time.Now())
+		b.admitWaiting(time.Now())
 	}
 }
 
@@ -291,11 +293,11 @@ func (b *budget) close() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-	b.fail(Priority(math.MaxInt), ErrClosed)
+	b.turnAway(Priority(math.MaxInt), ErrClosed)
 }
 
-// fail turns away those who wait with this priority or a more urgent one. The caller holds the lock.
-func (b *budget) fail(p Priority, err error) {
+// turnAway ends the waits of this priority and of more urgent ones with an error. The caller holds the lock.
+func (b *budget) turnAway(p Priority, err error) {
 	for len(b.queue) > 0 && b.queue[0].priority <= p {
 		w := b.queue[0]
 		b.queue = slices.Delete(b.queue, 0, 1)
@@ -313,7 +315,25 @@ type waiter struct {
 	err      error
 }
 
-// compare puts the more urgent one first, then the older one.
+// compare orders the more urgent waiter first, then the older one.
 func (w *waiter) compare(o *waiter) int {
 	return cmp.Or(cmp.Compare(w.priority, o.priority), cmp.Compare(w.order, o.order))
+}
+
+// TakeOver copies to c what another client of the same workspace has learned of the request budget and of the server's clock, so a
+// new configuration does not spend the requests of the same window again. It is called before c sends anything. If the two
+// clients have different servers, only the count of requests is kept.
+func (c *Client) TakeOver(old *Client) {
+	c.budget.meter.Store(old.budget.meter.Load()) // one meter for both: the old client may still have requests under way
+	if c.base.String() != old.base.String() {
+		return
+	}
+	c.clock.copyFrom(&old.clock)
+	old.budget.mu.Lock()
+	w, blocked, limited, last, rest := old.budget.w, old.budget.blocked, old.budget.limitedRounds, old.budget.last, old.budget.others
+	old.budget.mu.Unlock()
+	c.budget.mu.Lock()
+	defer c.budget.mu.Unlock()
+	c.budget.w, c.budget.blocked, c.budget.limitedRounds, c.budget.last, c.budget.others = w, blocked, limited, last, rest
+	c.budget.admitWaiting(time.Now())
 }

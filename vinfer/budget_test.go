@@ -23,16 +23,16 @@ func TestAdmit(t *testing.T) {
 		m = time.Minute
 	)
 	for _, tt := range []struct {
-		name    string
-		w       window
-		reserve float64
-		flying  int
-		last    time.Duration // before now
-		ok      bool
-		wait    time.Duration
+		name     string
+		w        window
+		reserve  float64
+		inFlight int
+		last     time.Duration // before now
+		ok       bool
+		wait     time.Duration
 	}{
 		{"nothing known, nothing asked", window{}, 0.1, 0, m, true, 0},
-		{"nothing known, one asks", window{}, 0.1, 1, 0, false, never},
+		{"nothing known, one asks", window{}, 0.1, 1, 0, false, untilAnswer},
 		{"no headers ever", window{seen: true}, 0.1, 50, 0, true, 0},
 		{"full", w(1000, 1000, m), 0.1, 0, 0, true, 0},
 		{"just above half", w(1000, 501, m), 0.1, 0, 0, true, 0},
@@ -47,11 +47,11 @@ func TestAdmit(t *testing.T) {
 		{"nothing left", w(1000, 0, 30*s), 0, 0, m, false, 30 * s},
 		{"a reserve above half", w(1000, 700, 30*s), 0.8, 0, m, false, 30 * s},
 		{"the window is over", w(1000, 0, 0), 0.1, 0, 0, true, 0},
-		{"the window is over, one asks", w(1000, 900, -s), 0.1, 1, 0, false, never},
+		{"the window is over, one asks", w(1000, 900, -s), 0.1, 1, 0, false, untilAnswer},
 		{"a limit of one", w(1, 1, 30*s), 0.1, 0, m, false, 30 * s},
 		{"a fraction that is not exact", w(100, 8, 10*s), 0.07, 0, 10 * s, true, 0},
 	} {
-		ok, wait := tt.w.admit(now, tt.w.kept(tt.reserve), tt.flying, now.Add(-tt.last))
+		ok, wait := tt.w.admit(now, tt.w.reserved(tt.reserve), tt.inFlight, now.Add(-tt.last))
 		if ok != tt.ok || !ok && wait != tt.wait {
 			t.Errorf("%s: %v, %v", tt.name, ok, wait)
 		}
@@ -169,8 +169,8 @@ func headers(limit, remaining int, reset time.Time) http.Header {
 	return h
 }
 
-// teach has the budget hear an answer.
-func teach(t *testing.T, b *budget, status int, h http.Header) {
+// acquireAndAnswer sends a request through the budget and gives the budget an answer.
+func acquireAndAnswer(t *testing.T, b *budget, status int, h http.Header) {
 	t.Helper()
 	tk, err := b.acquire(t.Context(), News)
 	if err != nil {
@@ -183,7 +183,7 @@ func TestUrgentRequestsGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0)
 		defer b.close()
-		teach(t, b, 200, headers(1000, 0, time.Now().Add(20*time.Second)))
+		acquireAndAnswer(t, b, 200, headers(1000, 0, time.Now().Add(20*time.Second)))
 		began := time.Now()
 		var mu sync.Mutex
 		var order []string
@@ -261,9 +261,9 @@ func TestWaitsAfterAnswers(t *testing.T) {
 				defer b.close()
 				h := headers(1000, 0, time.Now().Add(20*s))
 				tt.change(h)
-				teach(t, b, tt.status, h)
+				acquireAndAnswer(t, b, tt.status, h)
 				p := News
-				if tt.want > patience {
+				if tt.want > maxLiveWait {
 					p = Backfills
 				}
 				if got := holdUp(t, b, p); got != tt.want {
@@ -321,16 +321,16 @@ func TestRefusalsWithoutAdviceWaitLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0.1)
 		defer b.close()
-		teach(t, b, 200, http.Header{}) // a server that tells nothing is not throttled
-		var flying []*ticket
+		acquireAndAnswer(t, b, 200, http.Header{}) // a server that tells nothing is not throttled
+		var inFlight []*ticket
 		for range 8 {
 			tk, err := b.acquire(t.Context(), News)
 			if err != nil {
 				t.Fatal(err)
 			}
-			flying = append(flying, tk)
+			inFlight = append(inFlight, tk)
 		}
-		for _, tk := range flying {
+		for _, tk := range inFlight {
 			b.answered(tk, 429, http.Header{}, time.Now(), 0)
 		}
 		if d := holdUp(t, b, News); d != s {
@@ -345,16 +345,16 @@ func TestAnswersOfAllSortsCrossRefusals(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBudget(0.1)
 			defer b.close()
-			teach(t, b, 200, http.Header{})
-			var flying []*ticket
+			acquireAndAnswer(t, b, 200, http.Header{})
+			var inFlight []*ticket
 			for range 5 {
 				tk, err := b.acquire(t.Context(), News)
 				if err != nil {
 					t.Fatal(err)
 				}
-				flying = append(flying, tk)
+				inFlight = append(inFlight, tk)
 			}
-			for i, tk := range flying {
+			for i, tk := range inFlight {
 				status := 200
 				if i == 4 || order>>i&1 == 1 {
 					status = 429
@@ -374,7 +374,7 @@ func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 		defer b.close()
 		var wg sync.WaitGroup
 		began := time.Now()
-		teach(t, b, 200, headers(1000, 0, began.Add(20*time.Second)))
+		acquireAndAnswer(t, b, 200, headers(1000, 0, began.Add(20*time.Second)))
 		wg.Go(func() {
 			if _, err := b.acquire(t.Context(), News); !errors.Is(err, ErrLimited) || time.Since(began) != 0 {
 				t.Errorf("a request that waited already: %v after %v", err, time.Since(began))
@@ -389,7 +389,7 @@ func TestALongRetryAfterFailsLiveRequestsOnly(t *testing.T) {
 		})
 		synctest.Wait()
 		b.mu.Lock()
-		b.flying++ // the request that is refused now
+		b.inFlight++ // the request that is refused now
 		b.mu.Unlock()
 		b.answered(&ticket{1}, 429, http.Header{"Retry-After": {"3600"}}, time.Now(), 0)
 		if _, err := b.acquire(t.Context(), News); !errors.Is(err, ErrLimited) || !strings.Contains(err.Error(), began.Add(maxRetryAfter).UTC().Format(time.RFC3339)) {
@@ -406,7 +406,7 @@ func TestOneRequestProbesANewWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0.1)
 		defer b.close()
-		teach(t, b, 200, headers(1000, 0, time.Now().Add(20*time.Second)))
+		acquireAndAnswer(t, b, 200, headers(1000, 0, time.Now().Add(20*time.Second)))
 		var mu sync.Mutex
 		var gone []*ticket
 		for range 5 {
@@ -445,14 +445,14 @@ func TestOneRequestProbesANewWindow(t *testing.T) {
 func TestWaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0.1)
-		teach(t, b, 200, headers(1000, 0, time.Now().Add(30*time.Minute)))
+		acquireAndAnswer(t, b, 200, headers(1000, 0, time.Now().Add(30*time.Minute)))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := b.acquire(ctx, News); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if len(b.queue) != 0 || b.flying != 0 {
-			t.Errorf("%d wait, %d fly", len(b.queue), b.flying)
+		if len(b.queue) != 0 || b.inFlight != 0 {
+			t.Errorf("%d wait, %d fly", len(b.queue), b.inFlight)
 		}
 		done := make(chan error)
 		go func() {
@@ -492,8 +492,8 @@ func TestAGivenUpWaitHoldsUpNoOther(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if b.flying != 0 || len(b.queue) != 0 {
-			t.Errorf("%d fly, %d wait", b.flying, len(b.queue))
+		if b.inFlight != 0 || len(b.queue) != 0 {
+			t.Errorf("%d fly, %d wait", b.inFlight, len(b.queue))
 		}
 		if d := holdUp(t, b, News); d > 2*time.Second {
 			t.Errorf("held up for %v", d)

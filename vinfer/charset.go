@@ -26,8 +26,8 @@ func charset(contentType string) encoding.Encoding {
 	return e
 }
 
-// utf16Of returns the encoding of a text that begins with these bytes if it is UTF-16: by its byte order mark, or where
-// that is declared by where the zero of its first character is; sure: that tells. Nil: it is not.
+// utf16Of returns the encoding of a text in UTF-16 by its first bytes; nil if the text is not in UTF-16. The byte order mark decides, or,
+// where UTF-16 is declared, the place of the zero in the first character. sure is false where nothing but the declaration says UTF-16.
 func utf16Of(begin []byte, declared encoding.Encoding) (e encoding.Encoding, sure bool) {
 	if len(begin) < 2 {
 		return nil, true
@@ -51,8 +51,8 @@ func utf16Of(begin []byte, declared encoding.Encoding) (e encoding.Encoding, sur
 	}
 }
 
-// jsonReader makes UTF-8 of a JSON document in UTF-16, and passes over a byte order mark. The encoding that is returned is
-// for strings that are not UTF-8, see repair.
+// jsonReader converts a JSON document in UTF-16 to UTF-8, and skips a byte order mark. The returned encoding is for strings that are not
+// UTF-8: see recode.
 func jsonReader(r io.Reader, contentType string) (io.Reader, encoding.Encoding) {
 	declared := charset(contentType)
 	b := bufio.NewReaderSize(r, 4<<10)
@@ -67,9 +67,9 @@ func jsonReader(r io.Reader, contentType string) (io.Reader, encoding.Encoding) 
 	return b, declared
 }
 
-// repair reads the strings of a JSON value that are not UTF-8 by the declared encoding. What is UTF-8 stays: many servers
-// declare an encoding that they do not use.
-func repair(raw []byte, e encoding.Encoding) []byte {
+// recode reads the strings of a JSON value that are not UTF-8 by the declared encoding. Strings in UTF-8 stay: many servers declare an
+// encoding that they do not use.
+func recode(raw []byte, e encoding.Encoding) []byte {
 	if e == nil || utf8.Valid(raw) {
 		return raw
 	}
@@ -93,8 +93,8 @@ func repair(raw []byte, e encoding.Encoding) []byte {
 	return out
 }
 
-// controls counts the bytes that no text in UTF-8 has many of.
-func controls(b []byte) (n int) {
+// countControls counts control characters, of which no text in UTF-8 has many.
+func countControls(b []byte) (n int) {
 	for _, c := range b {
 		if c < ' ' {
 			n++
@@ -103,13 +103,13 @@ func controls(b []byte) (n int) {
 	return n
 }
 
-// plainText makes UTF-8 of a text. Bytes that cannot be read are replaced.
+// plainText converts a text to UTF-8. Bytes that cannot be read are replaced.
 func plainText(b []byte, contentType string) string {
 	declared := charset(contentType)
 	e, sure := utf16Of(b, declared)
 	valid := utf8.Valid(b)
 	switch {
-	case e != nil && (sure || !valid || controls(b) > len(b)/4): // every second byte of an Indic letter is one
+	case e != nil && (sure || !valid || countControls(b) > len(b)/4): // every second byte of an Indic letter is one
 	case valid:
 		return string(bytes.TrimPrefix(b, []byte(utf8BOM)))
 	default:

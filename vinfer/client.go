@@ -29,22 +29,21 @@ const (
 	longWait         = 5 * time.Second
 )
 
-// Client reads the VInfer API. It is bound to the scheme, host and port of its base URL: the key goes nowhere else, and
-// no redirect is followed. It only reads. Its methods may be called concurrently; they share one connection pool and
-// one request budget.
+// Client reads the VInfer API. It sends requests, and the key, to the scheme, host and port of its base URL only, and follows no
+// redirect. Its methods may be called concurrently; they share one connection pool and one request budget.
 type Client struct {
-	base      *url.URL
-	transport *outbound.Transport
-	key       func() (secret.Text, error)
-	agent     string
-	log       *slog.Logger
-	http      *retryablehttp.Client
-	budget    *budget
-	secrets   []string // of the URLs, in the forms in which a server may repeat them
-	clock     clock
-	waiting   atomic.Int64 // when it was last said that requests wait, in Unix seconds; 0: they do not
-	unpaged   unpaged
-	retryWait time.Duration
+	base       *url.URL
+	transport  *outbound.Transport
+	key        func() (secret.Text, error)
+	agent      string
+	log        *slog.Logger
+	http       *retryablehttp.Client
+	budget     *budget
+	secrets    []string // of the URLs, in the forms in which a server may repeat them
+	clock      clock
+	waitLogged atomic.Int64 // when the log last said that requests wait, in Unix seconds; 0: they do not
+	unpaged    unpaged
+	retryWait  time.Duration
 }
 
 // New returns a client for the configuration, or an error that names the field at fault (without its secrets).
@@ -74,13 +73,13 @@ func New(c Config) (*Client, error) {
 		CheckRetry:   cl.checkRetry,
 		Backoff:      cl.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-		PrepareRetry: func(r *http.Request) error { return exchangeOf(r.Context()).admit(r.Context(), cl.budget) },
+		PrepareRetry: func(r *http.Request) error { return requestOf(r.Context()).admit(r.Context(), cl.budget) },
 	}
 	return cl, nil
 }
 
-// parseBase reads a base URL. The version is a segment of its path, so a path that ends in it twice means it once, and
-// the vendor's bare host gets it.
+// parseBase reads a base URL. The version is a segment of the path: a doubled version is reduced to one, and the vendor's bare host
+// gets the version.
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
@@ -110,8 +109,8 @@ func (c *Client) Budget() BudgetState { return c.budget.state() }
 // from are included.
 func (c *Client) Requests() []KindRequests { return c.budget.meter.Load().state(time.Now()) }
 
-// Skew returns the server's clock minus the local one, to about a second, as most of the last three answers with a Date
-// header have it; 0 before the first.
+// Skew returns the server's clock minus the local one, to about a second: the median of the last three answers with a Date header;
+// 0 before the first.
 func (c *Client) Skew() time.Duration { return c.clock.skew() }
 
 // Close ends requests that wait for the budget, with an error, and closes idle connections.
@@ -120,12 +119,12 @@ func (c *Client) Close() {
 	c.http.HTTPClient.CloseIdleConnections()
 }
 
-// Calls returns one page of the listing. A page that cannot be read is asked for again three times, then the error is
-// ErrUnreadable; rows that cannot be understood stand in Page.Broken. Other errors: ErrRefused, ErrBadRequest,
-// ErrLimited, and whatever the network or a 5xx brought.
+// Calls returns one page of a listing. A page that cannot be read is asked for again three times, then the error is
+// ErrUnreadable. Rows that cannot be understood are in Page.Broken. Other errors are ErrRefused, ErrBadRequest, ErrLimited, and
+// those of the network and of 5xx answers.
 //
-// A server may refuse limit and offset. Then its answer without them is the whole listing, and the pages after it are
-// empty; see whole for when that is believed.
+// If the server refuses limit and offset, its answer without them is the whole listing, and the pages after it are empty; see
+// unpaged.
 func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
 	page, _, err := c.page(ctx, q, p)
 	return page, err
@@ -133,7 +132,7 @@ func (c *Client) Calls(ctx context.Context, q Query, p Priority) (Page, error) {
 
 func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
 	if !q.Since.IsZero() && q.Bound != After && q.Bound != From {
-		return Page{}, fmt.Errorf("vinfer: %q is not a lower bound", q.Bound) // without one the server would send all history
+		return Page{}, fmt.Errorf("vinfer: %q is not a lower bound", q.Bound) // without a bound the server would send all history
 	}
 	target := c.base.String() + "/calls"
 	if v := q.values(); len(v) > 0 {
@@ -158,14 +157,14 @@ func (c *Client) calls(ctx context.Context, q Query, p Priority) (Page, error) {
 func (q Query) values() url.Values {
 	v := url.Values{}
 	if !q.Since.IsZero() {
-		v.Set(string(q.Bound), stamp(q.Since))
+		v.Set(string(q.Bound), formatTime(q.Since))
 	}
 	if !q.To.IsZero() {
 		to := q.To.Truncate(time.Second)
 		if to.Before(q.To) {
 			to = to.Add(time.Second)
 		}
-		v.Set("to", stamp(to))
+		v.Set("to", formatTime(to))
 	}
 	if q.Campaign != "" {
 		v.Set("campaign_id", q.Campaign)
@@ -179,16 +178,16 @@ func (q Query) values() url.Values {
 	return v
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// Call returns the details of one call: ErrNotFound when there is none under this id, ErrUnreadable when the answer is
-// not that call.
+// Call returns the details of one call. The error is ErrNotFound if no call has this id, and ErrUnreadable if the answer is not that
+// call.
 func (c *Client) Call(ctx context.Context, id string, p Priority) (Call, error) {
 	if id == "" {
 		return Call{}, fmt.Errorf("vinfer: a call without an id: %w", ErrNotFound)
 	}
 	var call Call
-	_, err := c.get(ctx, c.base.String()+"/calls/"+segment(id), p, func(a *answer) error {
+	_, err := c.get(ctx, c.base.String()+"/calls/"+pathSegment(id), p, func(a *answer) error {
 		a.body.max = maxDetails
 		b, err := io.ReadAll(a.body)
 		if err != nil {
@@ -203,20 +202,20 @@ func (c *Client) Call(ctx context.Context, id string, p Priority) (Call, error) 
 	return call, nil
 }
 
-// segment escapes an id for use as one segment of a path, the dots included that would climb it.
-func segment(id string) string {
+// pathSegment escapes an id for use as one segment of a path, including the dots of "." and "..".
+func pathSegment(id string) string {
 	if strings.Trim(id, ".") == "" {
 		return strings.ReplaceAll(id, ".", "%2E")
 	}
 	return url.PathEscape(id)
 }
 
-// get asks for target until it has an answer that decode accepts or a reason to give up. Beside an error it returns the
-// last answer, if there was one.
+// get sends a request for target until decode accepts an answer or no further try is allowed. Beside an error get returns the last
+// answer, if there was one.
 func (c *Client) get(ctx context.Context, target string, p Priority, decode func(*answer) error) (answer, error) {
-	x := &exchange{priority: p, decode: decode}
+	x := &request{priority: p, decode: decode}
 	defer x.release(c.budget)
-	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, exchangeKey{}, x), http.MethodGet, target, nil)
+	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, requestKey{}, x), http.MethodGet, target, nil)
 	if err != nil {
 		return answer{}, fmt.Errorf("GET %s: not a URL", c.base)
 	}
@@ -224,72 +223,72 @@ func (c *Client) get(ctx context.Context, target string, p Priority, decode func
 	req.Header.Set("User-Agent", c.agent)
 	for {
 		if err := c.admit(ctx, x); err != nil {
-			return x.answer, c.fail(req.URL, err)
+			return x.answer, c.requestError(req.URL, err)
 		}
 		resp, err := c.http.Do(req)
 		if resp != nil {
 			_ = resp.Body.Close() // read already, by checkRetry
 		}
 		if err == nil && x.answer.status == http.StatusTooManyRequests && x.limited < maxLimited {
-			continue // admit waits until the server will have it
+			continue // admit waits until the server takes requests
 		}
 		if x.local != nil {
 			err = x.local
 		}
 		if err == nil {
-			err = c.verdict(x)
+			err = c.classify(x)
 		}
 		if err != nil {
-			return x.answer, c.fail(req.URL, err)
+			return x.answer, c.requestError(req.URL, err)
 		}
 		return x.answer, nil
 	}
 }
 
-// admit waits until the budget has room, and says so when a live request waits for long: at first, and then once an hour.
-func (c *Client) admit(ctx context.Context, x *exchange) error {
+// admit waits until the budget has room. A long wait of a live request is logged, at most once an hour.
+func (c *Client) admit(ctx context.Context, x *request) error {
 	if x.priority != News {
 		return x.admit(ctx, c.budget)
 	}
 	began := time.Now()
 	t := time.AfterFunc(longWait, func() {
-		if last := c.waiting.Load(); last != 0 && began.Sub(time.Unix(last, 0)) < time.Hour {
+		if last := c.waitLogged.Load(); last != 0 && began.Sub(time.Unix(last, 0)) < time.Hour {
 			return
 		}
-		c.waiting.Store(began.Unix())
+		c.waitLogged.Store(began.Unix())
 		b := c.budget.state()
 		c.log.Info("waiting for VInfer's request limit", "remaining", b.Remaining, "limit", b.Limit, "until", b.Reset.Format(time.RFC3339))
 	})
 	err := x.admit(ctx, c.budget)
 	t.Stop()
 	if time.Since(began) < longWait {
-		c.waiting.Store(0)
+		c.waitLogged.Store(0)
 	}
 	return err
 }
 
-// verdict says what the final answer means.
-func (c *Client) verdict(x *exchange) error {
+// classify returns the error of the last answer, nil for a good one.
+func (c *Client) classify(x *request) error {
 	a := &x.answer
 	switch s := a.status; {
 	case s >= 200 && s < 300:
 		return x.err
 	case s == http.StatusUnauthorized || s == http.StatusForbidden:
-		return c.came(a, ErrRefused)
+		return c.answerError(a, ErrRefused)
 	case s == http.StatusNotFound || s == http.StatusGone:
-		return c.came(a, ErrNotFound)
+		return c.answerError(a, ErrNotFound)
 	case s == http.StatusBadRequest || s == http.StatusUnprocessableEntity:
-		return c.came(a, ErrBadRequest)
+		return c.answerError(a, ErrBadRequest)
 	case s == http.StatusTooManyRequests:
-		return c.came(a, ErrLimited)
+		return c.answerError(a, ErrLimited)
 	case s >= 300 && s < 400:
 		return fmt.Errorf("%w: %d, a redirect to %s, which is not followed", ErrUnreadable, s, redirectHost(a))
 	default:
-		return c.came(a, nil)
+		return c.answerError(a, nil)
 	}
 }
 
-// redirectHost names where a redirect would lead, if that can be a host's name.
+// redirectHost returns the host to which an answer redirects, if that can be the name of a host.
 func redirectHost(a *answer) string {
 	u, err := url.Parse(a.header.Get("Location"))
 	switch {
@@ -304,9 +303,9 @@ func redirectHost(a *answer) string {
 	}
 }
 
-// came wraps err with what the server sent: status, content type, and of an error its words, masked; else what the answer
-// looks like: its words may be those of people.
-func (c *Client) came(a *answer, err error) error {
+// answerError adds to err what the server sent: status, content type, and the masked message of an answer that is an error. Of another
+// answer it adds only what the body looks like, because its words may be those of people.
+func (c *Client) answerError(a *answer, err error) error {
 	text := strconv.Itoa(a.status)
 	if s := http.StatusText(a.status); s != "" {
 		text += " " + s
@@ -319,8 +318,8 @@ func (c *Client) came(a *answer, err error) error {
 		text += " (" + mask.Words([]byte(ct), secrets...) + ")"
 	}
 	said := ""
-	if a.status >= 300 || errors.Is(err, errComplaint) {
-		said = mask.Words([]byte(a.body.complaint()), secrets...)
+	if a.status >= 300 || errors.Is(err, errErrorAnswer) {
+		said = mask.Words([]byte(a.body.errorText()), secrets...)
 	}
 	switch {
 	case said != "":
@@ -334,8 +333,8 @@ func (c *Client) came(a *answer, err error) error {
 	return fmt.Errorf("%w: %s", err, text)
 }
 
-// fail names the request in err.
-func (c *Client) fail(u *url.URL, err error) error {
+// requestError adds the request to err.
+func (c *Client) requestError(u *url.URL, err error) error {
 	var sent *url.Error
 	timedOut := errors.As(err, &sent) && sent.Timeout()
 	err = outbound.Explain(err, "vinfer.")
@@ -345,8 +344,8 @@ func (c *Client) fail(u *url.URL, err error) error {
 	return fmt.Errorf("GET %s: %w", safeURL(u), err)
 }
 
-// safeURL renders a URL with only those parameters that hold nothing private: a listing's, which are our own. A link that
-// came from the server may have anything in its query.
+// safeURL returns a URL without user, password and query, except for the parameters of a listing, which this client made. A link from
+// the server may have secrets in its query.
 func safeURL(u *url.URL) string {
 	s := u.Scheme + "://" + u.Host + u.EscapedPath()
 	if !strings.HasSuffix(u.Path, "/calls") {

@@ -12,7 +12,7 @@ type clock struct {
 	last []time.Duration // the server's clock minus the local one in the last answers, three at most
 }
 
-// learn takes up what an answer showed.
+// learn records what an answer showed.
 func (c *clock) learn(skew time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -22,7 +22,7 @@ func (c *clock) learn(skew time.Duration) {
 	c.last = append(slices.Clip(c.last), skew)
 }
 
-// skew is the middle one of the last answers, of two the smaller in size.
+// skew returns the median of the last three values; of two, the smaller in size.
 func (c *clock) skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,8 +39,8 @@ func (c *clock) skew() time.Duration {
 	}
 }
 
-// adopt takes over what another clock has learned.
-func (c *clock) adopt(o *clock) {
+// copyFrom copies what another clock has learned.
+func (c *clock) copyFrom(o *clock) {
 	o.mu.Lock()
 	last := slices.Clone(o.last)
 	o.mu.Unlock()

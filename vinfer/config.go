@@ -12,19 +12,19 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
-// Config says how to reach the API. However it is printed it shows the base URL only.
+// Config says how to reach the API. Every way of printing a Config shows the base URL only.
 type Config struct {
 	BaseURL   string                      // with the version: https://api.vinfer.ai/v1
-	Key       func() (secret.Text, error) // asked at every request, so that a rotated key is taken up
+	Key       func() (secret.Text, error) // called for every request, so a rotated key is used at once
 	Timeout   time.Duration               // of one try, its body included; 0: 30 s
 	Reserve   float64                     // share of the limit that is left to others: 0.1 keeps 10 % free
 	CAFile    string                      // PEM file of roots besides the system's
-	Proxy     string                      // URL; empty: HTTPS_PROXY and its kin from the environment; "direct": none
+	Proxy     string                      // URL; empty: the environment decides (HTTPS_PROXY, NO_PROXY); "direct": none
 	UserAgent string                      // empty: "vinfer-sync"
 	RetryWait time.Duration               // before the second try of an unreadable page or a 5xx, then doubling; 0: 1 s
 	Logger    *slog.Logger                // requests at debug level; may be nil
 
-	// Dial opens connections in place of a net.Dialer; nil: a net.Dialer does. Proxies are passed over when it is set.
+	// Dial opens connections in place of a net.Dialer and of a proxy, if it is set.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -33,10 +33,10 @@ func (c Config) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "vinfer.Config{"+redactURL(c.BaseURL)+"}")
 }
 
-// LogValue is what slog shows of it.
+// LogValue is what slog shows of a Config.
 func (c Config) LogValue() slog.Value { return slog.StringValue(redactURL(c.BaseURL)) }
 
-// Format prints the client without what it holds, for every verb.
+// Format prints the base URL of the client only, for every verb.
 func (c *Client) Format(f fmt.State, _ rune) {
 	if c == nil {
 		_, _ = io.WriteString(f, "<nil>")

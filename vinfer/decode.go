@@ -15,7 +15,7 @@ import (
 
 const maxRaw = 64 << 10 // of a broken row
 
-// unreadable makes an ErrUnreadable that says why.
+// unreadable returns an ErrUnreadable with the reason.
 func unreadable(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrUnreadable}, args...)...)
 }
@@ -29,14 +29,14 @@ func document(body []byte) (json.RawMessage, error) {
 	case body[0] == '<':
 		return nil, unreadable("it is HTML or XML, not JSON")
 	}
-	if err := valid(body); err != nil {
+	if err := checkJSON(body); err != nil {
 		return nil, unreadable("%w", err)
 	}
 	return body, nil
 }
 
-// valid tells what keeps a text from being JSON, and where.
-func valid(raw []byte) error {
+// checkJSON returns nil if raw is JSON, else an error with the place of the fault.
+func checkJSON(raw []byte) error {
 	if json.Valid(raw) {
 		return nil
 	}
@@ -53,9 +53,9 @@ func valid(raw []byte) error {
 	}
 }
 
-// keep returns a row for the record: valid JSON of at most maxRaw bytes. One that is longer, or no JSON, becomes a JSON
-// string of its beginning.
-func keep(raw json.RawMessage) json.RawMessage {
+// rawRow returns a row for Broken.Raw: valid JSON of at most maxRaw bytes. A row that is longer, or is not JSON, becomes a JSON string
+// of its beginning.
+func rawRow(raw json.RawMessage) json.RawMessage {
 	if len(raw) <= maxRaw && json.Valid(raw) {
 		if utf8.Valid(raw) {
 			return bytes.Clone(raw)
@@ -79,7 +79,7 @@ func decodeCall(body []byte, contentType, id string) (Call, error) {
 	if err != nil {
 		return Call{}, unreadable("%w", err)
 	}
-	raw, err := document(repair(body, enc))
+	raw, err := document(recode(body, enc))
 	if err != nil {
 		return Call{}, err
 	}
@@ -107,11 +107,12 @@ func decodeCall(body []byte, contentType, id string) (Call, error) {
 	return c, nil
 }
 
-// decodeRow reads one call. What is wrong with a field that a call can do without makes the field unknown; without an
-// id, or with a completion time that makes no sense, there is no telling which call it is or where it belongs, and the
-// row is an error. The id is returned all the same where it is known.
+// decodeRow reads one call. A fault in an optional field makes that field unknown. Without an id, or with a completion time that makes
+// no sense, the row is an error, because nobody can tell which call it is or to which range it belongs. The error comes with
+// the id if the id is known.
 func decodeRow(raw json.RawMessage) (Call, error) {
-	o, ok := asObject(raw)
+	var members [20]member // more than a row of either dialect has
+	o, ok := object(members[:0]).read(raw)
 	if !ok {
 		return Call{}, fmt.Errorf("the row is not an object")
 	}
@@ -119,19 +120,20 @@ func decodeRow(raw json.RawMessage) (Call, error) {
 	if c.ID == "" {
 		return Call{}, fmt.Errorf("the row has no usable id")
 	}
-	c.Status = word(o.label("status"))
+	c.Status = normalize(o.label("status"))
 	c.DurationSeconds = duration(o.number("duration_seconds", "duration"))
 	if err := c.times(o); err != nil {
 		return Call{ID: c.ID}, err
 	}
 	c.contact(o)
 	c.CampaignID = o.label("campaign_id", "campaign")
-	c.Direction = word(o.label("direction", "call_direction"))
+	c.Direction = normalize(o.label("direction", "call_direction"))
 	c.Disposition = o.label("disposition")
 	c.Language = o.label("language")
 	c.CallbackAt = o.text("callback_at", "callback_time", "scheduled_at", "requested_callback_time")
 	c.transcript(o)
-	lens, _ := asObject(o.get("neuronlens"))
+	var insights [4]member
+	lens, _ := object(insights[:0]).read(o.get("neuronlens"))
 	c.Sentiment, c.QAScore, c.Summary = insight(lens, o)
 	if k := kind(o.get("contact")); (k == '[' || k == 't' || k == 'f') && c == (Call{ID: c.ID}) {
 		return Call{ID: c.ID}, fmt.Errorf("the row has no usable field but its id")
@@ -139,8 +141,8 @@ func decodeRow(raw json.RawMessage) (Call, error) {
 	return c, nil
 }
 
-// word puts a status or direction in lower case with underscores, as the documentation writes them.
-func word(s string) string {
+// normalize writes a status or direction in lower case with underscores, as the documentation does.
+func normalize(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == ' ' || r == '-' {
 			return '_'
@@ -149,7 +151,7 @@ func word(s string) string {
 	}, strings.ToLower(s))
 }
 
-// duration drops what cannot be a call's length: below 0, or above eleven days.
+// duration returns nil for what cannot be the length of a call: below 0, or above eleven days.
 func duration(f *float64) *float64 {
 	if f == nil || *f < 0 || *f > 1e6 {
 		return nil
@@ -172,17 +174,17 @@ func (c *Call) times(o object) error {
 		}
 	}
 	if endErr != nil {
-		return fmt.Errorf("its completion time is not a time: %s", shape(o.text("ended_at", "completed_at", "end_time", "timestamp")))
+		return fmt.Errorf("its completion time is not a time: %s", describeTime(o.text("ended_at", "completed_at", "end_time", "timestamp")))
 	}
 	if startErr != nil && ended.IsZero() && c.Status != "in_progress" {
-		return fmt.Errorf("its start is not a time: %s", shape(o.text("started_at", "start_time")))
+		return fmt.Errorf("its start is not a time: %s", describeTime(o.text("started_at", "start_time")))
 	}
 	c.StartedAt, c.EndedAt = started, ended // a senseless start is the zero time
 	return nil
 }
 
-// shape quotes what may have been meant as a time, and of other text only how long it is: it may be what people said.
-func shape(s string) string {
+// describeTime quotes text that may be meant as a time. Of other text it gives only the length, because that may be what people said.
+func describeTime(s string) string {
 	if len(s) <= 40 && strings.ContainsAny(s, "0123456789") {
 		return strconv.Quote(mask.Words([]byte(s)))
 	}
@@ -190,7 +192,8 @@ func shape(s string) string {
 }
 
 func (c *Call) contact(o object) {
-	if who, ok := asObject(o.get("contact")); ok {
+	var members [4]member
+	if who, ok := object(members[:0]).read(o.get("contact")); ok {
 		c.Phone = who.phone("phone", "phone_number", "number", "mobile")
 		c.Name = who.text("name", "full_name")
 	} else if who := o.phone("contact"); strings.ContainsAny(who, "0123456789") {

@@ -143,7 +143,7 @@ func FuzzMend(f *testing.F) {
 		if cut = cut % uint(len(doc)); cut == 0 {
 			return
 		}
-		if got := mend(doc[:cut]); !json.Valid(got) || !utf8.Valid(got) {
+		if got := closeJSON(doc[:cut]); !json.Valid(got) || !utf8.Valid(got) {
 			t.Fatalf("%s became %s", doc[:cut], got)
 		}
 	})
@@ -154,10 +154,10 @@ func FuzzRates(f *testing.F) {
 	f.Add("1e18", "-1", "1705314922000", "Mon, 15 Jan 2024 10:35:22 GMT")
 	now := utc("2024-01-15T10:35:00Z")
 	f.Fuzz(func(t *testing.T, limit, remaining, reset, after string) {
-		if n := count(limit); n < -1 || n > maxLimit {
+		if n := parseCount(limit); n < -1 || n > maxLimit {
 			t.Fatal(n)
 		}
-		if n := count(remaining); n < -1 || n > maxLimit {
+		if n := parseCount(remaining); n < -1 || n > maxLimit {
 			t.Fatal(n)
 		}
 		if r := readReset(reset, now); !r.IsZero() && (r.Before(now.Add(pastReset)) || r.After(now.Add(maxWindow))) {

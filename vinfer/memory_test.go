@@ -130,14 +130,14 @@ func TestAHugeTranscriptIsCut(t *testing.T) {
 func TestMend(t *testing.T) {
 	const doc = `{"status":"done","n":12,"segments":[{"speaker":"agent","text":"h\u00e9 \\ \"नम\" 😀","start":[1,{"a":null}]},{"text":"b"}],"x":{}}`
 	for cut := 1; cut <= len(doc); cut++ {
-		if got := mend([]byte(doc[:cut])); valid(got) != nil || !utf8.Valid(got) {
+		if got := closeJSON([]byte(doc[:cut])); checkJSON(got) != nil || !utf8.Valid(got) {
 			t.Errorf("%s became %s", doc[:cut], got)
 		}
 	}
-	if got := string(mend([]byte(doc))); got != doc {
+	if got := string(closeJSON([]byte(doc))); got != doc {
 		t.Errorf("a whole document became %s", got)
 	}
-	if got, want := string(mend([]byte(doc[:strings.Index(doc, "नम")+3]))), `{"status":"done","n":12,"segments":[{"speaker":"agent","text":"h\u00e9 \\ \"न"}]}`; got != want {
+	if got, want := string(closeJSON([]byte(doc[:strings.Index(doc, "नम")+3]))), `{"status":"done","n":12,"segments":[{"speaker":"agent","text":"h\u00e9 \\ \"न"}]}`; got != want {
 		t.Errorf("got %s\nnot %s", got, want)
 	}
 }

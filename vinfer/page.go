@@ -12,8 +12,9 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// How much a listing may hold. A server that knows no pages answers with all rows at once.
+// Limits of a listing. A server without pages answers with all rows at once.
 const (
+	usualRows = 100 // the largest page by the documentation
 	maxRows   = 100_000
 	maxRow    = 1 << 20  // bytes; a longer one is a broken row
 	maxMember = 64 << 10 // bytes of what stands beside the rows
@@ -53,13 +54,13 @@ func decodePage(r io.Reader, contentType string) (Page, error) {
 		}
 		var holder object
 		if list, holder = findList(top, lists, wrapped); list == nil {
-			if failed(top, 0) {
-				return Page{}, unreadable("%w", errComplaint)
+			if isError(top, 0) {
+				return Page{}, unreadable("%w", errErrorAnswer)
 			}
 			return Page{}, unreadable("it has no list of calls")
 		}
-		if len(list.calls)+len(list.broken) == 0 && (failed(top, 0) || failed(holder, 0)) {
-			return Page{}, unreadable("%w", errComplaint)
+		if len(list.calls)+len(list.broken) == 0 && (isError(top, 0) || isError(holder, 0)) {
+			return Page{}, unreadable("%w", errErrorAnswer)
 		}
 		p.Total, p.Limit = counts(top, holder)
 		p.partial = partial(top, holder, p.Total, len(list.calls)+len(list.broken))
@@ -74,21 +75,21 @@ func decodePage(r io.Reader, contentType string) (Page, error) {
 		return Page{}, unreadable("more follows after its end, at byte %d", d.at)
 	}
 	if !d.ended() {
-		return Page{}, d.broken("")
+		return Page{}, d.syntaxError("")
 	}
 	p.Calls, p.Broken = list.calls, list.broken
 	p.Rows = len(p.Calls) + len(p.Broken)
 	return p, nil
 }
 
-// broken says where a document is not what it should be.
-func (d *pageReader) broken(want string) error {
+// syntaxError returns the error of a document in which want is missing, with the place.
+func (d *pageReader) syntaxError(want string) error {
 	where := ""
 	if d.rows > 0 {
 		where = fmt.Sprintf(", at row %d", d.rows)
 	}
 	switch {
-	case !d.cut && d.i < d.end:
+	case !d.truncated && d.i < d.end:
 		return unreadable("a %s is missing at byte %d%s", want, d.at, where)
 	case d.ended():
 		return unreadable("it is cut off after %d bytes%s", d.at+int64(d.end-d.i), where)
@@ -97,18 +98,19 @@ func (d *pageReader) broken(want string) error {
 	}
 }
 
-// list reads rows. One that cannot be understood spoils no other.
+// list reads the rows of a list. A row that cannot be understood becomes a Broken and has no effect on the others.
 func (d *pageReader) list() (*rowList, error) {
 	l := &rowList{}
-	d.skip('[')
-	if d.skip(']') {
+	d.accept('[')
+	if d.accept(']') {
 		return l, nil
 	}
+	l.calls = make([]Call, 0, usualRows)
 	for {
 		d.rows++
 		raw, whole, ok := d.value(maxRow)
 		if !ok {
-			return nil, d.broken("row")
+			return nil, d.syntaxError("row")
 		}
 		if d.rows > maxRows {
 			return nil, unreadable("it has more than %d rows", maxRows)
@@ -117,16 +119,16 @@ func (d *pageReader) list() (*rowList, error) {
 		if err == nil {
 			l.calls = append(l.calls, c)
 		} else {
-			l.broken = append(l.broken, Broken{ID: c.ID, Raw: keep(raw), Err: err.Error()})
+			l.broken = append(l.broken, Broken{ID: c.ID, Raw: rawRow(raw), Err: err.Error()})
 		}
 		if len(l.calls) == 0 && len(l.broken) > maxBroken {
 			return nil, unreadable("none of its first %d rows is a call: %w", len(l.broken), err)
 		}
-		if d.skip(']') {
+		if d.accept(']') {
 			return l, nil
 		}
-		if !d.skip(',') {
-			return nil, d.broken("comma or closing bracket")
+		if !d.accept(',') {
+			return nil, d.syntaxError("comma or closing bracket")
 		}
 	}
 }
@@ -135,18 +137,18 @@ func (d *pageReader) row(raw []byte, whole bool) (Call, error) {
 	if !whole {
 		return Call{}, fmt.Errorf("the row has more than %d KiB", maxRow>>10)
 	}
-	if err := valid(raw); err != nil {
+	if err := checkJSON(raw); err != nil {
 		o, _ := asObject(raw) // what names the row may still be told
 		return Call{ID: o.id("call_id", "id")}, fmt.Errorf("the row cannot be read: %w", err)
 	}
-	return decodeRow(repair(raw, d.charset))
+	return decodeRow(recode(raw, d.charset))
 }
 
-// object reads an object's members: those that may be the rows, those that may wrap them (outermost only), and the others.
+// object reads the members of an object: lists of rows, objects that wrap such lists (outermost only), and all others.
 func (d *pageReader) object(outermost bool) (o object, lists map[string]*rowList, wrapped map[string]wrapper, err error) {
 	lists, wrapped = map[string]*rowList{}, map[string]wrapper{}
-	d.skip('{')
-	if d.skip('}') {
+	d.accept('{')
+	if d.accept('}') {
 		return o, lists, wrapped, nil
 	}
 	for {
@@ -154,15 +156,15 @@ func (d *pageReader) object(outermost bool) (o object, lists map[string]*rowList
 			return nil, nil, nil, unreadable("it has more than %d members", maxBeside)
 		}
 		if d.peek() != '"' {
-			return nil, nil, nil, d.broken("name")
+			return nil, nil, nil, d.syntaxError("name")
 		}
 		raw, _, ok := d.value(maxMember)
 		if !ok {
-			return nil, nil, nil, d.broken("name")
+			return nil, nil, nil, d.syntaxError("name")
 		}
 		name := unquote(raw)
-		if !d.skip(':') {
-			return nil, nil, nil, d.broken("colon")
+		if !d.accept(':') {
+			return nil, nil, nil, d.syntaxError("colon")
 		}
 		delete(lists, name) // the last of a name counts
 		delete(wrapped, name)
@@ -186,11 +188,11 @@ func (d *pageReader) object(outermost bool) (o object, lists map[string]*rowList
 				o = append(o, member{[]byte(name), raw})
 			}
 		}
-		if d.skip('}') {
+		if d.accept('}') {
 			return o, lists, wrapped, nil
 		}
-		if !d.skip(',') {
-			return nil, nil, nil, d.broken("comma or closing brace")
+		if !d.accept(',') {
+			return nil, nil, nil, d.syntaxError("comma or closing brace")
 		}
 	}
 }
@@ -201,15 +203,15 @@ type wrapper struct {
 	lists map[string]*rowList
 }
 
-// member reads a value that stands beside the rows. One that is too long, or no JSON, says no more than that it is there;
-// a number that is none (NaN) is not there.
+// member reads a value beside the rows. A value that is too long, or is not JSON, counts as present without its content. A number
+// that is not JSON (NaN) counts as missing.
 func (d *pageReader) member() (raw json.RawMessage, ok bool, err error) {
 	b, whole, ok := d.value(maxMember)
 	switch {
 	case !ok:
-		return nil, false, d.broken("value")
+		return nil, false, d.syntaxError("value")
 	case whole && json.Valid(b):
-		return bytes.Clone(repair(b, d.charset)), true, nil
+		return bytes.Clone(recode(b, d.charset)), true, nil
 	case b[0] == '"' || b[0] == '{' || b[0] == '[':
 		return json.RawMessage(`"unreadable"`), true, nil
 	default:
@@ -236,13 +238,13 @@ func findList(top object, lists map[string]*rowList, wrapped map[string]wrapper)
 	return nil, nil
 }
 
-// errComplaint reports an answer that says of itself that it is an error. Its words are for the caller to mask.
-var errComplaint = errors.New("it is an error")
+// errErrorAnswer reports a 2xx answer that says of itself that it is an error. The caller masks the message.
+var errErrorAnswer = errors.New("it is an error")
 
-// failed tells whether an answer says of itself that it failed.
-func failed(o object, depth int) bool {
+// isError reports whether an answer says of itself that it is an error.
+func isError(o object, depth int) bool {
 	for _, n := range []string{"error", "errors", "errorMessage", "error_message", "errorDescription", "error_description", "exception", "fault"} {
-		if v := o.get(n); truthy(v) && !harmless(word(text(v))) {
+		if v := o.get(n); truthy(v) && !saysNoError(normalize(text(v))) {
 			return true
 		}
 	}
@@ -251,7 +253,7 @@ func failed(o object, depth int) bool {
 		case 'f':
 			return true
 		case '"', '0':
-			if w := word(text(v)); w == "false" || w == "0" || w == "no" {
+			if w := normalize(text(v)); w == "false" || w == "0" || w == "no" {
 				return true
 			}
 		}
@@ -264,18 +266,18 @@ func failed(o object, depth int) bool {
 			}
 			continue
 		}
-		switch w := word(text(v)); w {
+		switch w := normalize(text(v)); w {
 		case "error", "failed", "failure", "fail", "ko", "nok":
 			return true
 		default:
-			if (strings.Contains(w, "error") || strings.Contains(w, "failed") || strings.Contains(w, "exception")) && !harmless(w) {
+			if (strings.Contains(w, "error") || strings.Contains(w, "failed") || strings.Contains(w, "exception")) && !saysNoError(w) {
 				return true
 			}
 		}
 	}
 	if depth == 0 {
 		for _, n := range []string{"status", "meta", "response"} {
-			if inner, ok := asObject(o.get(n)); ok && failed(inner, 1) {
+			if inner, ok := asObject(o.get(n)); ok && isError(inner, 1) {
 				return true
 			}
 		}
@@ -283,8 +285,8 @@ func failed(o object, depth int) bool {
 	return false
 }
 
-// harmless tells whether the value of an error's field says that there is none.
-func harmless(w string) bool {
+// saysNoError reports whether the value of an error's field means that there is no error.
+func saysNoError(w string) bool {
 	switch w {
 	case "none", "null", "nil", "false", "0", "ok", "success", "no_error", "noerror":
 		return true
@@ -292,8 +294,8 @@ func harmless(w string) bool {
 	return false
 }
 
-// pagingPlaces are the objects of an answer that may speak of its pages.
-func pagingPlaces(top, holder object) []object {
+// pagingObjects returns the objects of an answer that may have members about its pages.
+func pagingObjects(top, holder object) []object {
 	places := []object{top, holder}
 	for _, n := range []string{"meta", "pagination", "paging", "links"} {
 		if o, ok := asObject(top.get(n)); ok {
@@ -303,10 +305,10 @@ func pagingPlaces(top, holder object) []object {
 	return places
 }
 
-// partial tells whether an answer of so many rows to a request without a limit says that it is, or may be, one page of
-// several. A total that is its own length says that it is not, unless the page is full by the size it names.
+// partial reports whether an answer of so many rows to a request without a limit says that it is, or may be, one page of several. A
+// total equal to the number of rows means that it is not, unless the page is full by the size that the answer names.
 func partial(top, holder object, total, rows int) bool {
-	for _, o := range pagingPlaces(top, holder) {
+	for _, o := range pagingObjects(top, holder) {
 		for _, n := range []string{"next", "next_page", "next_offset", "next_cursor", "next_url", "cursor", "has_more", "hasMore", "has_next", "more"} {
 			if truthy(o.get(n)) {
 				return true
@@ -324,10 +326,10 @@ func partial(top, holder object, total, rows int) bool {
 	return false
 }
 
-// counts reads the total (-1: not said) and the page size (0: not said) from where they may stand.
+// counts returns the total (-1: not said) and the page size (0: not said) of a listing.
 func counts(top, holder object) (total, limit int) {
 	total = -1
-	for _, o := range pagingPlaces(top, holder) {
+	for _, o := range pagingObjects(top, holder) {
 		if f := o.number("total", "total_count"); f != nil && total < 0 && *f >= 0 && *f <= 1e15 {
 			total = int(*f)
 		}

@@ -6,12 +6,17 @@ import (
 	"time"
 )
 
-// probeRows are asked for so that a server that ignores the bound shows more than the rows it may have of the far future.
+// probeRows is how many rows a probe asks for: more than a server may have in the far future by mistake, so one that ignores the
+// bound shows others.
 const probeRows = 50
 
-// Probe finds out which bounds the server honours. A server that honours a lower bound answers nothing from the far
-// future on, and one that honours `to` nothing up to the far past. A bound that is refused (400, 422) is not honoured,
-// and neither is one in spite of which rows from outside come back: some row may be dated in the far future by mistake. A workspace without calls tells nothing: Bounds.Empty.
+// Probe finds out which bounds of a listing the server honours. The two published descriptions of the API name different lower
+// bounds, and a server may ignore a parameter that it does not know and answer all of its history.
+//
+// Probe first asks without a bound: a workspace without calls proves nothing (Bounds.Empty). Then it asks, with each lower bound, for
+// calls of the far future, and with `to` for calls of the far past. A server that honours the bound answers no row, or only rows
+// that lie inside: some row may be dated in the far future by mistake. A bound is not honoured if it is refused (400, 422) or
+// if one row from outside comes back.
 func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 	control, whole, err := c.page(ctx, Query{Limit: 1}, News)
 	if err != nil {
@@ -53,8 +58,9 @@ func (c *Client) Probe(ctx context.Context) (Bounds, error) {
 	return b, err
 }
 
-// honours asks for what no call can be in; total is what the server counts in an answer without rows, 0 if it has rows.
-// What it learns is kept for long, so neither a refusal nor a total of no rows counts that does not come twice.
+// honours asks for a range that no call can be in and reports whether the server honours its bounds. total is what the server counts in
+// an answer without rows, 0 if the answer has rows. The result is used for long, so a refusal, or a total above 0 without
+// rows, counts only if it comes twice.
 func (c *Client) honours(ctx context.Context, q Query) (ok bool, total int, err error) {
 	var p Page
 	for range 2 {
@@ -78,7 +84,7 @@ func (c *Client) honours(ctx context.Context, q Query) (ok bool, total int, err 
 	return len(p.Calls) > 0, 0, nil // a row that is dated in the far future by mistake belongs to the answer
 }
 
-// within tells whether a row lies inside the bounds that were asked for.
+// within reports whether a row lies inside the bounds that were asked for.
 func within(c Call, q Query) bool {
 	started := c.StartedAt
 	if started.IsZero() {

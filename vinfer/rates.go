@@ -17,7 +17,7 @@ const (
 	maxLimit      = 1_000_000
 )
 
-// rates is what one answer said about the limit. Fields that it did not have, or that make no sense, are -1 or zero.
+// rates is what one answer said about the limit. Fields that are missing, or make no sense, are -1 or zero.
 type rates struct {
 	limit, remaining int
 	reset            time.Time // by the local clock
@@ -25,16 +25,16 @@ type rates struct {
 
 // readRates reads the X-RateLimit headers of an answer that came at now; skew is the server's clock minus the local one.
 func readRates(h http.Header, now time.Time, skew time.Duration) rates {
-	r := rates{limit: count(h.Get("X-RateLimit-Limit")), remaining: count(h.Get("X-RateLimit-Remaining"))}
+	r := rates{limit: parseCount(h.Get("X-RateLimit-Limit")), remaining: parseCount(h.Get("X-RateLimit-Remaining"))}
 	if t := readReset(h.Get("X-RateLimit-Reset"), now.Add(skew)); !t.IsZero() {
 		r.reset = now.Add(t.Sub(now.Add(skew))) // from now, so that it outlives a step of the local clock
 	}
 	return r
 }
 
-// count reads a number of requests: -1 where there is none, else 0 to a million. A policy behind the number
-// ("1000;w=60", "1000, 1000;window=60") is left out.
-func count(s string) int {
+// parseCount reads a number of requests, from 0 to a million; -1 if there is none. A policy behind the number ("1000;w=60",
+// "1000, 1000;window=60") is ignored.
+func parseCount(s string) int {
 	if i := strings.IndexAny(s, ",;"); i >= 0 {
 		s = s[:i]
 	}

@@ -6,20 +6,20 @@ import (
 	"io"
 )
 
-// stream takes a JSON document apart while it arrives: no more of it is in memory than one value.
+// stream splits a JSON document into values while the document arrives. Only one value is in memory at a time.
 type stream struct {
-	r      io.Reader
-	buf    []byte
-	i, end int   // buf[i:end] has been read and not been taken
-	at     int64 // where in the document buf[i] is
-	err    error // of r: there is no more
-	cut    bool  // the document ended inside a value
+	r         io.Reader
+	buf       []byte
+	i, end    int   // buf[i:end] has been read and not been taken
+	at        int64 // where in the document buf[i] is
+	err       error // of r: there is no more
+	truncated bool  // the document ended inside a value
 }
 
 func newStream(r io.Reader) *stream { return &stream{r: r, buf: make([]byte, 32<<10)} }
 
-// more reads on and tells whether anything came. What has been read and not been taken stays, at the buffer's beginning.
-func (s *stream) more() bool {
+// fill reads on and reports whether anything came. Bytes that have been read and not taken move to the beginning of the buffer.
+func (s *stream) fill() bool {
 	if s.err != nil {
 		return false
 	}
@@ -44,45 +44,45 @@ func (s *stream) more() bool {
 	return false
 }
 
-// take passes over n bytes.
-func (s *stream) take(n int) {
+// advance takes n bytes.
+func (s *stream) advance(n int) {
 	s.i += n
 	s.at += int64(n)
 }
 
-// peek returns the next byte that is no blank; 0 at the end.
+// peek returns the next byte that is not blank; 0 at the end.
 func (s *stream) peek() byte {
 	for {
-		for ; s.i < s.end; s.take(1) {
+		for ; s.i < s.end; s.advance(1) {
 			switch c := s.buf[s.i]; c {
 			case ' ', '\n', '\r', '\t':
 			default:
 				return c
 			}
 		}
-		if !s.more() {
+		if !s.fill() {
 			return 0
 		}
 	}
 }
 
-// skip passes over the next byte that is no blank, if it is c.
-func (s *stream) skip(c byte) bool {
+// accept takes the next byte that is not blank if that byte is c.
+func (s *stream) accept(c byte) bool {
 	if s.peek() != c || s.i == s.end {
 		return false
 	}
-	s.take(1)
+	s.advance(1)
 	return true
 }
 
-// ended tells whether the document ended, as opposed to the connection.
+// ended reports whether the document ended, as opposed to the connection.
 func (s *stream) ended() bool { return errors.Is(s.err, io.EOF) }
 
-// value takes the next value by its brackets and quotes; whether it is JSON inside is not looked at. Of a value longer than
-// most only the beginning is returned, and whole is false. It is valid until the next call. ok is false where there is none.
+// value takes the next value by its brackets and quotes, without a check that it is JSON inside. Of a value longer than most only the
+// beginning is returned, and whole is false. The value is valid until the next call. ok is false if there is none.
 func (s *stream) value(most int) (raw []byte, whole, ok bool) {
 	s.peek()
-	var b brackets
+	var b valueScanner
 	n := 0
 	var head []byte
 	for {
@@ -92,15 +92,15 @@ func (s *stream) value(most int) (raw []byte, whole, ok bool) {
 			head = bytes.Clone(s.buf[s.i : s.i+most])
 		}
 		if head != nil {
-			s.take(n)
+			s.advance(n)
 			n = 0
 		}
 		if done {
 			break
 		}
-		if !s.more() {
+		if !s.fill() {
 			if !b.scalar { // a number ends with the document, nothing else does
-				s.cut = true
+				s.truncated = true
 				return nil, false, false
 			}
 			break
@@ -110,18 +110,18 @@ func (s *stream) value(most int) (raw []byte, whole, ok bool) {
 		return head, false, true
 	}
 	raw = s.buf[s.i : s.i+n]
-	s.take(n)
+	s.advance(n)
 	return raw, true, n > 0
 }
 
-// brackets finds the end of a value that comes in pieces.
-type brackets struct {
+// valueScanner finds the end of a value that comes in pieces.
+type valueScanner struct {
 	depth               int
 	quoted, esc, scalar bool
 }
 
-// feed looks at the next piece and returns how much of it belongs to the value, and whether the value ends there.
-func (b *brackets) feed(p []byte) (n int, done bool) {
+// feed scans the next piece and returns how many of its bytes belong to the value, and whether the value ends there.
+func (b *valueScanner) feed(p []byte) (n int, done bool) {
 	for i := 0; i < len(p); i++ {
 		c := p[i]
 		switch {
@@ -164,7 +164,7 @@ func (b *brackets) feed(p []byte) (n int, done bool) {
 	return len(p), false
 }
 
-// delimits tells whether a byte ends a number or a word.
+// delimits reports whether a byte ends a number or a word.
 func delimits(c byte) bool {
 	switch c {
 	case ',', ']', '}', ':', ' ', '\t', '\r', '\n':

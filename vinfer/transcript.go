@@ -17,23 +17,23 @@ import (
 	"unicode/utf8"
 )
 
-// TranscriptURL returns where the transcript of a transcription job is.
+// TranscriptURL returns the URL of the transcript of a transcription job.
 func (c *Client) TranscriptURL(job string) string {
-	return c.base.String() + "/transcription/" + segment(job) + "/transcript"
+	return c.base.String() + "/transcription/" + pathSegment(job) + "/transcript"
 }
 
-// Transcript returns what was said in a call, by the link that its row has, else by the id of its transcription job.
-// A link to another origin is not followed, for the key must not go there: the job id in its path is asked for on our
-// own. The error is ErrNotReady while there is nothing to be had (202, 404, 409, 425, or an answer without words or with
-// the status of an unfinished job), and ErrNotFound when there never will be: the job failed, the transcript is gone
-// (410), or neither link nor job id leads to it.
+// Transcript returns what was said in a call, by the link in the row of the call, else by the id of the transcription job. A link
+// to another origin is not followed, because the key must not go there: the job id in its path is asked for at the base URL
+// instead. The error is ErrNotReady while there is no transcript yet (202, 404, 409, 425, or an answer without words or with the
+// status of an unfinished job). The error is ErrNotFound if there never will be one: the job failed, the transcript is gone
+// (410), or the call has neither a usable link nor a job id.
 func (c *Client) Transcript(ctx context.Context, link, job string, p Priority) (Transcript, error) {
-	if u := c.own(link); u != "" {
+	if u := c.ownURL(link); u != "" {
 		t, _, err := c.transcript(ctx, u, p)
 		return t, err
 	}
 	if job == "" {
-		job = jobOf(link)
+		job = jobInLink(link)
 	}
 	if job == "" {
 		if link == "" {
@@ -41,7 +41,7 @@ func (c *Client) Transcript(ctx context.Context, link, job string, p Priority) (
 		}
 		return Transcript{}, fmt.Errorf("%w: the transcript link leads away from %s, where the key must not go, and names no job", ErrNotFound, c.base.Host)
 	}
-	t, done, err := c.transcript(ctx, c.base.String()+"/transcription/"+segment(job), p)
+	t, done, err := c.transcript(ctx, c.base.String()+"/transcription/"+pathSegment(job), p)
 	if done && errors.Is(err, ErrNotReady) {
 		// The job is done but its answer holds no words: they are at the transcript itself.
 		t, _, err = c.transcript(ctx, c.TranscriptURL(job), p)
@@ -49,8 +49,8 @@ func (c *Client) Transcript(ctx context.Context, link, job string, p Priority) (
 	return t, err
 }
 
-// own returns a link as a whole URL if it leads to our origin, else nothing.
-func (c *Client) own(link string) string {
+// ownURL returns a link as a whole URL if the link leads to the client's origin, else nothing.
+func (c *Client) ownURL(link string) string {
 	if link == "" {
 		return ""
 	}
@@ -66,8 +66,8 @@ func (c *Client) own(link string) string {
 	return u.String()
 }
 
-// jobOf reads the job id from a link of the form …/transcription/{job}/transcript.
-func jobOf(link string) string {
+// jobInLink returns the job id in a link of the form …/transcription/{job}/transcript.
+func jobInLink(link string) string {
 	u, err := url.Parse(link)
 	if err != nil {
 		return ""
@@ -113,14 +113,14 @@ func safeLink(s string) string {
 	return safeURL(u)
 }
 
-// spoken collects what the wrappers of a transcript say.
-type spoken struct {
+// transcriptParser collects a transcript from the objects that wrap one another in an answer.
+type transcriptParser struct {
 	Transcript
 	status string
 	cut    bool // there were more segments than are kept
 }
 
-// How much of a transcript is kept. An hour of talk is 60 KB of words.
+// Limits of a transcript. An hour of talk is 60 KB of words.
 const (
 	maxTranscript = 8 << 20 // bytes of the answer
 	maxWords      = 4 << 20 // bytes of what was said
@@ -131,7 +131,7 @@ const (
 const cutNote = "[The transcript goes on: VInfer sent more than is kept of one, and it is cut here.]"
 
 // decodeTranscript reads a transcript: JSON with segments or text under one of several names, wrapped or not, or plain
-// text. One that is too long is cut. done tells that the server called the job finished.
+// text. A transcript that is too long is cut. done says that the server called the job finished.
 func decodeTranscript(contentType string, body []byte) (t Transcript, done bool, err error) {
 	cut := len(body) > maxTranscript
 	if cut {
@@ -142,25 +142,25 @@ func decodeTranscript(contentType string, body []byte) (t Transcript, done bool,
 	if wide, sure := utf16Of(body, charset(contentType)); wide != nil && sure || isText {
 		body = []byte(plainText(body, contentType))
 	} else {
-		body = repair(bytes.TrimPrefix(body, []byte(utf8BOM)), charset(contentType))
+		body = recode(bytes.TrimPrefix(body, []byte(utf8BOM)), charset(contentType))
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 {
 		return Transcript{}, false, ErrNotReady
 	}
-	if isText && !looksMarked(body) {
+	if isText && !isStructured(body) {
 		t.Text = string(body)
 		return t.shorten(cut), true, nil
 	}
 	if cut {
-		body = mend(body)
+		body = closeJSON(body)
 	}
 	raw, err := document(body)
 	if err != nil {
 		return Transcript{}, false, err
 	}
-	var s spoken
+	var s transcriptParser
 	s.read(raw, 0)
-	switch job(s.status) {
+	switch stateOf(s.status) {
 	case jobPending:
 		return Transcript{}, false, fmt.Errorf("%w: its status is %q", ErrNotReady, s.status)
 	case jobFailed:
@@ -178,7 +178,7 @@ func decodeTranscript(contentType string, body []byte) (t Transcript, done bool,
 	return s.shorten(cut || s.cut), done, nil
 }
 
-// shorten keeps no more words than maxWords, and says so at their end; cut: some are missing already.
+// shorten keeps at most maxWords and adds a note at the end of what was cut. cut says that words are missing already.
 func (t Transcript) shorten(cut bool) Transcript {
 	if len(t.Text) > maxWords {
 		t.Text, cut = strings.ToValidUTF8(t.Text[:maxWords], ""), true
@@ -200,8 +200,8 @@ func (t Transcript) shorten(cut bool) Transcript {
 	return t
 }
 
-// mend closes a JSON document that was cut. A text ends where it was cut; what else had only begun is left out.
-func mend(b []byte) []byte {
+// closeJSON closes a JSON document that was cut. A text ends where it was cut; every other value that was cut is removed.
+func closeJSON(b []byte) []byte {
 	var open []byte // the brackets that are to be closed
 	safe := 0       // up to here whole values stand
 	inString, name := false, false
@@ -265,9 +265,9 @@ func mend(b []byte) []byte {
 // markup is how HTML and XML documents begin.
 var markup = regexp.MustCompile(`(?i)^<(?:!doctype|!--|html|head|body|\?xml|title|script|div|p|h1|center)\b|^<!--|^<\?xml`)
 
-// looksMarked tells whether a text begins as JSON or HTML do, and not with a speaker or a time in brackets, as plain
+// isStructured reports whether a text begins as JSON or HTML do, and not with a speaker or a time in brackets, as plain
 // transcripts have it: "[Agent] …", "<Agent> …", "[00:00:01.000 --> 00:00:02.000] …".
-func looksMarked(b []byte) bool {
+func isStructured(b []byte) bool {
 	switch b[0] {
 	case '<':
 		return markup.Match(b)
@@ -291,8 +291,8 @@ const (
 	jobFailed
 )
 
-// job classes the status of a transcription; those that nobody has documented are jobUnknown.
-func job(status string) int {
+// stateOf returns the state of a transcription by its status. Statuses that nobody has documented are jobUnknown.
+func stateOf(status string) int {
 	switch status {
 	case "pending", "processing", "queued", "in_progress", "inprogress", "running", "submitted", "created", "started", "waiting",
 		"scheduled", "not_started", "transcribing", "accepted", "new", "retrying", "not_ready", "in_queue", "enqueued":
@@ -308,13 +308,13 @@ func job(status string) int {
 var (
 	segmentNames = []string{"segments", "utterances", "turns", "transcript", "transcription", "entries", "messages", "conversation", "dialogue", "lines", "items", "data", "results", "result"}
 	wordNames    = []string{"text", "transcript", "transcription", "full_text", "transcript_text", "content", "plain_text"}
-	// These may as well hold a mere "success": words have a space.
+	// vagueNames may hold a mere "success": only text with a space counts as words.
 	vagueNames   = []string{"result", "data"}
 	wrapperNames = []string{"data", "result", "results", "transcript", "transcription", "output", "job"}
 )
 
-// read takes up a value and what it wraps; what stands farther out wins.
-func (s *spoken) read(raw json.RawMessage, depth int) {
+// read collects a value and what the value wraps. The outer value wins.
+func (s *transcriptParser) read(raw json.RawMessage, depth int) {
 	switch kind(raw) {
 	case '"':
 		if s.Text == "" {
@@ -331,7 +331,7 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 	if !ok || depth > 4 {
 		return
 	}
-	if st := word(o.label("status", "state")); s.status == "" || job(st) == jobPending {
+	if st := normalize(o.label("status", "state")); s.status == "" || stateOf(st) == jobPending {
 		s.status = st
 	}
 	for _, n := range segmentNames {
@@ -370,7 +370,7 @@ func (s *spoken) read(raw json.RawMessage, depth int) {
 	}
 }
 
-// segments reads utterances, leaving out those without words; cut: there are more.
+// segments returns the utterances that have words. cut says that there are more than maxSegments.
 func segments(raw json.RawMessage) (out []Segment, cut bool) {
 	n := 0
 	for r := range elements(raw) {
@@ -391,7 +391,7 @@ func segments(raw json.RawMessage) (out []Segment, cut bool) {
 			Start:   o.seconds("start", "start_time", "start_seconds", "offset"),
 			End:     o.seconds("end", "end_time", "end_seconds"),
 		}
-		if w := word(g.Speaker); w == "agent" || w == "customer" {
+		if w := normalize(g.Speaker); w == "agent" || w == "customer" {
 			g.Speaker = w
 		}
 		if g.Start == 0 && g.End == 0 {

@@ -7,18 +7,23 @@ import (
 	"time"
 )
 
-// unpagedFor is how long the pages of a listing may be asked for after its first one, which was all of it.
+// unpagedFor is how long unpaged remembers a listing whose first answer was all of it.
 const unpagedFor = 10 * time.Minute
 
-// fewRows is how many rows no server's default page is as short as.
+// fewRows is less than the default page of any server: an answer with fewer rows is not the first page of many.
 const fewRows = 5
 
-// unpaged remembers the listings whose first answer was all of them, by their parameters. Nothing is learned of the
-// server: each listing finds out anew, so that a fault that passes costs one reading and teaches nothing.
+// unpaged is the dialect of a server without pages. The guide mentions no paging, so a server that goes by the guide alone may refuse
+// limit and offset and answer each listing whole.
+//
+// A listing is asked for with a limit first. If the limit is refused, wholeListing asks without one and checks that the answer is all
+// of the listing; then unpaged remembers the listing by its parameters for a while, and its further pages are empty without a
+// request. Nothing is concluded about the server as a whole: each listing finds out for itself, so a passing fault costs one
+// reading and has no effect on later ones.
 type unpaged struct {
 	mu       sync.Mutex
 	listings map[string]unpagedListing
-	told     bool // the log says that the server refuses limit and offset
+	warned   bool // the log says that the server refuses limit and offset
 }
 
 type unpagedListing struct {
@@ -26,13 +31,13 @@ type unpagedListing struct {
 	at    time.Time
 }
 
-// page returns one page; whole tells that it is all of the listing, because the server refuses limit and offset.
+// page returns one page. whole says that the page is all of the listing, because the server refuses limit and offset.
 func (c *Client) page(ctx context.Context, q Query, p Priority) (page Page, whole bool, err error) {
 	key := q.values()
 	key.Del("offset")
 	listing := key.Encode()
 	if q.Offset > 0 {
-		if total, ok := c.unpaged.of(listing); ok {
+		if total, ok := c.unpaged.total(listing); ok {
 			return Page{Total: total, Date: time.Now().Add(c.Skew()).UTC()}, true, nil
 		}
 		page, err = c.calls(ctx, q, p)
@@ -40,25 +45,24 @@ func (c *Client) page(ctx context.Context, q Query, p Priority) (page Page, whol
 	}
 	page, err = c.calls(ctx, q, p)
 	if q.Limit > 0 && errors.Is(err, ErrBadRequest) {
-		// The guide mentions no paging: a server that goes by it alone may refuse the parameters, and only those.
-		if page, ok := c.whole(ctx, q, p); ok {
-			if c.unpaged.keep(listing, page.Total) {
+		if page, ok := c.wholeListing(ctx, q, p); ok {
+			if c.unpaged.remember(listing, page.Total) {
 				c.log.Warn("VInfer refuses limit and offset: each listing is read as one answer", "error", err)
 			}
 			return page, true, nil
 		}
 	}
-	if c.unpaged.drop(listing, err == nil && q.Limit > 0) {
+	if c.unpaged.forget(listing, err == nil && q.Limit > 0) {
 		c.log.Info("VInfer takes limit and offset again: listings are read in pages")
 	}
 	return page, false, err
 }
 
-// whole asks for a listing whose limit was refused once without it, and tells whether the answer is all of the listing.
-// The refusal may have been a passing fault, and the answer the first page of many. So an answer that is part of a
-// whole by what it says itself does not count. One that says nothing has to stand two trials: the limit is refused a
-// second time, and an offset of as many rows is refused too or brings no other row.
-func (c *Client) whole(ctx context.Context, q Query, p Priority) (Page, bool) {
+// wholeListing asks without a limit for a listing whose limit was refused once, and reports whether the answer is all of the
+// listing. The refusal may have been a passing fault, and the answer the first page of many. So an answer that calls itself a part
+// does not count. An answer that says nothing about its completeness has to pass two checks: the limit is refused a second
+// time, and an offset of as many rows is refused too or brings no other row.
+func (c *Client) wholeListing(ctx context.Context, q Query, p Priority) (Page, bool) {
 	bare := q
 	bare.Limit = 0
 	page, err := c.calls(ctx, bare, p)
@@ -91,16 +95,16 @@ func (c *Client) whole(ctx context.Context, q Query, p Priority) (Page, bool) {
 	return page, true
 }
 
-// of returns what the first answer of a listing stated as its total, if it was all of it.
-func (u *unpaged) of(listing string) (total int, ok bool) {
+// total returns the total that the first answer of a listing stated, if that answer was all of the listing.
+func (u *unpaged) total(listing string) (total int, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l, ok := u.listings[listing]
 	return l.total, ok && time.Since(l.at) < unpagedFor
 }
 
-// keep remembers a listing and tells whether that is news for the log.
-func (u *unpaged) keep(listing string, total int) (tell bool) {
+// remember adds a listing and reports whether the log should say that the server has no pages.
+func (u *unpaged) remember(listing string, total int) (tell bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for k, l := range u.listings {
@@ -112,17 +116,18 @@ func (u *unpaged) keep(listing string, total int) (tell bool) {
 		u.listings = map[string]unpagedListing{}
 	}
 	u.listings[listing] = unpagedListing{total, time.Now()}
-	tell, u.told = !u.told, true
+	tell, u.warned = !u.warned, true
 	return tell
 }
 
-// drop forgets a listing; paged: the server took its limit. It tells whether that is news for the log.
-func (u *unpaged) drop(listing string, paged bool) (tell bool) {
+// forget removes a listing. paged says that the server took the limit. forget reports whether the log should say that the server has
+// pages again.
+func (u *unpaged) forget(listing string, paged bool) (tell bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.listings, listing)
-	if tell = paged && u.told; tell {
-		u.told = false
+	if tell = paged && u.warned; tell {
+		u.warned = false
 	}
 	return tell
 }

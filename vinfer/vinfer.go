@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// Call is a call as VInfer shows it, under one set of names whichever dialect it came in. A zero field is one that
-// the row did not have (or had as null): unknown, not empty. Times are UTC. It survives a JSON round trip, which is how
-// it is stored.
+// Call is a call as VInfer shows it, under one set of names for both dialects. A zero field means that the row did not have the
+// field (or had null): unknown, not empty. Times are UTC. A Call survives a JSON round trip, which is how it is stored.
 type Call struct {
 	ID              string    `json:"id"`
 	CampaignID      string    `json:"campaign,omitempty"`
@@ -45,7 +44,7 @@ func (c Call) Completed() time.Time {
 	}
 }
 
-// Unfinished tells whether the call is still going on: its status says so, or it has a status that is not an end
+// Unfinished reports whether the call is still going on: its status says so, or it has a status that is not an end
 // (completed, failed) and no end time.
 func (c Call) Unfinished() bool {
 	switch c.Status {
@@ -86,7 +85,7 @@ type Page struct {
 	Limit  int       // page size as the server says; 0: not said
 	Date   time.Time // the server's clock when it answered, from the Date header; the local clock where that is missing
 
-	partial bool // it says of itself that it is one page of several, or may be
+	partial bool // the answer says that it is, or may be, one page of several
 }
 
 // Broken is a row that could not be understood.
@@ -96,15 +95,15 @@ type Broken struct {
 	Err string          // what is wrong with it
 }
 
-// Bounds is what Probe found the server to honour.
+// Bounds is the result of Probe: the bounds that the server honours.
 type Bounds struct {
-	Empty bool // the workspace shows no calls at all: nothing could be found out
+	Empty bool // the workspace shows no calls, so nothing could be found out
 	After bool
 	From  bool
 	To    bool // `to` together with the lower bound that will be used (after if honoured, else from)
 	// Unpaged: the server refuses limit and offset, and answers each listing whole.
 	Unpaged bool
-	// AnyTotal: the totals of listings say nothing: of one without rows the server counts some.
+	// AnyTotal: the server's totals are useless: it counts calls in a listing without rows.
 	AnyTotal bool
 }
 
@@ -126,7 +125,7 @@ type Segment struct {
 	End     float64 `json:"end,omitempty"`
 }
 
-// Priority is what a request is for. It orders requests that wait for the budget: a lower value goes first.
+// Priority is the purpose of a request. Requests that wait for the budget go in the order of their priorities, the lowest value first.
 type Priority int
 
 // The kinds of requests, the most urgent first.
@@ -170,8 +169,8 @@ type KindRequests struct {
 	LastMinute int    `json:"last_minute"`
 }
 
-// Errors that callers tell apart with errors.Is. Every error of this package names the URL without its query's
-// secrets, says what came, and holds no key.
+// Errors that callers tell apart with errors.Is. Every error of this package names the URL without secrets, says what came, and does
+// not contain the key.
 var (
 	// ErrRefused: the key was refused (401, 403).
 	ErrRefused = errors.New("the API key was refused (put a valid one where vinfer.api_key says)")
@@ -181,9 +180,9 @@ var (
 	ErrNotReady = errors.New("not ready yet")
 	// ErrBadRequest: the server does not accept the request (400, 422): a mismatch of contract, not a passing fault.
 	ErrBadRequest = errors.New("the request was not accepted")
-	// ErrUnreadable: the answer was no answer of this API (an HTML page, JSON cut off, the wrong shape), after retries.
+	// ErrUnreadable: the answer was not one of this API (an HTML page, JSON cut off, the wrong shape), after retries.
 	ErrUnreadable = errors.New("the answer could not be read")
-	// ErrLimited: the server went on answering 429 although its waits were kept, or wants a longer one than a live request waits.
+	// ErrLimited: the server answers 429 again and again although its waits were kept, or asks for a longer wait than a live request has.
 	ErrLimited = errors.New("the rate limit is exceeded")
 	// ErrClosed: the client was closed while the request waited.
 	ErrClosed = errors.New("the client is closed")

@@ -196,7 +196,7 @@ func (s *service) succession(ctx context.Context) error {
 			return errors.Join(<-ended, next.release())
 		}
 		slow.Stop()
-		next.api.Succeed(old.api)
+		next.api.TakeOver(old.api)
 		if err = errors.Join(err, old.release()); err != nil {
 			s.log.Warn("the pipeline before did not end well", "error", err)
 		}

@@ -64,7 +64,7 @@ func TestRequestsCountsEveryTryByKind(t *testing.T) {
 	check(c, 3, 2)
 
 	next := client(srv.URL)
-	next.Succeed(c)
+	next.TakeOver(c)
 	check(next, 3, 2)
 	if _, err := c.Calls(t.Context(), Query{}, News); err != nil { // what the old one still does counts
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestRequestsCountsEveryTryByKind(t *testing.T) {
 	}
 	check(next, 5, 2)
 	elsewhere := client("https://another.example/v1")
-	elsewhere.Succeed(next)
+	elsewhere.TakeOver(next)
 	check(elsewhere, 5, 2)
 }
 

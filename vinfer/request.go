@@ -16,7 +16,7 @@ import (
 
 const maxRetryWait = 30 * time.Second
 
-// answer is what the server sent last.
+// answer is the last answer of the server.
 type answer struct {
 	status int
 	header http.Header
@@ -24,9 +24,9 @@ type answer struct {
 	date   time.Time
 }
 
-// exchange is one request of a caller through all its tries. It travels in the request's context, which is the one thing
-// that every hook of the HTTP client gets to see. All of them run in the caller's goroutine.
-type exchange struct {
+// request is one request of a caller through all its tries. It travels in the context of the HTTP request, because every hook of the
+// HTTP client sees that context and nothing else. All hooks run in the caller's goroutine.
+type request struct {
 	priority Priority
 	decode   func(*answer) error // of a 2xx answer; reads its body
 	ticket   *ticket
@@ -34,18 +34,18 @@ type exchange struct {
 	err      error // what decode said of a 2xx answer
 	local    error // a fault on this side: no try can mend it
 	limited  int   // answers 429 so far
-	failed   int   // tries that failed so far
+	failures int   // tries that failed so far
 }
 
-type exchangeKey struct{}
+type requestKey struct{}
 
-func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange) // get puts it into every request
+func requestOf(ctx context.Context) *request {
+	x, _ := ctx.Value(requestKey{}).(*request) // get puts one into every context
 	return x
 }
 
 // admit waits until the budget has room for one try.
-func (x *exchange) admit(ctx context.Context, b *budget) error {
+func (x *request) admit(ctx context.Context, b *budget) error {
 	x.release(b)
 	t, err := b.acquire(ctx, x.priority)
 	x.ticket = t
@@ -53,7 +53,7 @@ func (x *exchange) admit(ctx context.Context, b *budget) error {
 }
 
 // release gives back a ticket whose request was never answered.
-func (x *exchange) release(b *budget) {
+func (x *request) release(b *budget) {
 	if x.ticket != nil {
 		b.release(x.ticket, time.Now())
 		x.ticket = nil
@@ -68,7 +68,7 @@ type keyed struct {
 }
 
 func (t *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
-	x := exchangeOf(r.Context())
+	x := requestOf(r.Context())
 	if x.local = t.Allow(r.URL); x.local != nil {
 		return nil, x.local
 	}
@@ -108,9 +108,9 @@ func (t *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkRetry reads and judges the answer to one try, and tells whether to try again.
+// checkRetry reads the answer to one try and reports whether to try again.
 func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	x := exchangeOf(ctx)
+	x := requestOf(ctx)
 	x.answer, x.err = answer{}, nil
 	if e := ctx.Err(); e != nil {
 		return false, e
@@ -120,7 +120,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 	}
 	if err != nil {
 		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
-		return retry && x.again(), nil
+		return retry && x.countFailure(), nil
 	}
 	b := &body{r: resp.Body, max: maxErrorBody, keep: maxErrorBody}
 	good := resp.StatusCode >= 200 && resp.StatusCode < 300
@@ -147,8 +147,8 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 			err = fmt.Errorf("%w: %w", ErrUnreadable, outbound.Explain(b.fault, "vinfer."))
 		}
 		if errors.Is(err, ErrUnreadable) {
-			x.err = c.came(&x.answer, err)
-			return x.again(), nil
+			x.err = c.answerError(&x.answer, err)
+			return x.countFailure(), nil
 		}
 		x.err = err
 		return false, nil
@@ -156,20 +156,22 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 		x.limited++
 		return false, nil
 	case s == http.StatusRequestTimeout, s >= 500 && s != http.StatusNotImplemented:
-		return x.again(), nil
+		return x.countFailure(), nil
 	default:
 		return false, nil
 	}
 }
 
-// again counts a failed try over the whole exchange: answers 429 in between start no new round. What is asked for again minutes later in
-// any case, for many calls, is tried once: else those of a faulty endpoint would keep a run by hand waiting.
-func (x *exchange) again() bool {
-	x.failed++
-	return x.failed < maxTries && x.priority != Unfinished && x.priority != Transcripts
+// countFailure counts a failed try and reports whether another one is allowed. Answers 429 in between do not restart the count. Unfinished
+// calls and transcripts are tried once: they are asked for again minutes later in any case, and for many calls, so retries at a
+// faulty endpoint would delay a run by hand.
+func (x *request) countFailure() bool {
+	x.failures++
+	return x.failures < maxTries && x.priority != Unfinished && x.priority != Transcripts
 }
 
-// backoff waits RetryWait, doubling. A Retry-After of a 5xx is obeyed up to a cap: longer waits are the caller's.
+// backoff returns the wait before the next try: RetryWait, doubling. A Retry-After of a 5xx is obeyed up to a cap; the caller handles
+// longer waits.
 func (c *Client) backoff(_, _ time.Duration, n int, resp *http.Response) time.Duration {
 	if resp != nil {
 		if d, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now().Add(c.Skew())); ok {

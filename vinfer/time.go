@@ -1,104 +1,16 @@
 package vinfer
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
-
-// kind returns the first byte of a JSON value, 'n' for null or none.
-func kind(raw json.RawMessage) byte {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	if len(raw) == 0 {
-		return 'n'
-	}
-	return raw[0]
-}
-
-// text reads a string, or a number by its own digits. Anything else, and a string of blanks, is empty.
-func text(raw json.RawMessage) string {
-	switch k := kind(raw); {
-	case k == '"':
-		return strings.TrimSpace(unquote(bytes.TrimSpace(raw)))
-	case k == '-' || k >= '0' && k <= '9':
-		return string(bytes.TrimSpace(raw))
-	default:
-		return ""
-	}
-}
-
-// text returns the first of the named values that is text.
-func (o object) text(names ...string) string {
-	for _, n := range names {
-		if s := text(o.get(n)); s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
-// label is text for what some servers wrap in an object: {"name": …}.
-func (o object) label(names ...string) string {
-	for _, n := range names {
-		if s := text(o.get(n)); s != "" {
-			return s
-		}
-		if w, ok := asObject(o.get(n)); ok {
-			if s := w.text("value", "label", "name", "id", "overall", "score"); s != "" {
-				return s
-			}
-		}
-	}
-	return ""
-}
-
-// number reads a finite number from the first of the named values that is one, be it as text; else nil.
-func (o object) number(names ...string) *float64 {
-	for _, n := range names {
-		if f, err := strconv.ParseFloat(text(o.get(n)), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
-			return &f
-		}
-	}
-	return nil
-}
-
-// id reads an identifier as it stands, number or text. It is empty when there is none, or one that could not be told from
-// another's (characters were lost) or would be no name (control characters, endless).
-func (o object) id(names ...string) string {
-	for _, n := range names {
-		s := text(o.get(n))
-		if s == "" {
-			continue
-		}
-		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
-			return r < ' ' || r == 0x7f || r == utf8.RuneError
-		}) {
-			return ""
-		}
-		return s
-	}
-	return ""
-}
-
-// phone reads a phone number. One that came as a JSON number may be written with an exponent.
-func (o object) phone(names ...string) string {
-	s := o.text(names...)
-	if strings.ContainsAny(s, "eE") && strings.Trim(s, "0123456789.eE+-") == "" {
-		if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e16 {
-			return strconv.FormatFloat(f, 'f', 0, 64)
-		}
-	}
-	return s
-}
 
 var errTime = errors.New("no time")
 
-// time reads the first of the named values that is there; a zero time without an error: none is. Empty values and the
+// time reads the first of the named values that is present. A zero time without an error means that none is. Empty values and the
 // usual stand-ins for "not set" count as absent.
 func (o object) time(names ...string) (t time.Time, err error) {
 	for _, n := range names {
@@ -121,7 +33,7 @@ var isoLayouts = []string{
 	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "20060102T150405Z0700", "20060102T150405",
 }
 
-// mailLayouts are those of mails, HTTP headers and browsers.
+// mailLayouts are the layouts of mails, HTTP headers and browsers.
 var mailLayouts = []string{
 	"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 MST", "2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 MST", "Mon Jan 2 2006 15:04:05 GMT-0700",
 }
@@ -135,7 +47,7 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil {
+	if f, ok := number(s); ok {
 		return unixTime(s, f)
 	}
 	if len(s) > 64 {
@@ -185,7 +97,7 @@ func isoTime(s string, zone *time.Location) (time.Time, error) {
 	return time.Time{}, errTime
 }
 
-// leapSecond tells how many ":60" of a clock are to be read as ":59": the seconds, which Go knows no 60th of.
+// leapSecond returns how many ":60" of a clock mean ":59": 1 if the seconds are 60, which Go does not know.
 func leapSecond(clock string) int {
 	if len(clock) >= 8 && clock[5:8] == ":60" && clock[2:5] != ":60" {
 		return 1
@@ -219,13 +131,4 @@ func inRange(t time.Time) (time.Time, error) {
 		return time.Time{}, errTime
 	}
 	return t, nil
-}
-
-// truthy tells whether a value says yes: not null, false, 0, "", {} or [].
-func truthy(raw json.RawMessage) bool {
-	switch string(bytes.Join(bytes.Fields(raw), nil)) {
-	case "", "null", "false", "0", `""`, "{}", "[]":
-		return false
-	}
-	return true
 }

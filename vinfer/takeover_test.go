@@ -12,7 +12,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
-func TestSucceed(t *testing.T) {
+func TestTakeOver(t *testing.T) {
 	client := func(base string) *Client {
 		c, err := New(Config{BaseURL: base, Key: func() (secret.Text, error) { return secret.New("k"), nil }})
 		if err != nil {
@@ -27,18 +27,18 @@ func TestSucceed(t *testing.T) {
 	old.clock.learn(3 * time.Second)
 
 	other := client("https://another.example/v1")
-	other.Succeed(old)
+	other.TakeOver(old)
 	if other.Budget().Known || other.Skew() != 0 {
 		t.Errorf("%+v %v", other.Budget(), other.Skew())
 	}
 	same := client("https://api.example/v1/")
-	same.Succeed(old)
+	same.TakeOver(old)
 	same.budget.queue = []*waiter{{priority: News}} // not to be admitted
 	defer func() { same.budget.queue = nil }()
 	if b := same.Budget(); b != old.Budget() || b.Remaining != 0 || same.Skew() != 3*time.Second {
 		t.Errorf("%+v %v", b, same.Skew())
 	}
-	if place, wait := same.budget.next(time.Now()); place >= 0 || wait < 50*time.Second {
+	if place, wait := same.budget.nextWaiter(time.Now()); place >= 0 || wait < 50*time.Second {
 		t.Errorf("a request may go: %v, %v", place, wait)
 	}
 }
