@@ -70,7 +70,7 @@ func (w *world) install() {
 }
 
 func (w *world) verify() {
-	if says := w.run("systemd-analyze", "verify", unit, "vinfer-sync@sales.service", "vinfer-sync-backfill@2026-01-01.service"); says != "" {
+	if says := w.run("systemd-analyze", "--man=no", "verify", unit, "vinfer-sync@sales.service", "vinfer-sync-backfill@2026-01-01.service"); says != "" {
 		w.t.Errorf("systemd-analyze verify says:\n%s", says)
 	}
 }
