@@ -1,10 +1,12 @@
 package httpx
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +26,11 @@ func Verdict(a *Answer, shape string) error {
 	if text := http.StatusText(a.Status); text != "" {
 		said += " " + text
 	}
-	if words := a.Words(a.Body); words != "" {
+	words := a.Words(a.Body)
+	if refused(a.Status) {
+		words = a.Words([]byte(complaint(a.Body)))
+	}
+	if words != "" {
 		said += ": " + words
 	}
 	err := errorText(said)
@@ -32,7 +38,7 @@ func Verdict(a *Answer, shape string) error {
 	switch s := a.Status; {
 	case s/100 == 2:
 		return nil
-	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusProxyAuthRequired:
+	case refused(s):
 		return crm.Halted(err)
 	case s == http.StatusTooManyRequests:
 		return crm.Throttled(err, wait)
@@ -50,6 +56,32 @@ func Verdict(a *Answer, shape string) error {
 		return crm.Rejected(err, shape)
 	}
 	return err
+}
+
+// refused tells whether a status refuses the credentials: who reads it is to change a key, and needs no request to look at.
+func refused(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
+}
+
+// complaint returns the words of an error that is written in JSON as most APIs do; else the text as it is.
+func complaint(body []byte) string {
+	var o map[string]any
+	if json.Unmarshal(body, &o) != nil {
+		return string(body)
+	}
+	if inner, ok := o["error"].(map[string]any); ok {
+		o = inner
+	}
+	var words []string
+	for _, key := range []string{"code", "error", "message", "error_description", "detail"} {
+		if s, ok := o[key].(string); ok && s != "" && !slices.Contains(words, s) {
+			words = append(words, s)
+		}
+	}
+	if len(words) == 0 {
+		return string(body)
+	}
+	return strings.Join(words, ": ")
 }
 
 var errGateway = errors.New("an answer of a gateway")
