@@ -55,3 +55,11 @@ func (s *Settings) In(t time.Time) time.Time {
 	}
 	return t.In(s.Zone)
 }
+
+// Opened returns what a kind's New has returned as a Writer: nothing besides an error, where a nil of the kind's own type would be something.
+func Opened[W Writer](w W, err error) (Writer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}

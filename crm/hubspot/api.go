@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -38,8 +39,8 @@ var toContact = map[string]int{calls: 194, notes: 202, tasks: 204}
 type api struct {
 	client   *httpx.Client
 	token    string
-	all      *pace // of the token
-	searches *pace // of the account
+	all      *pace.Limiter // of the token
+	searches *pace.Limiter // of the account
 }
 
 func (a *api) host() string { return a.client.Base().Host }
@@ -55,11 +56,11 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 		return err
 	}
 	if dayOver(answer.Header) {
-		a.all.hold(pauses[daily], fmt.Errorf("%s has only %s requests left for today%s", a.host(), answer.Header.Get("X-HubSpot-RateLimit-Daily-Remaining"), untilMidnight))
+		a.all.Hold(pauses[daily], fmt.Errorf("%s has only %s requests left for today%s", a.host(), answer.Header.Get("X-HubSpot-RateLimit-Daily-Remaining"), untilMidnight))
 	}
 	if err := verdict(answer, r.Shape); err != nil {
 		if answer.Status == http.StatusTooManyRequests {
-			a.all.hold(crm.Wait(err), err)
+			a.all.Hold(crm.Wait(err), err)
 		}
 		return &httpx.Refused{Err: fmt.Errorf("%s: %w", shapeOf(path), err), Status: answer.Status, Body: answer.Body}
 	}
@@ -73,19 +74,19 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 func (a *api) send(ctx context.Context, r httpx.Request) (*httpx.Answer, error) {
 	search := strings.HasSuffix(r.Path, "/search")
 	if search {
-		if err := a.searches.take(ctx); err != nil {
+		if err := a.searches.Take(ctx); err != nil {
 			return nil, err
 		}
-		defer a.searches.done()
+		defer a.searches.Done()
 	}
-	if err := a.all.take(ctx); err != nil {
+	if err := a.all.Take(ctx); err != nil {
 		return nil, err
 	}
 	answer, err := a.client.Send(ctx, r)
 	if err == nil && !search {
-		a.all.learn(answer.Header)
+		learn(a.all, answer.Header)
 	}
-	a.all.done()
+	a.all.Done()
 	return answer, err
 }
 

@@ -63,12 +63,12 @@ func (d *contacts) Search(ctx context.Context, n phone.Number) ([]people.Record,
 	}
 	var ids []string
 	for _, o := range rows {
-		if slices.ContainsFunc(d.person(o).Phones, n.Is) {
+		if d.person(o).Has(n) {
 			ids = append(ids, string(o.ID))
 		}
 	}
 	found, err := d.readAll(ctx, ids)
-	if err != nil || slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
+	if err != nil || people.Have(found, n) {
 		return found, err
 	}
 	return d.byKey(ctx, n)
@@ -109,7 +109,7 @@ func (d *contacts) byKey(ctx context.Context, n phone.Number) ([]people.Record, 
 		return nil, err
 	}
 	r := d.person(*o)
-	if !slices.ContainsFunc(r.Phones, n.Is) {
+	if !r.Has(n) {
 		d.taken = true // people have given it another number: it is not whom the call was with
 		return nil, nil
 	}
@@ -241,7 +241,7 @@ func (d *contacts) same(ctx context.Context, err error, n phone.Number) (people.
 		return people.Record{}, false, nil
 	}
 	record, ok, err := d.Read(ctx, string(id[1]))
-	return record, ok && slices.ContainsFunc(record.Phones, n.Is), err
+	return record, ok && record.Has(n), err
 }
 
 func (d *contacts) person(o object) people.Record {

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 )
 
 func limits(most, left, interval string) http.Header {
@@ -20,65 +21,12 @@ func limits(most, left, interval string) http.Header {
 	return h
 }
 
-// TestPace counts as a server does: whatever of the time between a request and its answer it takes, no window has more than the limit.
-func TestPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const most, window = 7, 10 * time.Second
-		p := newPace(most, window)
-		var mu sync.Mutex
-		var sent, answered []time.Time
-		done := make(chan struct{})
-		requests := make(chan time.Duration)
-		for range 4 {
-			go func() {
-				for took := range requests {
-					if err := p.take(t.Context()); err != nil {
-						t.Error(err)
-					}
-					at := time.Now()
-					time.Sleep(took)
-					p.done()
-					mu.Lock()
-					sent, answered = append(sent, at), append(answered, time.Now())
-					mu.Unlock()
-				}
-				done <- struct{}{}
-			}()
-		}
-		begun := time.Now()
-		for n := range 100 {
-			requests <- time.Duration(n%13) * 100 * time.Millisecond
-		}
-		close(requests)
-		for range 4 {
-			<-done
-		}
-		for i, at := range sent {
-			n := 0
-			for j := range sent {
-				if sent[j].After(at) || j == i { // it may be counted from its sending, and the others until their answers
-					continue
-				}
-				if at.Sub(answered[j]) < window {
-					n++
-				}
-			}
-			if n >= most {
-				t.Errorf("request %d is one of %d within a window", i, n+1)
-			}
-		}
-		if took := time.Since(begun); took > 100/most*(window+2*time.Second) {
-			t.Errorf("%s is slower than the limit asks for", took)
-		}
-	})
-}
-
 func TestPaceLearns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		free := func(p *pace) (n int) {
+		free := func(p *pace.Limiter) (n int) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			for p.take(ctx) == nil {
+			for p.Take(ctx) == nil {
 				n++
 			}
 			return n
@@ -97,26 +45,26 @@ func TestPaceLearns(t *testing.T) {
 			{limits("no", "number", "here"), 99},
 			{limits("50", "", ""), 49},
 		} {
-			p := newPace(defaultMax, defaultWindow)
-			if err := p.take(t.Context()); err != nil {
+			p := pace.New(defaultMax, defaultWindow)
+			if err := p.Take(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.learn(test.header)
-			p.done()
+			learn(p, test.header)
+			p.Done()
 			if got := free(p); got != test.want {
 				t.Errorf("%v: %d places are free, want %d", test.header, got, test.want)
 			}
 		}
 		// What others used is free again when the window has passed.
-		p := newPace(defaultMax, defaultWindow)
-		p.learn(limits("100", "3", "2000"))
+		p := pace.New(defaultMax, defaultWindow)
+		learn(p, limits("100", "3", "2000"))
 		time.Sleep(2 * time.Second)
 		if got := free(p); got != 100 {
 			t.Errorf("%d places are free after the window", got)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := p.take(ctx); !errors.Is(err, context.Canceled) {
+		if err := p.Take(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})

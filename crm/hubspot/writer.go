@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
@@ -58,14 +59,14 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		searches = defaultSearches
 	}
 	w := &Writer{
-		api: &api{client, token, newPace(defaultMax, defaultWindow), newPace(searches, time.Second)}, s: s,
+		api: &api{client, token, pace.New(defaultMax, defaultWindow), pace.New(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),
 		definitions: map[string]remembered{},
 	}
 	w.owners = people.NewOwners(w.owner)
 	w.Writer = record.New(schema{w}, record.Options{Settings: s, Owners: w.owners, Optional: &w.optional, Link: true})
 	// A process that was killed a moment ago may have used this second's, and no answer would tell.
-	w.api.searches.occupy(min(searches, defaultSearches))
+	w.api.searches.Occupy(min(searches, defaultSearches))
 	return w, nil
 }
 

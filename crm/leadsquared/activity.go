@@ -22,11 +22,8 @@ const (
 )
 
 // Activity returns the activity. The link to the transcript stands in its note.
-func (s schema) Activity(ctx context.Context, j *record.Job) (*record.Record, error) {
-	at, err := s.activityType(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s schema) Activity(_ context.Context, j *record.Job) (*record.Record, error) {
+	at := j.State.(layout) // which Begin has looked up
 	values := record.Fields{}
 	for ours, v := range record.Extras(&j.Entry.Call, 200) {
 		if ours == text.Summary {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -20,7 +22,7 @@ import (
 type api struct {
 	client         *httpx.Client
 	access, secret string
-	limit          *limiter
+	limit          *pace.Limiter
 
 	mu      sync.Mutex
 	auth    string // how the keys travel
@@ -94,10 +96,10 @@ func (a *api) way() string {
 }
 
 func (a *api) send(ctx context.Context, r httpx.Request, auth string) (*httpx.Answer, error) {
-	if err := a.limit.begin(ctx); err != nil {
+	if err := a.limit.Take(ctx); err != nil {
 		return nil, err
 	}
-	defer a.limit.end()
+	defer a.limit.Done()
 	if auth == AuthQuery {
 		r.Query = maps.Clone(r.Query)
 		if r.Query == nil {
@@ -125,6 +127,51 @@ func (a *api) create(ctx context.Context, path string, query url.Values, body an
 		}
 	}
 	return "", fmt.Errorf("%s answers 200 to %s without an id", a.host(), path)
+}
+
+// rows makes a request for records.
+func (a *api) rows(ctx context.Context, method, path string, query url.Values, body any) ([]row, error) {
+	var answer any
+	if err := a.call(ctx, method, path, query, body, &answer); err != nil {
+		return nil, err
+	}
+	return rowsOf(answer)
+}
+
+// lists are the names under which answers have their records.
+var lists = []string{"List", "Leads", "Fields", "Users", "ActivityTypes", "ProspectActivities", "TaskList", "Tasks", "Notes"}
+
+// rowsOf returns the records of an answer: it is a list, or an object with one.
+func rowsOf(answer any) ([]row, error) {
+	var list []any
+	switch v := answer.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		list = v
+	case map[string]any:
+		for _, name := range lists {
+			if l, ok := v[name].([]any); ok {
+				list = l
+			}
+		}
+	default:
+		return nil, errors.New("LeadSquared answers 200 without a list of records")
+	}
+	var out []row
+	for _, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			continue
+		}
+		if pairs, ok := m["LeadPropertyList"]; ok { // a record as a list of pairs
+			r := row{}
+			each(pairs, "", func(name, value string) { r[name] = value })
+			m = r
+		}
+		out = append(out, row(m))
+	}
+	return out, nil
 }
 
 // names lists what a request holds, without the values.

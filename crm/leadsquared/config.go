@@ -106,13 +106,7 @@ func (c Config) Validate() error {
 }
 
 // Open makes the writer, as New does.
-func (c Config) Open(s crm.Settings) (crm.Writer, error) {
-	w, err := New(c, s)
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
-}
+func (c Config) Open(s crm.Settings) (crm.Writer, error) { return crm.Opened(New(c, s)) }
 
 // Identity names what the access depends on besides the secrets.
 func (c Config) Identity() string { return c.Host() }

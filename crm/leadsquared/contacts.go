@@ -3,7 +3,6 @@ package leadsquared
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -42,9 +41,7 @@ func (d *leads) Search(ctx context.Context, n phone.Number) ([]people.Record, er
 	if err != nil {
 		return nil, err
 	}
-	matches := func() bool {
-		return slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) })
-	}
+	matches := func() bool { return people.Have(found, n) }
 	if matches() && !d.j.Entry.DoNotCall && (d.w.s.OnMany == "" || d.w.s.OnMany == crm.ManyRecent) {
 		return found, nil
 	}
@@ -108,11 +105,7 @@ func (d *leads) columns() []string {
 
 // records asks for leads. LeadSquared answers with a list, or with one in an object.
 func (d *leads) records(ctx context.Context, method, path string, query url.Values, body any) ([]people.Record, error) {
-	var answer any
-	if err := d.w.api.call(ctx, method, path, query, body, &answer); err != nil {
-		return nil, err
-	}
-	rows, err := rowsOf(answer, "Leads", "List")
+	rows, err := d.w.api.rows(ctx, method, path, query, body)
 	var out []people.Record
 	for _, r := range rows {
 		if r.text("ProspectID") != "" {
@@ -120,39 +113,6 @@ func (d *leads) records(ctx context.Context, method, path string, query url.Valu
 		}
 	}
 	return out, err
-}
-
-// rowsOf returns the records of an answer: it is a list, or an object with one under one of the names.
-func rowsOf(answer any, names ...string) ([]row, error) {
-	var list []any
-	switch v := answer.(type) {
-	case nil:
-		return nil, nil
-	case []any:
-		list = v
-	case map[string]any:
-		for _, name := range names {
-			if l, ok := v[name].([]any); ok {
-				list = l
-			}
-		}
-	default:
-		return nil, errors.New("LeadSquared answers 200 without a list of records")
-	}
-	var out []row
-	for _, e := range list {
-		m, ok := e.(map[string]any)
-		if !ok {
-			continue
-		}
-		if pairs, ok := m["LeadPropertyList"]; ok { // a record as a list of pairs
-			r := row{}
-			each(pairs, "", func(name, value string) { r[name] = value })
-			m = r
-		}
-		out = append(out, row(m))
-	}
-	return out, nil
 }
 
 // Read reads a lead.

@@ -89,7 +89,7 @@ func (a *api) tooMany(err error, said string) error {
 		most, _ := strconv.Atoi(m[1])
 		seconds, _ := strconv.Atoi(m[2])
 		window := time.Duration(min(seconds, 3600)) * time.Second
-		a.limit.learn(most, window)
+		a.limit.Lower(most, window)
 		wait = max(wait, window)
 	} else if wait == 0 && daily.MatchString(said) {
 		wait = 15 * time.Minute // the day's quota is used up

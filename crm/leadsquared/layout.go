@@ -55,13 +55,8 @@ func (w *Writer) findType(ctx context.Context) (layout, error) {
 		w.name(&at) // all is configured
 		return at, nil
 	}
-	var answer any
-	err := w.api.call(ctx, http.MethodGet, "ProspectActivity.svc/ActivityTypes.Get", nil, nil, &answer)
+	types, err := w.api.rows(ctx, http.MethodGet, "ProspectActivity.svc/ActivityTypes.Get", nil, nil)
 	if err != nil && (at.code == 0 || !unavailable(err)) {
-		return at, err
-	}
-	types, err := rowsOf(answer, "List", "ActivityTypes")
-	if err != nil {
 		return at, err
 	}
 	for _, r := range types {

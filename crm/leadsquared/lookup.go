@@ -89,7 +89,7 @@ func (t activities) page(ctx context.Context, j *record.Job, offset, size int) (
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := rowsOf(answer, "ProspectActivities", "List")
+	rows, err := rowsOf(answer)
 	whole, _ := answer.(map[string]any)
 	total, told := whole["RecordCount"].(float64)
 	if !told {

@@ -56,20 +56,15 @@ func shorter(limit int) int {
 func (t notes) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {
 	const size = 200
 	for page := 1; page <= notePages; page++ {
-		var answer any
-		err := t.w.api.call(ctx, http.MethodPost, "LeadManagement.svc/RetrieveNote", nil, map[string]any{
+		rows, err := t.w.api.rows(ctx, http.MethodPost, "LeadManagement.svc/RetrieveNote", nil, map[string]any{
 			"Parameter": map[string]any{"RelatedId": j.Contact.ID},
 			"Paging":    map[string]any{"PageIndex": page, "PageSize": size},
 			"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": 1},
-		}, &answer)
+		})
 		if unavailable(err) {
 			t.w.daily.Warn(j.Progress, "notes", "the notes of a lead cannot be read (%v): after a lost answer one may be there twice", err)
 			return record.Found{}, nil
 		}
-		if err != nil {
-			return record.Found{}, err
-		}
-		rows, err := rowsOf(answer, "List", "Notes")
 		if err != nil {
 			return record.Found{}, err
 		}

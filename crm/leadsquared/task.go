@@ -110,15 +110,14 @@ func aboutTask(err error, name string) bool {
 
 // find returns the task of the given id, or, without one, that of the call, among those of the lead; nil: it is not there.
 func (t tasks) find(ctx context.Context, j *record.Job, id string) (row, error) {
-	var answer any
-	err := t.w.api.call(ctx, http.MethodGet, "LeadManagement.svc/RetrieveTaskByLeadId", url.Values{"leadId": {j.Contact.ID}}, nil, &answer)
+	rows, err := t.w.api.rows(ctx, http.MethodGet, "LeadManagement.svc/RetrieveTaskByLeadId", url.Values{"leadId": {j.Contact.ID}}, nil)
 	began, _, _ := record.Span(&j.Entry.Call)
 	if by, owner := t.owner(j); unavailable(err) && owner != "" {
-		err = t.w.api.call(ctx, http.MethodPost, "Task.svc/Retrieve", nil, map[string]any{
+		rows, err = t.w.api.rows(ctx, http.MethodPost, "Task.svc/Retrieve", nil, map[string]any{
 			"Parameter": map[string]any{"LookupName": by, "LookupValue": owner, "FromDate": stamp(began.Add(-margin)), "ToDate": stamp(j.Entry.Task.Due.Add(margin))},
 			"Sorting":   map[string]any{"ColumnName": "CreatedOn", "Direction": "1"},
 			"Paging":    map[string]any{"Offset": 0, "RowCount": 1000},
-		}, &answer)
+		})
 	}
 	if unavailable(err) {
 		t.w.daily.Warn(j.Progress, "tasks", "the tasks of a lead cannot be read (%v): after a lost answer one may be there twice", err)
@@ -127,7 +126,6 @@ func (t tasks) find(ctx context.Context, j *record.Job, id string) (row, error) 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := rowsOf(answer, "TaskList", "List", "Tasks")
 	for _, r := range rows {
 		is := id != "" && strings.EqualFold(taskID(r), id)
 		if id == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
@@ -57,7 +58,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	}
 	cfg.Activity, cfg.TaskType = cmp.Or(cfg.Activity, "VInfer call"), cmp.Or(cfg.TaskType, "Call Back")
 	cfg.ActivityLimit, cfg.NoteLimit = cmp.Or(cfg.ActivityLimit, 2000), cmp.Or(cfg.NoteLimit, 60_000)
-	a := &api{client: client, access: cfg.AccessKey.Reveal(), secret: cfg.SecretKey.Reveal(), limit: newLimiter(cmp.Or(cfg.Rate, 10)), auth: AuthHeaders}
+	a := &api{client: client, access: cfg.AccessKey.Reveal(), secret: cfg.SecretKey.Reveal(), limit: pace.Even(cmp.Or(cfg.Rate, 10), 5*time.Second), auth: AuthHeaders}
 	if cfg.Auth == AuthHeaders || cfg.Auth == AuthQuery {
 		a.auth, a.certain = cfg.Auth, true
 	}
@@ -69,7 +70,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w.owners = people.NewOwners(w.owner)
 	w.Writer = record.New(schema{w}, record.Options{
 		Settings: s, Owners: w.owners, Optional: &w.optional, Many: record.Activities, Link: true,
-		Nowhere: "the call has no number of a lead, and in LeadSquared a call belongs to a lead",
+		NoContact: "the call has no number of a lead, and in LeadSquared a call belongs to a lead",
 	})
 	return w, nil
 }
@@ -83,9 +84,11 @@ type schema struct{ *Writer }
 // Begin looks the activity type up.
 func (s schema) Begin(ctx context.Context, j *record.Job) (record.Contacts, *people.Book, error) {
 	if !j.Entry.NoActivity {
-		if _, err := s.activityType(ctx); err != nil {
+		at, err := s.activityType(ctx)
+		if err != nil {
 			return nil, nil, err
 		}
+		j.State = at
 	}
 	return &leads{w: s.Writer, j: j}, s.book, nil
 }
@@ -95,12 +98,8 @@ func (w *Writer) owner(ctx context.Context, owner string) (id string, err error)
 	if !strings.Contains(owner, "@") {
 		return owner, nil
 	}
-	var answer any
-	if err := w.api.call(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil, &answer); err != nil && !unavailable(err) {
-		return "", err
-	}
-	users, err := rowsOf(answer, "List", "Users")
-	if err != nil {
+	users, err := w.api.rows(ctx, "GET", "UserManagement.svc/Users.Get", nil, nil)
+	if err != nil && !unavailable(err) {
 		return "", err
 	}
 	for _, u := range users {

@@ -14,6 +14,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 const (
@@ -40,7 +41,7 @@ func (d contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, 
 		if err != nil {
 			return nil, err
 		}
-		found = slices.DeleteFunc(found, func(r people.Record) bool { return !slices.ContainsFunc(r.Phones, n.Is) })
+		found = slices.DeleteFunc(found, func(r people.Record) bool { return !r.Has(n) })
 		if slices.ContainsFunc(found, func(r people.Record) bool { return r.Status != lost }) {
 			// Somebody who was lost once and has come back has a lead that is not.
 			found = slices.DeleteFunc(found, func(r people.Record) bool { return r.Status == lost })
@@ -83,7 +84,7 @@ func (d contacts) search(ctx context.Context, model string, n phone.Number) ([]p
 		if model == partners && !r.yes("active") {
 			continue // Odoo's way to throw a contact away; nobody would see a call there
 		}
-		records = append(records, record(model, r))
+		records = append(records, personOf(model, r))
 	}
 	return records, nil
 }
@@ -105,7 +106,7 @@ func shown(model string, has map[string]bool) []string {
 	return fields
 }
 
-func record(model string, r row) people.Record {
+func personOf(model string, r row) people.Record {
 	out := people.Record{
 		ID: nameOf(model, r.id()), Name: cmp.Or(r.text("contact_name"), r.text("name")), DoNotCall: r.yes("phone_blacklisted"),
 		Created: r.time("create_date"), Changed: r.time("write_date"),
@@ -166,7 +167,7 @@ func (d contacts) read(ctx context.Context, name string) (people.Record, bool, e
 	if err != nil || len(rows) == 0 {
 		return people.Record{}, false, err
 	}
-	return record(model, rows[0]), true, nil
+	return personOf(model, rows[0]), true, nil
 }
 
 // Create makes a lead. Whether it is shown as a lead or as an opportunity is Odoo's own setting.
@@ -259,9 +260,8 @@ func (w *Writer) blacklist(ctx context.Context, n phone.Number, p *crm.Progress)
 		return nil
 	}
 	err := w.odoo.call(ctx, "phone.blacklist", "create", nil, named{"vals_list": []any{named{"number": n.E164()}}}, nil)
-	var denied *accessError
 	switch {
-	case errors.As(err, &denied):
+	case httpx.RefusedBy(err).Code == accessError:
 		w.daily.Warn(p, "phone.blacklist", "the API key's user may not add to Odoo's phone blacklist; contacts who do not want to be called are not marked: %v", err)
 		return nil
 	case crm.VerdictOf(err) == crm.Reject: // a number that is none in its country, or a server without the list: the call is written all the same

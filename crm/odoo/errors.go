@@ -6,6 +6,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // fault is Odoo's own error. Its traceback is not read: it is full of other people's data.
@@ -27,29 +28,29 @@ func (s *server) fault(f fault, shape string) error {
 	err := fmt.Errorf("odoo refuses %s: %s", shape, s.words(f.Message))
 	switch {
 	case class == "MissingError":
-		return fmt.Errorf("%w: %w", step.ErrGone, err)
+		err = fmt.Errorf("%w: %w", step.ErrGone, err)
 	case class == "AccessDenied", class == "Unauthorized":
-		return crm.Halted(fmt.Errorf("%w: the API key is wrong, revoked or expired (keys of internal users live three months at most)", err))
-	case class == "AccessError":
-		return crm.Halted(&accessError{err})
+		err = crm.Halted(fmt.Errorf("%w: the API key is wrong, revoked or expired (keys of internal users live three months at most)", err))
+	case class == accessError:
+		err = crm.Halted(err)
 	case strings.Contains(f.Message, noSender):
-		return crm.Halted(fmt.Errorf("%w %s", err, mailAdvice))
+		err = crm.Halted(fmt.Errorf("%w %s", err, mailAdvice))
 	case refusals[class]:
-		return crm.Rejected(err, shape)
+		err = crm.Rejected(err, shape)
+	default:
+		return nil
 	}
-	return nil
+	return &httpx.Refused{Err: err, Code: class}
 }
+
+// accessError is the exception that says that the key's user may not do something.
+const accessError = "AccessError"
 
 // Before version 19 nothing can be put into a chatter by a user without a mail address.
 const (
 	noSender   = "configure the sender's email address"
 	mailAdvice = "Give the API key's user one: Settings > Users"
 )
-
-// accessError says that the key's user may not do something.
-type accessError struct{ error }
-
-func (e *accessError) Unwrap() error { return e.error }
 
 // words returns what an exception says, without the groups that may do what was refused.
 func (s *server) words(message string) string {

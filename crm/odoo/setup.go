@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // expiresSoon is how long before its end an API key is warned of.
@@ -26,9 +28,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		api = "/json/2"
 	}
 	found := []crm.Finding{{Subject: "connection", Detail: fmt.Sprintf("Odoo %d at %s, over %s", w.odoo.majorVersion(), w.odoo.client.Base().Host, api)}}
-	if w.odoo.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: "Odoo is reached without TLS: the key, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.odoo.client.Base(), "key")...)
 	found = append(found, w.checkRights(ctx)...)
 	found = append(found, w.checkKey(ctx, user.ID)...)
 	found = append(found, w.checkMail(ctx)...)
@@ -138,9 +138,8 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 		return []crm.Change{change}, nil
 	}
 	rows, err := w.odoo.find(ctx, "ir.model", []any{[]any{"model", "=", "mail.activity"}}, []string{"model"}, 1)
-	var denied *accessError
 	switch {
-	case errors.As(err, &denied):
+	case httpx.RefusedBy(err).Code == accessError:
 		change.Detail = "the API key's user may not make fields. As an administrator: Settings > Technical > Database Structure > Fields > New: name " +
 			own + ", model Activity (mail.activity), type char, indexed; or run setup once with an administrator's key"
 		return []crm.Change{change}, nil

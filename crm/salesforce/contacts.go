@@ -156,7 +156,7 @@ func (v contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, 
 		}
 		return strings.Join(ways, " OR ")
 	})
-	if err != nil || slices.ContainsFunc(found, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
+	if err != nil || people.Have(found, n) {
 		return found, err
 	}
 	searches := []string{n.Tail(10)}
@@ -178,7 +178,7 @@ func (v contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, 
 		if err != nil {
 			return nil, err
 		}
-		if found = append(found, more...); slices.ContainsFunc(more, func(r people.Record) bool { return slices.ContainsFunc(r.Phones, n.Is) }) {
+		if found = append(found, more...); people.Have(more, n) {
 			break
 		}
 	}
@@ -346,7 +346,7 @@ func (v contacts) same(ctx context.Context, refusal error, n phone.Number) (peop
 		return people.Record{}, false, err
 	}
 	for _, f := range found {
-		if slices.ContainsFunc(f.Phones, n.Is) {
+		if f.Has(n) {
 			return f, true, nil
 		}
 	}

@@ -54,14 +54,14 @@ func refusal(answer *httpx.Answer, shape string) error {
 	// SuiteCRM says 400 to all of these.
 	switch rejected := answer.Status == http.StatusBadRequest || answer.Status == http.StatusNotFound; {
 	case rejected && noUser.MatchString(detail):
-		return crm.Halted(fmt.Errorf("%w: the user of the OAuth2 client was deleted", err))
+		err = crm.Halted(fmt.Errorf("%w: the user of the OAuth2 client was deleted", err))
 	case rejected && denied.MatchString(detail):
 		what, _, _ := strings.Cut(shape, " {")
-		return fmt.Errorf("%w: %s: %w", errDenied, what, err)
+		err = fmt.Errorf("%w: %s: %w", errDenied, what, err)
 	case rejected && exists.MatchString(detail):
-		return fmt.Errorf("%w: %w", errExists, err)
+		err = fmt.Errorf("%w: %w", errExists, err)
 	case rejected && missing.MatchString(detail) && !badName.MatchString(detail): // 400, not 404
-		return fmt.Errorf("%w: %w", step.ErrGone, err)
+		err = fmt.Errorf("%w: %w", step.ErrGone, err)
 	}
-	return err
+	return &httpx.Refused{Err: err, Status: answer.Status, Message: detail}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 const (
@@ -88,27 +86,19 @@ func (d contacts) newest(ctx context.Context, n phone.Number) (found []people.Re
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"fields": {strings.Join(d.shown(leads, m), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
-	var out list
-	err = d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + leads, Query: q, Shape: "GET " + leads}, &out)
+	rows, _, err := d.api.latest(ctx, leads, d.shown(leads, m), 1)
 	if err != nil && crm.VerdictOf(err) != crm.Reject {
 		return nil, err
 	}
-	for _, r := range out.Data {
-		if rec := d.person(leads, m, r); hasNumber(rec, n) {
-			found = append(found, rec)
-		}
-	}
-	return found, nil
+	return d.having(leads, m, rows, n), nil
 }
 
 // queried asks the database for the number; false: not both modules can be asked so.
 func (d contacts) queried(ctx context.Context, n phone.Number) (found []people.Record, all bool, err error) {
-	var values []string
-	for _, s := range n.Typed() {
-		if len(values) < 50 { // as many as COQL's "in" takes
-			values = append(values, quote(s))
-		}
+	spellings := n.Typed()
+	values := make([]string, min(len(spellings), 50)) // as many as COQL's "in" takes
+	for i := range values {
+		values[i] = quote(spellings[i])
 	}
 	if len(values) == 0 {
 		return nil, true, nil
@@ -129,11 +119,7 @@ func (d contacts) queried(ctx context.Context, n phone.Number) (found []people.R
 			return nil, false, err
 		}
 		unsure = unsure || name == leads && len(rows) > 0 && (m.silent || !m.has("Converted__s"))
-		for _, r := range rows {
-			if rec := d.person(name, m, r); hasNumber(rec, n) {
-				found = append(found, rec)
-			}
-		}
+		found = append(found, d.having(name, m, rows, n)...)
 	}
 	if unsure { // whether it is converted is for the record itself to tell
 		found, err = d.reread(ctx, found, n)
@@ -148,7 +134,7 @@ func (d contacts) reread(ctx context.Context, found []people.Record, n phone.Num
 		if err != nil {
 			return nil, err
 		}
-		if there && hasNumber(now, n) {
+		if there && now.Has(n) {
 			out = append(out, now)
 		}
 	}
@@ -164,13 +150,14 @@ func (w *Writer) byNumber(name string, m module, values []string) string {
 	return "select " + strings.Join(w.shown(name, m), ", ") + " from " + name + " where " + either(conditions) + " limit 200"
 }
 
-func hasNumber(r people.Record, n phone.Number) bool {
-	for _, p := range r.Phones {
-		if n.Is(p) {
-			return true
+// having returns those of a module's rows that have the number.
+func (w *Writer) having(name string, m module, rows []row, n phone.Number) (found []people.Record) {
+	for _, r := range rows {
+		if p := w.person(name, m, r); p.Has(n) {
+			found = append(found, p)
 		}
 	}
-	return false
+	return found
 }
 
 // indexed asks the search, which compares numbers by its own rules: by the number inside the country, and where the database could
@@ -203,16 +190,11 @@ func (d contacts) indexed(ctx context.Context, name string, n phone.Number, quer
 		if name == leads {
 			q.Set("converted", "both")
 		}
-		var out list
-		if err := d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + name + "/search", Query: q, Shape: "GET " + name + " search"}, &out); err != nil {
+		rows, _, err := d.api.list(ctx, "/"+name+"/search", q, name+" search")
+		if err != nil {
 			return nil, err
 		}
-		for _, r := range out.Data {
-			if rec := d.person(name, m, r); hasNumber(rec, n) {
-				found = append(found, rec)
-			}
-		}
-		if len(found) > 0 {
+		if found = d.having(name, m, rows, n); len(found) > 0 {
 			return d.reread(ctx, found, n) // the index may be behind in its status too
 		}
 	}

@@ -18,9 +18,9 @@ import (
 // maxWait bounds Retry-After; the engine has a lower bound of its own.
 const maxWait = 24 * time.Hour
 
-// Verdict reads an answer as the error that a Write returns: nil for 2xx, a halt for a refused credential, a pause where the
-// destination asks for one, a rejection for what no repetition can mend, and a plain error, which asks for a
-// repetition, for the rest. shape describes the request without its values; a rejection carries it.
+// Verdict turns an answer into the error that a Write returns: nil for 2xx, a halt for a refused credential, a pause if the
+// destination asks for one, a rejection for what no repetition can fix, and a plain error, which asks for a repetition, for the
+// rest. shape describes the request without its values; a rejection carries it.
 func Verdict(a *Answer, shape string) error {
 	said := fmt.Sprintf("%s answers %d", a.host, a.Status)
 	if text := http.StatusText(a.Status); text != "" {
@@ -47,7 +47,7 @@ func Verdict(a *Answer, shape string) error {
 			return crm.Throttled(err, wait)
 		}
 		if s == http.StatusBadGateway || s == http.StatusGatewayTimeout {
-			return &failed{said, errGateway}
+			return &requestError{said, errGateway}
 		}
 		return err
 	case s/100 == 3:
@@ -90,8 +90,8 @@ type errorText string
 
 func (e errorText) Error() string { return string(e) }
 
-// RetryAfter returns how long the destination asks to wait, and whether it does. A date is taken by the
-// destination's own clock where its answer has one.
+// RetryAfter returns how long the destination asks to wait, and whether it asks. A date is read by the destination's own clock if the
+// answer has one.
 func (a *Answer) RetryAfter() (time.Duration, bool) {
 	v := strings.TrimSpace(a.Header.Get("Retry-After"))
 	if v == "" {
@@ -114,7 +114,7 @@ func (a *Answer) RetryAfter() (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), maxWait), true
 }
 
-// redirect names where the answer leads to, without what may be a token in its path or query.
+// redirect returns where the answer leads, without path and query, which may hold a token.
 func (a *Answer) redirect() string {
 	u, err := url.Parse(a.Header.Get("Location"))
 	switch {

@@ -135,7 +135,7 @@ func (t txn) DropGeneration(name string, g uint64) error {
 	return t.tx.Bucket([]byte(name)).DeleteBucket(generation(g))
 }
 
-func (txn) Expect([]records.Need) {} // the file is mapped
+func (txn) Expect(func() []records.Need) {} // the file is mapped
 
 func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) }
 

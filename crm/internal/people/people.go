@@ -56,6 +56,14 @@ type Record struct {
 	Made bool
 }
 
+// Has tells whether the record has the number.
+func (r Record) Has(n phone.Number) bool { return slices.ContainsFunc(r.Phones, n.Is) }
+
+// Have tells whether one of the records has the number.
+func Have(all []Record, n phone.Number) bool {
+	return slices.ContainsFunc(all, func(r Record) bool { return r.Has(n) })
+}
+
 // Oldest returns the record that was made first.
 func Oldest(all []Record) Record {
 	return slices.MinFunc(all, func(a, b Record) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
@@ -323,7 +331,7 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 	}
 	var found []Record
 	for _, r := range all {
-		if slices.ContainsFunc(r.Phones, n.Is) && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == r.ID }) {
+		if r.Has(n) && !slices.ContainsFunc(found, func(f Record) bool { return f.ID == r.ID }) {
 			found = append(found, r)
 		}
 	}
@@ -332,7 +340,7 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 		switch {
 		case err != nil:
 			return nil, err
-		case ok && slices.ContainsFunc(r.Phones, n.Is):
+		case ok && r.Has(n):
 			found = append(found, r)
 		default:
 			b.made.drop(n.String()) // deleted, or given another number
@@ -352,7 +360,7 @@ func (b *Book) before(ctx context.Context, d Directory, e *crm.Entry, n phone.Nu
 		return nil, nil
 	}
 	there, err := b.read(ctx, d, ids)
-	return slices.DeleteFunc(there, func(r Record) bool { return !slices.ContainsFunc(r.Phones, n.Is) }), err
+	return slices.DeleteFunc(there, func(r Record) bool { return !r.Has(n) }), err
 }
 
 // missing does what is configured for a number that nobody has.

@@ -3,6 +3,7 @@ package token_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 func TestSource(t *testing.T) {
@@ -107,5 +109,34 @@ func TestRefusalIsShared(t *testing.T) {
 				t.Errorf("%v: later: %v, %d requests", test.err, err, fetched)
 			}
 		})
+	}
+}
+
+// TestDo sends once more with a new token, and only where the old one was refused.
+func TestDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		statuses []int
+		refused  func(*httpx.Answer) bool
+		tokens   int
+		last     int
+	}{
+		"taken":                {[]int{200}, nil, 1, 200},
+		"refused once":         {[]int{401, 200}, nil, 2, 200},
+		"refused for good":     {[]int{401, 401}, nil, 2, 401},
+		"about something else": {[]int{401}, func(*httpx.Answer) bool { return false }, 1, 401},
+		"forbidden":            {[]int{403}, nil, 1, 403},
+	} {
+		tokens, sent := 0, 0
+		s := token.New(func(context.Context) (string, time.Duration, error) {
+			tokens++
+			return fmt.Sprint("token", tokens), time.Hour, nil
+		})
+		answer, err := s.Do(t.Context(), test.refused, func(string) (*httpx.Answer, error) {
+			sent++
+			return &httpx.Answer{Status: test.statuses[sent-1]}, nil
+		})
+		if err != nil || answer.Status != test.last || tokens != test.tokens || sent != len(test.statuses) {
+			t.Errorf("%s: %d tokens, %d requests, %v", name, tokens, sent, err)
+		}
 	}
 }

@@ -6,10 +6,15 @@ import (
 	"slices"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/groupcommit"
+	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
-// change is one change of the store. It may be applied more than once, each time in a new transaction, and starts from scratch then.
-type change func(t *txn) error
+// change is one change of the store, to some jobs.
+type change struct {
+	jobs []store.JobRef
+	// apply may run more than once, each time in a new transaction, and starts from scratch then.
+	apply func(t *txn) error
+}
 
 // committer makes changes durable. Concurrent changes share one transaction.
 type committer struct{ groupcommit.Committer[change] }
@@ -19,11 +24,11 @@ func newCommitter(d *DB) *committer {
 }
 
 // do returns once a change is durable, or with why it is not.
-func (c *committer) do(ctx context.Context, apply change) error {
+func (c *committer) do(ctx context.Context, jobs []store.JobRef, apply func(t *txn) error) error {
 	if c == nil {
 		return errReadOnly
 	}
-	err := c.Do(ctx, apply)
+	err := c.Do(ctx, change{jobs, apply})
 	if errors.Is(err, groupcommit.ErrClosed) {
 		return ErrClosed
 	}
@@ -35,8 +40,14 @@ func (c *committer) do(ctx context.Context, apply change) error {
 func (d *DB) commit(group []change) []error {
 	bad := -1
 	err := d.update(func(t *txn) error {
-		for i, apply := range group {
-			if err := apply(t); err != nil {
+		bad = -1
+		var jobs []store.JobRef
+		for _, c := range group {
+			jobs = append(jobs, c.jobs...)
+		}
+		t.expectJobs(jobs)
+		for i, c := range group {
+			if err := c.apply(t); err != nil {
 				bad = i
 				return err
 			}

@@ -41,8 +41,8 @@ type Tx interface {
 	NewGeneration(bucket string, g uint64) (Bucket, error)
 	// DropGeneration deletes one with all that it holds.
 	DropGeneration(bucket string, g uint64) error
-	// Expect tells what is about to be read. An engine whose reads take a round trip each reads it all at once.
-	Expect(needs []Need)
+	// Expect tells what is about to be read. An engine whose reads take a round trip each calls needs and reads it all at once.
+	Expect(needs func() []Need)
 }
 
 // Need is what is about to be read of a bucket; of one with generations, in each of them.

@@ -10,11 +10,15 @@ import (
 )
 
 // tombstone names what must not come back by a hash that tells nothing to who has not the store.
-func (t *txn) tombstone(kind byte, what []byte) []byte {
-	m := hmac.New(sha256.New, t.bucket(bucketMeta).Get(keySalt))
+func tombstone(salt []byte, kind byte, what []byte) []byte {
+	m := hmac.New(sha256.New, salt)
 	m.Write([]byte{kind})
 	m.Write(what)
 	return append([]byte{kind}, m.Sum(nil)[:16]...)
+}
+
+func (t *txn) tombstone(kind byte, what []byte) []byte {
+	return tombstone(t.bucket(bucketMeta).Get(keySalt), kind, what)
 }
 
 const (

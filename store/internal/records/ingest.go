@@ -40,6 +40,7 @@ func (d *DB) Ingest(p store.Page) (store.Ingested, error) {
 }
 
 func (t *txn) ingest(p *store.Page) (store.Ingested, error) {
+	t.expectPage(p)
 	m, err := t.state()
 	if err != nil {
 		return store.Ingested{}, err

@@ -11,8 +11,8 @@ import (
 // Keys sort as the things they name are to be worked off: times are big endian with the sign turned, ids are escaped and end in a
 // terminator that sorts before all that an id can go on with.
 
-// maxID is the longest call id that is taken; a key of the database must not exceed 32 KiB.
-const maxID = 4096
+// maxID is the longest call id that is taken: an index entry of PostgreSQL must not exceed 2.7 KB, and a NUL takes two bytes.
+const maxID = 1024
 
 func appendTime(k []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(k, uint64(micros(t))^(1<<63))

@@ -175,6 +175,9 @@ func refAt(dest string, b Bucket, key []byte) (store.JobRef, error) {
 // maxScan bounds how many jobs one Scan looks at, so that a big backlog of few lanes is not held up in one transaction.
 const maxScan = 8192
 
+// scanBlock is of how many jobs the lanes are read together.
+const scanBlock = 256
+
 // Scan implements store.Store.
 func (d *DB) Scan(dest string, from []byte, n int, except map[store.Lane]struct{}) (jobs []store.JobRef, next []byte, err error) {
 	err = d.view(func(t *txn) error {
@@ -197,6 +200,9 @@ func (d *DB) Scan(dest string, from []byte, n int, except map[store.Lane]struct{
 			if len(jobs) >= n || looked >= maxScan {
 				next = bytes.Clone(k)
 				return nil
+			}
+			if looked%scanBlock == 0 {
+				t.expectLanes(k, prefix)
 			}
 			looked++
 			ref, err := t.scanned(b, dest, k, v, promoted, except)

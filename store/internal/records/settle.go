@@ -26,16 +26,18 @@ func (d *DB) Claim(ctx context.Context, refs []store.JobRef) (claimed []store.Cl
 	}
 	durable := false
 	err = d.view(func(t *txn) error {
+		durable = false
 		for i := range refs {
 			if to, err := t.destByName(refs[i].Dest); err == nil && to.AppendOnly {
 				durable = true
 				return nil
 			}
 		}
+		t.expectJobs(refs)
 		return claim(t)
 	})
 	if err == nil && durable {
-		err = d.queue.do(ctx, claim)
+		err = d.queue.do(ctx, refs, claim)
 	}
 	if err != nil {
 		return nil, err
@@ -161,7 +163,7 @@ func (t *txn) recoverClaims() error {
 
 // SaveRefs implements store.Store.
 func (d *DB) SaveRefs(ctx context.Context, ref store.JobRef, refs map[string]string) error {
-	return d.queue.do(ctx, func(t *txn) error {
+	return d.queue.do(ctx, []store.JobRef{ref}, func(t *txn) error {
 		to, err := t.destByName(ref.Dest)
 		if err != nil {
 			return err
@@ -190,7 +192,7 @@ func (t *txn) addRefs(j *jobRec, refs map[string]string) error {
 
 // Settle implements store.Store.
 func (d *DB) Settle(ctx context.Context, o store.Outcome) (s store.Settled, err error) {
-	err = d.queue.do(ctx, func(t *txn) (err error) {
+	err = d.queue.do(ctx, []store.JobRef{o.Job}, func(t *txn) (err error) {
 		s = store.Settled{}
 		o := o // settling may change the verdict, for this transaction
 		if s.Halted, err = t.settle(&o); err != nil {

@@ -1,0 +1,129 @@
+package records
+
+import (
+	"bytes"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+)
+
+// What a transaction is about to read is told here, in as few steps as what is found allows. Reads that nobody expected are made all the same.
+
+// fewJobs is how many jobs of one event, or of one lane, are expected to be looked at.
+const fewJobs = 4
+
+// expectPage tells what storing a page reads: first of each id whether it is known, then what is kept of those that are to be queued.
+func (t *txn) expectPage(p *store.Page) {
+	t.tx.Expect(func() (needs []Need) {
+		salt := t.bucket(bucketMeta).Get(keySalt)
+		for i := range p.Rows {
+			r := &p.Rows[i]
+			needs = append(needs, Need{Bucket: bucketLedger, Key: callKey(r.ID)}, Need{Bucket: bucketWatches, Key: watchKey(store.FinishWatch, r.ID)},
+				Need{Bucket: bucketForgotten, Key: tombstone(salt, tombCall, []byte(r.ID))}, Need{Bucket: bucketForgotten, Key: tombstone(salt, tombLane, r.Lane[:])})
+		}
+		for i := range p.Unfinished {
+			id := p.Unfinished[i].ID
+			needs = append(needs, Need{Bucket: bucketLedger, Key: callKey(id)}, Need{Bucket: bucketWatches, Key: watchKey(store.FinishWatch, id)},
+				Need{Bucket: bucketForgotten, Key: tombstone(salt, tombCall, []byte(id))})
+		}
+		return append(needs, Need{Bucket: bucketForgotten, First: 1})
+	})
+	t.tx.Expect(func() (needs []Need) {
+		for i := range p.Rows {
+			needs = append(needs, t.needsOfRow(&p.Rows[i], p.Backfill)...)
+		}
+		return needs
+	})
+}
+
+// needsOfRow returns what a row reads once it is known whether its call is. What cannot be read is told when the row is stored.
+func (t *txn) needsOfRow(r *store.Row, backfill uint64) (needs []Need) {
+	rec, _, err := t.call(r.ID)
+	if err != nil {
+		return nil
+	}
+	if rec == nil {
+		for i := range r.Targets {
+			if d, err := t.destByName(r.Targets[i].Dest); err == nil && r.Targets[i].Skip == "" {
+				k := jobKey{dest: d.id, prio: prioOf(backfill, store.CallJob), when: round(r.When), id: r.ID, kind: store.CallJob, rev: 1}
+				needs = append(needs, Need{Bucket: bucketOutbox, Key: k.bytes()})
+			}
+		}
+		return needs
+	}
+	if changed, _ := diff(rec.fields, r.Fields); len(changed) == 0 {
+		return nil
+	}
+	needs = []Need{{Bucket: bucketReceipts, Key: receiptPrefix(rec.seen, r.ID), First: len(rec.dests) + 2}, {Bucket: bucketWatches, Key: watchKey(store.TranscriptWatch, r.ID)}}
+	for _, e := range rec.dests {
+		k := jobKey{dest: e.dest, prio: prioOf(e.backfill, store.CallJob), when: rec.when, id: r.ID, kind: store.CallJob}
+		needs = append(needs, Need{Bucket: bucketOutbox, Key: k.prefix(), First: fewJobs}, Need{Bucket: bucketDeadIndex, Key: deadPrefix(e.dest, r.ID, store.CallJob), First: fewJobs})
+	}
+	return needs
+}
+
+// expectJobs tells what claiming or settling jobs reads: the jobs and their lanes, then what is kept of their calls and the next jobs of the lanes.
+func (t *txn) expectJobs(refs []store.JobRef) {
+	t.tx.Expect(func() (needs []Need) {
+		for i := range refs {
+			d, err := t.destByName(refs[i].Dest)
+			if err != nil {
+				continue // told when it is claimed or settled
+			}
+			k, lane := refKey(d.id, &refs[i]), lanePrefix(d.id, refs[i].Lane)
+			needs = append(needs, Need{Bucket: bucketOutbox, Key: k.prefix(), First: fewJobs}, Need{Bucket: bucketClaims, Key: k.bytes()},
+				Need{Bucket: bucketLanes, Key: lane, First: fewJobs}, Need{Bucket: bucketLaneState, Key: lane})
+			if d.AppendOnly {
+				needs = append(needs, Need{Bucket: bucketTried, Key: lane, First: fewJobs})
+			}
+		}
+		return needs
+	})
+	t.tx.Expect(func() (needs []Need) {
+		for i := range refs {
+			if d, err := t.destByName(refs[i].Dest); err == nil {
+				needs = append(needs, t.needsOfJob(d, &refs[i])...)
+			}
+		}
+		return needs
+	})
+}
+
+func (t *txn) needsOfJob(d *destRec, ref *store.JobRef) (needs []Need) {
+	j, err := t.findJob(d, ref, true)
+	if err != nil || j == nil {
+		return nil
+	}
+	needs = []Need{
+		{Bucket: bucketReceipts, Key: receiptKey(j.seen, j.id, d.id)},
+		{Bucket: bucketReceipts, Key: receiptKey(j.seen, j.id, 0)},
+		{Bucket: bucketWatches, Key: watchKey(store.TranscriptWatch, j.id)},
+	}
+	prefix := lanePrefix(d.id, ref.Lane)
+	c := t.bucket(bucketLanes).Cursor()
+	k, v := c.Seek(prefix)
+	for n := 0; n < fewJobs && bytes.HasPrefix(k, prefix); n++ {
+		if prio, _, ok := decodeLaneEntry(v); ok {
+			needs = append(needs, Need{Bucket: bucketOutbox, Key: jobOfLane(k, prio)})
+		}
+		k, v = c.Next()
+	}
+	if s, _, err := t.laneState(d.id, ref.Lane); err == nil && s != nil && s.deliveredID != "" {
+		needs = append(needs, Need{Bucket: bucketLedger, Key: callKey(s.deliveredID)})
+	}
+	return needs
+}
+
+// expectLanes tells that a scan is about to look at the lanes of the next jobs from a key of the outbox on.
+func (t *txn) expectLanes(from, prefix []byte) {
+	t.tx.Expect(func() (needs []Need) {
+		c := t.bucket(bucketOutbox).Cursor()
+		k, v := c.Seek(from)
+		for n := 0; n < scanBlock && bytes.HasPrefix(k, prefix); n++ {
+			if h, ok := decodeHead(v); ok {
+				needs = append(needs, Need{Bucket: bucketLanes, Key: append(prefix[:prioAt:prioAt], h.lane[:]...), First: 1})
+			}
+			k, v = c.Next()
+		}
+		return needs
+	})
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
+)
+
+// A lease lasts leaseTime by the database's clock, from when the database got the renewal. A node trusts its own for less, from when it sent the
+// renewal, by a clock that goes on while the machine sleeps: it has stopped before another node can begin.
+const (
+	leaseTime  = 15 * time.Second
+	trustTime  = 11 * time.Second
+	renewEvery = 3 * time.Second
+)
+
+// lease is what this node holds.
+type lease struct {
+	epoch int64
+	until time.Duration // by sinceBoot
+	lost  chan struct{} // closed when it is held no more
+}
+
+// sinceBoot goes on while the machine is suspended, unlike Go's clock.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // never fails: the clock is there
+	return time.Duration(t.Nano())
+}
+
+// Leader is who leads a pipeline.
+type Leader struct {
+	Node  string // empty: nobody does
+	Since time.Time
+}
+
+const takeLease = `WITH u AS (UPDATE {s}.leases SET node = $1::text, epoch = epoch + 1, since = now(), expires = now() + $2::text::interval
+WHERE id = {p} AND (node = '' OR expires < now()) RETURNING 1) SELECT 1 / (SELECT count(*) FROM u)`
+
+func seconds(t time.Duration) arg { return text(strconv.Itoa(int(t/time.Second)) + " seconds") }
+
+// Lead takes the lease, unless another node holds it: then it errs with store.ErrLocked and names that one. Before it returns, what other nodes had
+// claimed counts as attempted. Lost tells when the lease is held no more.
+func (d *DB) Lead(ctx context.Context) error {
+	sent := sinceBoot()
+	l := &lease{lost: make(chan struct{})}
+	b := &batch{}
+	b.add(nil, "BEGIN")
+	b.add(nil, takeLease, text(d.node), seconds(leaseTime))
+	// The fence: from here on what the leader before sends is refused. A transaction of its that has begun is waited for.
+	b.add(nil, "UPDATE {s}.pipelines SET rev = rev + 1, epoch = (SELECT epoch FROM {s}.leases WHERE id = {p}) WHERE id = {p}")
+	b.add(func(rows [][][]byte) error {
+		l.epoch = number(rows[0][0])
+		d.rev.Store(number(rows[0][1]))
+		return nil
+	}, "SELECT epoch, rev FROM {s}.pipelines WHERE id = {p}")
+	b.add(nil, "COMMIT")
+	if err := d.onLeases(ctx, b); codeOf(err) == codeFence {
+		who, err := d.Leader(ctx)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: node %s leads the pipeline %s since %s", store.ErrLocked, who.Node, d.pipeline, who.Since.Format(time.RFC3339))
+	} else if err != nil {
+		return err
+	}
+	l.until = sent + trustTime
+	d.held.Store(l)
+	d.renewals.Go(func() { d.renew(l) })
+	empty, err := d.identify()
+	if err == nil && empty {
+		err = d.engine().Update(func(tx records.Tx) (bool, error) {
+			_, err := records.Create(tx)
+			return true, err
+		})
+	}
+	if err == nil {
+		err = d.Reclaim()
+	}
+	if err != nil {
+		d.giveUp(l)
+	}
+	return err
+}
+
+// leads returns the epoch of the lease that this node holds.
+func (d *DB) leads() (epoch int64, err error) {
+	l := d.held.Load()
+	if l == nil {
+		return 0, ErrLost
+	}
+	d.leasing.Lock()
+	defer d.leasing.Unlock()
+	if sinceBoot() >= l.until {
+		return 0, fmt.Errorf("%w: its lease was not renewed in time", ErrLost)
+	}
+	return l.epoch, nil
+}
+
+// Lost returns a channel that is closed when this node leads no more, and must start no request any more.
+func (d *DB) Lost() <-chan struct{} {
+	if l := d.held.Load(); l != nil {
+		return l.lost
+	}
+	lost := make(chan struct{})
+	close(lost)
+	return lost
+}
+
+// renew keeps the lease until it is lost or the store is closed.
+func (d *DB) renew(l *lease) {
+	defer close(l.lost)
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		sent := sinceBoot()
+		if _, err := d.leads(); err != nil {
+			return
+		}
+		held := false
+		b := &batch{}
+		b.add(func(rows [][][]byte) error {
+			held = len(rows) == 1
+			return nil
+		}, "UPDATE {s}.leases SET expires = now() + $1::text::interval WHERE id = {p} AND epoch = $2::bigint RETURNING 1", seconds(leaseTime), bigint(l.epoch))
+		ctx, cancel := context.WithTimeout(d.ctx, renewEvery)
+		err := d.onLeases(ctx, b)
+		cancel()
+		if err != nil {
+			continue // tried again until it is trusted no more
+		}
+		if !held {
+			d.leasing.Lock()
+			l.until = 0
+			d.leasing.Unlock()
+			return
+		}
+		d.leasing.Lock()
+		l.until = sent + trustTime
+		d.leasing.Unlock()
+	}
+}
+
+// giveUp ends the lease, so that another node can lead at once.
+func (d *DB) giveUp(l *lease) {
+	d.leasing.Lock()
+	l.until = 0
+	d.leasing.Unlock()
+	b := &batch{}
+	b.add(nil, "UPDATE {s}.leases SET node = '', expires = now() WHERE id = {p} AND epoch = $1::bigint", bigint(l.epoch))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = d.onLeases(ctx, b) // where that fails, it ends by its time
+}
+
+// Leader tells who leads.
+func (d *DB) Leader(ctx context.Context) (who Leader, err error) {
+	b := &batch{}
+	b.add(func(rows [][][]byte) error {
+		if len(rows) == 1 {
+			who = Leader{Node: string(rows[0][0]), Since: time.UnixMicro(number(rows[0][1])).UTC()}
+		}
+		return nil
+	}, `SELECT convert_to(node, 'UTF8'), (extract(epoch FROM since) * 1000000)::bigint FROM {s}.leases WHERE id = {p} AND node <> '' AND expires > now()`)
+	return who, d.onLeases(ctx, b)
+}

@@ -1,0 +1,248 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
+	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
+)
+
+// Config says which database it is.
+type Config struct {
+	DSN     secret.Text // a URL or key=value words, with what libpq knows: sslmode, sslrootcert, target_session_attrs, …
+	DSNFile string      // of the DSN, read for each new connection; instead of DSN
+	Schema  string      // of the tables; empty: DefaultSchema
+}
+
+// DefaultSchema is the schema of the tables.
+const DefaultSchema = "vinfer_sync"
+
+// Validate checks the configuration without the network and without the DSN's file. Each fault begins with its key.
+func (c Config) Validate() error {
+	var faults []error
+	if c.DSNFile == "" {
+		if _, err := parse(c.DSN.Reveal()); err != nil {
+			faults = append(faults, fmt.Errorf("dsn: %w", err))
+		}
+	}
+	if len(c.Schema) > 63 || strings.HasPrefix(c.Schema, "pg_") || strings.ContainsRune(c.Schema, 0) {
+		faults = append(faults, errors.New("schema: not a name that a schema can have: at most 63 bytes, not beginning with pg_"))
+	}
+	return errors.Join(faults...)
+}
+
+// parse reads a DSN. Its errors show nothing of it.
+func parse(dsn string) (*pgxpool.Config, error) {
+	const example = "write postgres://user:password@host:5432/database?sslmode=verify-full, special characters of the password as %40 and the like" //nolint:gosec // nobody's
+	if strings.TrimSpace(dsn) == "" {
+		return nil, errors.New("missing: " + example)
+	}
+	cfg, err := pgxpool.ParseConfig(strings.TrimSpace(dsn))
+	if err != nil {
+		return nil, errors.New("not a connection string: " + example) // what the driver says may quote it
+	}
+	return cfg, nil
+}
+
+// DB is the state of one pipeline.
+type DB struct {
+	*records.DB
+	schema, pipeline, node string
+	id                     int64
+	names                  *strings.Replacer
+	pool                   *pgxpool.Pool // of transactions
+	leases                 *pgxpool.Pool // one connection, for the lease alone: it must not wait for a transaction
+	ctx                    context.Context
+	cancel                 context.CancelFunc
+	writing                sync.Mutex // one transaction at a time writes
+	rev                    atomic.Int64
+	seen                   atomic.Pointer[map[string][]uint64]
+	held                   atomic.Pointer[lease]
+	leasing                sync.Mutex // over the fields of the lease
+	renewals               sync.WaitGroup
+
+	beforeCommit func() // for tests
+}
+
+var _ store.Store = (*DB)(nil)
+
+// Node makes a name for this process: a node is a process, not a machine.
+func Node() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	random := make([]byte, 4)
+	_, _ = rand.Read(random) // never fails
+	return host + "/" + hex.EncodeToString(random)
+}
+
+// Open connects to the database and makes the tables and the pipeline if need be. The store can then be read; to change it, see Lead.
+func Open(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
+	return open(ctx, c, pipeline, node, true)
+}
+
+// OpenReadOnly is Open for what only reads: it makes nothing.
+func OpenReadOnly(ctx context.Context, c Config, pipeline string) (*DB, error) {
+	return open(ctx, c, pipeline, "", false)
+}
+
+func open(ctx context.Context, c Config, pipeline, node string, create bool) (_ *DB, err error) {
+	d := &DB{schema: c.Schema, pipeline: pipeline, node: node}
+	if d.schema == "" {
+		d.schema = DefaultSchema
+	}
+	d.rename()
+	d.ctx, d.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels it
+	defer func() {
+		if err != nil {
+			d.disconnect()
+		}
+	}()
+	if d.pool, err = c.connect(ctx, 4); err != nil {
+		return nil, err
+	}
+	if d.leases, err = c.connect(ctx, 1); err != nil {
+		return nil, err
+	}
+	if create {
+		if err := d.migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.enter(ctx, create); err != nil {
+		return nil, err
+	}
+	if create {
+		d.DB = records.New(d.engine())
+	} else {
+		d.DB = records.NewReadOnly(d.engine())
+	}
+	if _, err := d.identify(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// rename makes what stands in statements for the schema and the pipeline the real ones.
+func (d *DB) rename() {
+	d.names = strings.NewReplacer("{s}", pgx.Identifier{d.schema}.Sanitize(), "{p}", strconv.FormatInt(d.id, 10)+"::bigint")
+}
+
+// connect returns a pool. Each connection reads the DSN's file anew.
+func (c Config) connect(ctx context.Context, size int32) (*pgxpool.Pool, error) {
+	cfg, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = size
+	cfg.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
+		if c.DSNFile == "" {
+			return nil
+		}
+		now, err := c.settings()
+		if err == nil {
+			*conn = *now.ConnConfig
+		}
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return pool, nil
+}
+
+func (c Config) settings() (*pgxpool.Config, error) {
+	dsn := c.DSN.Reveal()
+	if c.DSNFile != "" {
+		b, err := os.ReadFile(c.DSNFile)
+		if err != nil {
+			return nil, fmt.Errorf("store.postgres.dsn_file: %w", err)
+		}
+		dsn = string(b)
+	}
+	cfg, err := parse(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("store.postgres.dsn: %w", err)
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "vinfer-sync"
+	}
+	return cfg, nil
+}
+
+// once runs statements outside of the records.
+func (d *DB) once(ctx context.Context, b *batch) error {
+	l := &link{db: d, ctx: ctx}
+	defer l.end()
+	return l.run(b)
+}
+
+// onLeases runs statements on the connection of the lease.
+func (d *DB) onLeases(ctx context.Context, b *batch) error {
+	conn, err := d.leases.Acquire(ctx)
+	if err != nil {
+		return d.explain(err)
+	}
+	defer conn.Release()
+	return d.explain(b.results(conn.Conn().PgConn().ExecBatch(ctx, b.pgBatch(d.names))))
+}
+
+// parameter returns what the server says of itself.
+func (d *DB) parameter(name string) string {
+	conn, err := d.pool.Acquire(d.ctx)
+	if err != nil {
+		return ""
+	}
+	defer conn.Release()
+	return conn.Conn().PgConn().ParameterStatus(name)
+}
+
+// Survey implements store.Store.
+func (d *DB) Survey() (s store.Survey, err error) {
+	err = d.view(func(tx records.Tx) (err error) {
+		s, err = records.Survey(tx)
+		return err
+	})
+	s.Path = "schema " + d.schema + ", pipeline " + d.pipeline
+	return s, err
+}
+
+// Close waits for what is being committed, gives the lease up and disconnects.
+func (d *DB) Close() error {
+	d.Drain()
+	d.cancel()
+	d.renewals.Wait()
+	if l := d.held.Load(); l != nil {
+		d.giveUp(l)
+	}
+	d.disconnect()
+	return nil
+}
+
+func (d *DB) disconnect() {
+	d.cancel()
+	for _, p := range []*pgxpool.Pool{d.leases, d.pool} {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
