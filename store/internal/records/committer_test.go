@@ -25,13 +25,13 @@ func TestAGroupThatDoesNotFitIsHalved(t *testing.T) {
 		defer d.Drain()
 		var group []change
 		for n := range 8 {
-			group = append(group, func(*txn) error {
+			group = append(group, change{apply: func(*txn) error {
 				if n == 5 {
 					return mine
 				}
 				now = append(now, n)
 				return nil
-			})
+			}})
 		}
 		errs := d.commit(group)
 		if len(errs) != 8 || !errors.Is(errs[5], mine) {
