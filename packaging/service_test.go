@@ -35,6 +35,7 @@ func TestService(t *testing.T) {
 		{"the socket is the group's", (*world).socket},
 		{"a reload takes up a changed configuration, not a bad one", (*world).reload},
 		{"with a bad configuration it stays down, exit code 78", (*world).badConfiguration},
+		{"check sees what the service could not use", (*world).checks},
 		{"the watchdog kills one that hangs, and it goes on", (*world).watchdog},
 		{"a stop lets deliveries in flight finish", (*world).drain},
 		{"a second pipeline", (*world).second},
@@ -69,7 +70,7 @@ func (w *world) install() {
 }
 
 func (w *world) verify() {
-	if says := w.run("systemd-analyze", "verify", unit, "vinfer-sync@sales.service", "vinfer-sync-backfill@2026-01-01.service"); says != "" {
+	if says := w.run("systemd-analyze", "--man=no", "verify", unit, "vinfer-sync@sales.service", "vinfer-sync-backfill@2026-01-01.service"); says != "" {
 		w.t.Errorf("systemd-analyze verify says:\n%s", says)
 	}
 }
@@ -235,6 +236,25 @@ func (w *world) reload() {
 	w.run("systemctl", "reload", unit)
 	w.until("the fault is over", func() bool { return w.status().ConfigError == "" })
 	w.shows(unit, "MainPID", pid)
+}
+
+// checks looks whether root is told of what stops the service, but not root.
+func (w *world) checks() {
+	w.run("vinfer-sync", "check")
+	for _, x := range []struct{ change, want string }{
+		{"chown root:root " + config + "; chmod 0600 " + config, "may not read " + config},
+		{"echo 'store: {bbolt: {path: /srv/vinfer/state.db}}' >>" + config, "may not write below /srv/vinfer"},
+		{"echo 'store: {bbolt: {path: /proc/vinfer/state.db}}' >>" + config, "/proc/vinfer keeps no files"},
+		{"echo 'store: {bbolt: {path: /root/state.db}}' >>" + config, "does not see /root/state.db"},
+	} {
+		w.configure(withHook)
+		w.run("sh", "-c", x.change)
+		if code, says := w.fails("vinfer-sync", "check"); code != 1 || !strings.Contains(says, x.want) {
+			w.t.Errorf("after %s: exit code %d\n%s", x.change, code, says)
+		}
+	}
+	w.configure(withHook)
+	w.run("vinfer-sync", "check")
 }
 
 func (w *world) badConfiguration() {

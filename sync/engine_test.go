@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,6 +206,48 @@ func TestTranscriptFollows(t *testing.T) {
 	}
 	if l, err := r.store.Life(rows[0].id); err != nil || l.Body != nil {
 		t.Errorf("content is kept: %s, %v", l.Body, err)
+	}
+}
+
+// The end of a call in progress is asked for while transcripts are, however long those take.
+func TestACallInProgressDoesNotWaitForTranscripts(t *testing.T) {
+	done, long := past(1)[0], past(2)[1]
+	done.id, long.id, long.started = "call_done", "call_long", time.Now().Add(-5*time.Hour)
+	a := newAPI(t, false, done)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	a.hook = func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if strings.HasSuffix(r.URL.Path, done.id) { // for its transcript
+			first.Do(func() { close(asked) })
+			a.mu.Unlock()
+			<-answer
+			a.mu.Lock()
+		}
+		return false
+	}
+	rec := &recorder{}
+	r := newRig(t, a, rec, func(o *Options) { o.FetchTranscripts = true })
+	ended := make(chan error)
+	go func() {
+		_, err := r.e.RunOnce(t.Context())
+		ended <- err
+	}()
+	<-asked
+	a.set(func() { a.rows = append(a.rows, long) })
+	body := encode(content{Call: vinfer.Call{ID: long.id, Phone: long.phone, StartedAt: long.started, Status: "in_progress"}})
+	if _, err := r.store.Ingest(store.Page{Stream: store.LiveStream, Unfinished: []store.Unfinished{{ID: long.id, Body: body, Due: time.Now()}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.e.watcher.wake()
+	for until := time.Now().Add(time.Minute); !slices.Contains(rec.ids(crm.CallCompleted), long.id); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Error("the call was not found while a transcript was asked for")
+			break
+		}
+	}
+	close(answer)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,9 +24,17 @@ func waitAfter(waits []time.Duration, attempt int) time.Duration {
 	return waits[min(max(attempt, 1), len(waits))-1]
 }
 
-// watcher asks for what comes later: transcripts, and the end of calls in progress.
+// watcher asks for what comes later: the ends of calls in progress, and transcripts. Each of the two has a loop of its own, so that no call waits
+// to be found for as long as transcripts wait for the rate limit.
 type watcher struct {
-	e    *Engine
+	e     *Engine
+	loops []*watchLoop
+}
+
+// watchLoop asks for what is due of one kind.
+type watchLoop struct {
+	w    *watcher
+	kind store.WatchKind
 	kick chan struct{}
 
 	mu     sync.Mutex
@@ -34,36 +43,55 @@ type watcher struct {
 	fresh  bool      // something was added since the last look
 }
 
-func newWatcher(e *Engine) *watcher { return &watcher{e: e, kick: make(chan struct{}, 1), fresh: true} }
+func newWatcher(e *Engine) *watcher {
+	w := &watcher{e: e}
+	for _, kind := range []store.WatchKind{store.FinishWatch, store.TranscriptWatch} {
+		w.loops = append(w.loops, &watchLoop{w: w, kind: kind, kick: make(chan struct{}, 1), fresh: true})
+	}
+	return w
+}
 
 // wake says that there is something new to watch.
 func (w *watcher) wake() {
-	w.mu.Lock()
-	w.fresh = true
-	w.mu.Unlock()
-	select {
-	case w.kick <- struct{}{}:
-	default:
+	for _, l := range w.loops {
+		l.mu.Lock()
+		l.fresh = true
+		l.mu.Unlock()
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // quiet tells whether nothing is being asked or due now.
 func (w *watcher) quiet() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.active && !w.fresh && (w.next.IsZero() || w.next.After(time.Now()))
+	return !slices.ContainsFunc(w.loops, func(l *watchLoop) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.active || l.fresh || !l.next.IsZero() && !l.next.After(time.Now())
+	})
 }
 
+// run asks until ctx ends.
 func (w *watcher) run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, l := range w.loops {
+		all.Go(func() { l.run(ctx) })
+	}
+	all.Wait()
+}
+
+func (l *watchLoop) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.mu.Lock()
-		w.active, w.fresh = true, false
-		w.mu.Unlock()
-		next := w.look(ctx)
-		w.mu.Lock()
-		w.active, w.next = false, next
-		again := w.fresh
-		w.mu.Unlock()
+		l.mu.Lock()
+		l.active, l.fresh = true, false
+		l.mu.Unlock()
+		next := l.look(ctx)
+		l.mu.Lock()
+		l.active, l.next = false, next
+		again := l.fresh
+		l.mu.Unlock()
 		if again {
 			continue
 		}
@@ -75,7 +103,7 @@ func (w *watcher) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-w.kick:
+		case <-l.kick:
 		case <-timer:
 		}
 		if t != nil {
@@ -84,29 +112,24 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// look asks for all that is due and returns when the next is.
-func (w *watcher) look(ctx context.Context) time.Time {
-	var next time.Time
-	for _, kind := range []store.WatchKind{store.FinishWatch, store.TranscriptWatch} {
-		if kind == store.TranscriptWatch && !w.e.o.FetchTranscripts || kind == store.FinishWatch && !w.e.plan.ready() {
-			continue
-		}
-		for ctx.Err() == nil {
-			due, after, err := w.e.o.Store.DueWatches(kind, time.Now(), watchesAtOnce)
-			if err != nil {
-				w.e.log.Error("cannot read the watch list", keyError, err)
-				return time.Now().Add(10 * time.Second)
-			}
-			if len(due) == 0 {
-				if !after.IsZero() && (next.IsZero() || after.Before(next)) {
-					next = after
-				}
-				break
-			}
-			w.askAll(ctx, kind, due)
-		}
+// look asks for all that is due and returns when the next is; zero: nothing is.
+func (l *watchLoop) look(ctx context.Context) time.Time {
+	e := l.w.e
+	if l.kind == store.TranscriptWatch && !e.o.FetchTranscripts || l.kind == store.FinishWatch && !e.plan.ready() {
+		return time.Time{}
 	}
-	return next
+	for ctx.Err() == nil {
+		due, next, err := e.o.Store.DueWatches(l.kind, time.Now(), watchesAtOnce)
+		if err != nil {
+			e.log.Error("cannot read the watch list", keyError, err)
+			return time.Now().Add(10 * time.Second)
+		}
+		if len(due) == 0 {
+			return next
+		}
+		l.w.askAll(ctx, l.kind, due)
+	}
+	return time.Time{}
 }
 
 func (w *watcher) askAll(ctx context.Context, kind store.WatchKind, due []store.Watch) {

@@ -44,9 +44,9 @@ const (
 	pageSlack    = 0.1  // of a page is left free for calls that come up while a listing is read
 	defaultLimit = 1000 // requests a minute, as documented
 
-	newsShare  = 0.36 // of the limit, for listings by start and the turns of the lookback
-	againShare = 0.05 // of the limit, to read again
-	reachShare = 0.02 // of the limit, to read what a new store has never listed
+	newsShare  = 0.355 // of the limit, for listings by start and the turns of the lookback
+	againShare = 0.05  // of the limit, to read again
+	reachShare = 0.02  // of the limit, to read what a new store has never listed
 	sweepShare = 0.10
 
 	settingPlan = "reading_plan"

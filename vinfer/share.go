@@ -10,8 +10,8 @@ import (
 //
 // Each class has a floor below which it stops, so a class never takes what a more urgent one is expected to need before the reset.
 // Urgent requests stop at the reserve. Transcripts stop at the reserve, plus what other users of the key are expected to take,
-// plus what urgent requests are expected to need. Requests that read again stop at all of that plus what transcripts are expected
-// to need. What is expected comes from the last minutes: others.expected and budget.expect.
+// plus what urgent requests are expected to need, plus the share of what is read again. Requests that read again stop at the reserve, plus
+// what others are expected to take, plus what urgent requests and transcripts are expected to need. What is expected comes from the last minutes: others.expected and budget.expect.
 //
 // A floor alone could stop a class for hours, so each of the two lower classes also has a small share of the limit (shareReread,
 // shareCrowded), one request at a time and evenly spaced. Only the reserve and the urgent requests go before that share.
@@ -126,8 +126,12 @@ func (b *budget) admitClass(c class, behind bool, now time.Time) (bool, time.Dur
 	news := b.expect(now, newsMinutes, News, Unfinished, free/2)
 	keep := reserve + b.others.expected(toReset) + news // others take their usual number, and the reserve is left
 	crowded := left <= keep
-	if c == classReread {
+	switch c {
+	case classReread:
 		keep += b.expect(now, transcriptMinutes, Transcripts, Transcripts, free)
+	case classTranscripts:
+		// Otherwise transcripts would end at the floor of what is read again, which then stood still until the reset.
+		keep += int(math.Ceil(shareReread * float64(free) * min(toReset.Seconds()/defaultWindow.Seconds(), 1)))
 	}
 	wait := toReset
 	if !behind && left > keep {

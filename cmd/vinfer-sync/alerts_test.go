@@ -124,6 +124,14 @@ func TestAlerts(t *testing.T) {
 	}
 	w.sim.SetKey("any")
 	r.await("over: VInfer refused the API key")
+	good := w.read("config.yaml")
+	w.write("config.yaml", good+"lookbak: 3m\n")
+	r.hup()
+	r.await("not taken up")
+	if code, text := fetch(t, "http://"+listen+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "config: the configuration on the disk has faults") {
+		t.Errorf("readyz with a configuration that was refused: %d %s", code, text)
+	}
+	w.must(exitLeft, "status", "--check")
 	r.stop()
 	got := w.told()
 	// Lag comes and goes with all that; of the rest each thing is told once.

@@ -79,12 +79,15 @@ func (a *app) read(load func(string) (*config.Config, error)) (*config.Config, e
 	return cfg, nil
 }
 
-// takeServiceEnv sets what systemd or OpenRC would set from the env file beside a configuration below /etc/vinfer-sync, so that root need
-// not do that before a command. What is set stays; a file that cannot be read is not this user's.
+// takeServiceEnv sets what systemd or OpenRC would set from the env file beside a configuration below /etc/vinfer-sync, and where systemd's
+// credentials come from, so that root need not do that before a command. What is set stays; a file that cannot be read is not this user's.
 func takeServiceEnv(path string) {
 	whole, err := filepath.Abs(path)
 	if err != nil || filepath.Dir(whole) != filepath.Dir(serviceEnv) || os.Getenv("INVOCATION_ID") != "" {
 		return
+	}
+	if _, set := os.LookupEnv("CREDENTIALS_DIRECTORY"); !set && isDir(serviceCredentials) {
+		_ = os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials) // a name without a null byte
 	}
 	text, err := os.ReadFile(serviceEnv)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +70,7 @@ type checkTable struct {
 
 // finding is a line of the table.
 type finding struct {
-	State   string `json:"state"` // ok, FAILS, or - where it could not be looked at
+	State   string `json:"state"` // ok, FAILS, or - where it could not be looked at; of setup: ok, done, optional or to do
 	Part    string `json:"part"`
 	Subject string `json:"subject"`
 	Detail  string `json:"detail"`
@@ -370,34 +369,39 @@ func setupCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "setup", Short: "Create what destinations need (fields, tables)", Args: cobra.NoArgs,
 		Long: "Create what destinations need: fields, properties, tables. Exits with 1 if something is left to be made by hand.",
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.load()
+	}
+	o := outputFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := a.load()
+		if err != nil {
+			return err
+		}
+		t := &checkTable{}
+		var failed error
+		for i := range cfg.CRM {
+			d, err := destination(cfg, &cfg.CRM[i])
 			if err != nil {
-				return err
+				return &exitError{exitConfig, err}
 			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-			var failed error
-			for i := range cfg.CRM {
-				d, err := destination(cfg, &cfg.CRM[i])
-				if err != nil {
-					return &exitError{exitConfig, err}
-				}
-				failed = errors.Join(failed, setup(c.Context(), w, d, dry))
-			}
-			return errors.Join(w.Flush(), failed)
-		},
+			failed = errors.Join(failed, t.setup(c.Context(), d, dry))
+		}
+		return errors.Join(t.end(a.screen(c, o), o.json()), failed)
 	}
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be made")
 	return c
 }
 
-func setup(ctx context.Context, w io.Writer, d engine.Destination, dry bool) error {
+// setup makes what a destination needs, and notes what was made and what is left.
+func (t *checkTable) setup(ctx context.Context, d engine.Destination, dry bool) error {
 	if cl, ok := d.Writer.(io.Closer); ok {
 		defer func() { _ = cl.Close() }()
 	}
+	note := func(state, subject, detail string) {
+		t.findings = append(t.findings, finding{state, d.Name, subject, detail})
+	}
 	p, ok := d.Writer.(crm.Provisioner)
 	if !ok {
-		fmt.Fprintf(w, "%s\tnothing to set up\n", d.Name)
+		note("ok", "", "nothing to set up")
 		return nil
 	}
 	changes, err := p.Provision(ctx, dry)
@@ -412,13 +416,13 @@ func setup(ctx context.Context, w io.Writer, d engine.Destination, dry bool) err
 		default:
 			left++
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, state, ch.Subject, ch.Detail)
+		note(state, ch.Subject, ch.Detail)
 	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", d.Name, err)
 	case len(changes) == 0:
-		fmt.Fprintf(w, "%s\tnothing to do\n", d.Name)
+		note("ok", "", "nothing to do")
 	case left > 0 && !dry:
 		return &exitError{exitLeft, fmt.Errorf("%s: %s left to be made by hand, as told above", d.Name, count(left, "thing"))}
 	}

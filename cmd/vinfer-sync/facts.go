@@ -73,7 +73,7 @@ func rulesOf(cfg *config.Config) alert.Rules {
 // unattended adds to a status what needs an operator while no daemon runs.
 func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 	return func(s *engine.Status) {
-		s.Config = cfg.File
+		s.Config = absolute(cfg.File)
 		if stats, err := st.Stats(); err == nil { // else the status itself fails
 			s.Alerts = alert.Find(st, rulesOf(cfg), storeFacts(cfg, stats))
 		}
@@ -138,6 +138,14 @@ func nextOf(schedule string) func(time.Time) time.Time {
 		return nil
 	}
 	return s.Next
+}
+
+// absolute returns a path as it is seen from anywhere.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
 }
 
 // alertRemedy is what an operator does about an alert.

@@ -28,6 +28,8 @@ const (
 	serviceState  = "/var/lib/vinfer-sync"
 	serviceEnv    = "/etc/vinfer-sync/env"
 
+	serviceCredentials = "/etc/vinfer-sync/credentials" //nolint:gosec // a directory
+
 	keyFile = "vinfer_api_key" // beside the configuration
 )
 

@@ -137,6 +137,12 @@ func (s *screen) wrap(text string, indent int) []string {
 	for _, line := range strings.Split(text, "\n") {
 		now := ""
 		for _, word := range strings.Fields(line) {
+			for r := []rune(word); len(r) > s.width-indent && s.width > indent; r = []rune(word) { // an address, say
+				if now != "" {
+					lines, now = append(lines, now), ""
+				}
+				lines, word = append(lines, string(r[:s.width-indent])), string(r[s.width-indent:])
+			}
 			if now != "" && indent+utf8.RuneCountInString(now)+1+utf8.RuneCountInString(word) > s.width {
 				lines, now = append(lines, now), ""
 			}

@@ -69,7 +69,7 @@ func (s *service) adopt(p *pipeline) {
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		st.Daemon, st.Config, st.ConfigError = true, p.cfg.File, s.fault
+		st.Daemon, st.Config, st.ConfigError = true, absolute(p.cfg.File), s.fault
 		st.Alerts = s.alerts.Standing()
 		roleOf(p.store, st)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
@@ -40,7 +41,11 @@ func TestSetupTellsWhatIsLeft(t *testing.T) {
 		"it fails":            {provisioner{err: io.ErrUnexpectedEOF}, false, "", exitLeft},
 	} {
 		var out strings.Builder
-		err := setup(t.Context(), &out, engine.Destination{Name: "sales", Writer: test.of}, test.dry)
+		table := &checkTable{}
+		err := table.setup(t.Context(), engine.Destination{Name: "sales", Writer: test.of}, test.dry)
+		if perr := table.end(&screen{clock: clock{time.UTC}, out: &out}, false); perr != nil {
+			t.Fatal(perr)
+		}
 		code := exitFine
 		var exit *exitError
 		if errors.As(err, &exit) {

@@ -128,13 +128,22 @@ func printStatus(w *screen, s engine.Status) error {
 	fmt.Fprintln(w.out)
 	var rows [][]string
 	for _, d := range s.Destinations {
-		rows = append(rows, []string{d.Name, d.Kind, stateOf(d), strconv.Itoa(d.Pending), strconv.Itoa(d.Dead), strconv.FormatInt(d.Delivered, 10), w.local(d.Reason)})
+		reason := w.local(d.Reason)
+		if toldOf(s, alert.Halted, d.Name) {
+			reason = "see above"
+		}
+		rows = append(rows, []string{d.Name, d.Kind, stateOf(d), strconv.Itoa(d.Pending), strconv.Itoa(d.Dead), strconv.FormatInt(d.Delivered, 10), reason})
 	}
 	if err := w.table([]string{"DESTINATION", "KIND", "STATE", "PENDING", "DEAD", "DELIVERED", "REASON"}, rows, 6); err != nil {
 		return err
 	}
 	printDestinations(w, s)
 	return nil
+}
+
+// toldOf tells whether an alert of a destination is among the status' alerts.
+func toldOf(s engine.Status, kind, dest string) bool {
+	return slices.ContainsFunc(s.Alerts, func(a engine.Alert) bool { return a.Alert == kind && a.Destination == dest })
 }
 
 // stateOf is a destination's state in a word.
@@ -180,13 +189,10 @@ func printDestinations(w *screen, s engine.Status) {
 		}
 	}
 	for _, d := range s.Destinations {
-		told := func(what string) bool { // above
-			return slices.ContainsFunc(s.Alerts, func(a engine.Alert) bool { return a.Alert == what && a.Destination == d.Name })
-		}
 		switch {
 		case d.Paused:
 			w.say("\n%s is paused and its calls are kept. To go on: vinfer-sync resume %s", d.Name, d.Name)
-		case d.State == "halted" && !told(alert.Halted):
+		case d.State == "halted" && !toldOf(s, alert.Halted, d.Name):
 			w.say("\n%s is halted and its calls are kept. Fix the cause, then: vinfer-sync resume %s", d.Name, d.Name)
 		case d.State == "orphaned" && d.Pending > 0:
 			w.say("\n%s is no longer configured. Its %d calls are delivered when a destination of that name and kind (%s) is configured again.", d.Name, d.Pending, d.Kind)

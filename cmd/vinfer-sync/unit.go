@@ -24,7 +24,8 @@ type unit struct {
 	state      []string // directories that systemd makes and gives to the account
 	writable   []string // directories that may be written to; with strict nothing else may
 	strict     bool
-	hidesHomes bool // /home, /root and /run/user are empty for it
+	hidesHomes bool     // /home, /root and /run/user are empty for it
+	handedOver []string // files that systemd reads for it, as credentials
 }
 
 // account is a user of this machine.
@@ -55,14 +56,14 @@ func unitOf(ctx context.Context, cfg *config.Config) (*unit, error) {
 	return parseUnit(name, string(text))
 }
 
-const unitProperties = "LoadState,User,Group,StateDirectory,ReadWritePaths,ProtectSystem,ProtectHome"
+const unitProperties = "LoadState,User,Group,StateDirectory,ReadWritePaths,ProtectSystem,ProtectHome,LoadCredential"
 
 // parseUnit reads what systemctl show prints.
 func parseUnit(name, text string) (*unit, error) {
 	p := map[string]string{}
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		p[key] = value
+		p[key] = strings.TrimSpace(p[key] + " " + value) // of a list each entry may have a line
 	}
 	if p["LoadState"] != "loaded" {
 		return nil, fmt.Errorf("there is no unit %s: what the service's user may do with its files is not known", name)
@@ -74,6 +75,10 @@ func parseUnit(name, text string) (*unit, error) {
 	u.writable = append(u.writable, u.state...)
 	for _, dir := range strings.Fields(p["ReadWritePaths"]) {
 		u.writable = append(u.writable, strings.TrimLeft(dir, "-+"))
+	}
+	for _, credential := range strings.Fields(p["LoadCredential"]) {
+		_, path, _ := strings.Cut(credential, ":")
+		u.handedOver = append(u.handedOver, path)
 	}
 	var err error
 	u.account, err = accountOf(or(p["User"], "root"), p["Group"])
@@ -149,6 +154,13 @@ func (a account) has(path string, want uint32) error {
 func (u *unit) reads(path string) (remedy string, err error) {
 	if err := u.hidden(path); err != nil {
 		return "keep it in " + filepath.Dir(serviceConfig), err
+	}
+	if slices.Contains(u.handedOver, path) {
+		return "", nil // systemd reads it as root
+	}
+	if within(path, serviceCredentials) {
+		return fmt.Sprintf("write LoadCredential=%s:%s below [Service] by: systemctl edit %s", filepath.Base(path), path, u.name),
+			fmt.Errorf("%s is not handed over by %s", path, u.name)
 	}
 	if err := u.account.may(path, toRead); err != nil {
 		return fmt.Sprintf("run: chown root:%s %s && chmod 0640 %s", u.account.name, path, path), err

@@ -42,18 +42,21 @@ func TestWhatTheServiceMayUse(t *testing.T) {
 	if err := os.Chmod(root, 0o755); err != nil { //nolint:gosec // others must get through
 		t.Fatal(err)
 	}
-	u, err := parseUnit("vinfer-sync.service", fmt.Sprintf("LoadState=loaded\nUser=nobody\nGroup=%s\nStateDirectory=vinfer-sync-test\nReadWritePaths=-%s/open /srv/calls\nProtectSystem=strict\nProtectHome=yes\n", group.Name, root))
+	u, err := parseUnit("vinfer-sync.service", fmt.Sprintf("LoadState=loaded\nUser=nobody\nGroup=%s\nStateDirectory=vinfer-sync-test\nReadWritePaths=-%s/open /srv/calls\nProtectSystem=strict\nProtectHome=yes\nLoadCredential=key:%[2]s/key\n", group.Name, root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	readable, closed := file("config.yaml", 0o644), file("closed.yaml", 0o600)
 	_ = file("open/x", 0o600)
+	key := file("key", 0o600)
 	for _, tt := range []struct {
 		name, file, state string
 		want              string
 	}{
 		{"as init leaves it", readable, "/var/lib/vinfer-sync-test/state.db", "ok"},
 		{"the configuration is root's alone", closed, "/var/lib/vinfer-sync-test/state.db", "FAILS closed.yaml the service's user nobody may not read .* 0640"},
+		{"a credential of the unit", key, "/var/lib/vinfer-sync-test/state.db", "ok"},
+		{"a credential that no unit has", serviceCredentials + "/other", "/var/lib/vinfer-sync-test/state.db", "FAILS other .* is not handed over.*LoadCredential=other:"},
 		{"state below /srv", readable, "/srv/vinfer/state.db", "FAILS state.db .* may not write below /srv/vinfer.*ReadWritePaths=/srv/vinfer"},
 		{"state below /srv, which the unit lets it have, but nobody made", readable, "/srv/calls/state.db", "FAILS state.db there is no directory /srv/calls.*install -d -o nobody"},
 		{"state in a directory of root's", readable, root + "/open/state.db", "FAILS state.db the service's user nobody may not write to .*open"},

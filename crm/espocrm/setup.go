@@ -11,9 +11,7 @@ import (
 	"unicode"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 // Check asks who the API user is, what its role allows, and whether the lead statuses, the fields and the owner are there.
@@ -26,26 +24,19 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 			AssignmentPermission string         `json:"assignmentPermission"`
 		} `json:"acl"`
 	}
-	if err := w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &who); err != nil {
-		if found := people.CheckLimit(err); found != nil {
-			return found
-		}
-		switch {
-		case httpx.StatusOf(err) == 0:
-			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see url, ca_file, proxy and the firewall"}}
-		case httpx.StatusOf(err) == http.StatusUnauthorized:
-			return []crm.Finding{{Subject: "key", Err: err, Detail: "copy the API key of an active user under Administration > API Users; its authentication must be " + w.method()}}
-		}
-		return []crm.Finding{{Subject: "key", Err: err, Detail: "is url the address of an EspoCRM site?"}}
+	access := record.Access{
+		Subject: "key", Unreached: "see url, ca_file, proxy and the firewall", Other: "is url the address of an EspoCRM site?",
+		Refused: "copy the API key of an active user under Administration > API Users; its authentication must be " + w.method(),
+	}
+	if found := access.Check(w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &who)); found != nil {
+		return found
 	}
 	name := who.User.Text("userName")
 	if who.User.Text("id") == "" {
-		return []crm.Finding{{Subject: "key", Err: fmt.Errorf("%s answers, but not as EspoCRM does", host), Detail: "is url the address of an EspoCRM site?"}}
+		return []crm.Finding{{Subject: "key", Err: fmt.Errorf("%s answers, but not as EspoCRM does", host), Detail: access.Other}}
 	}
 	found := []crm.Finding{{Subject: "key", Detail: fmt.Sprintf("%s accepts user %s, %s, by %s", host, name, who.User.Text("type"), w.method())}}
-	if w.api.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the key, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.api.client.Base(), "key")...)
 	found = append(found, role(who.ACL.Table, who.User.Text("type"), w.s))
 	if who.ACL.AssignmentPermission == "no" && who.User.Text("type") != "admin" {
 		found = append(found, crm.Finding{

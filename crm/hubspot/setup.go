@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
@@ -19,21 +18,15 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host, name := w.api.host(), w.field(fieldStatus)
 	def, err := w.ask(ctx, contactKind, name)
-	if found := people.CheckLimit(err); found != nil {
+	access := record.Access{
+		Subject: "token", Unreached: "see base_url, ca_file, proxy and the firewall", Other: "is base_url the address of HubSpot's API?",
+		Refused: "copy the service key under Settings > Integrations > Service Keys, or the token of the private app",
+	}
+	if found := access.Check(err); found != nil {
 		return found
 	}
-	switch {
-	case httpx.StatusOf(err) == http.StatusUnauthorized:
-		return []crm.Finding{{Subject: "token", Err: err, Detail: "copy the service key under Settings > Integrations > Service Keys, or the token of the private app"}}
-	case err != nil && httpx.StatusOf(err) == 0:
-		return []crm.Finding{{Subject: "connection", Err: err, Detail: "see base_url, ca_file, proxy and the firewall"}}
-	case err != nil:
-		return []crm.Finding{{Subject: "token", Err: err, Detail: "is base_url the address of HubSpot's API?"}}
-	}
 	found := []crm.Finding{{Subject: "token", Detail: host + " accepts it" + w.portal(ctx)}}
-	if w.api.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the token, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.api.client.Base(), "token")...)
 	found = append(found, w.checkScopes(ctx)...)
 	found = append(found, w.checkStatuses(name, def, statuses))
 	for _, p := range w.wanted() {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
@@ -23,23 +22,17 @@ import (
 func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	host := w.api.host()
 	options, there, err := w.leadField(ctx, w.s.Field(fieldStatus, Fields[fieldStatus]))
-	if found := people.CheckLimit(err); found != nil {
-		return found
+	access := record.Access{
+		Subject: "key", Unreached: "see region, url, proxy and the firewall",
+		Refused: "copy the keys of an active user, and the host, from My Profile > Settings > API and Webhooks",
+		Other:   "is region the account's? The host is shown under My Profile > Settings > API and Webhooks",
 	}
-	if err != nil {
-		switch {
-		case httpx.StatusOf(err) == 0 && crm.VerdictOf(err) == crm.Retry:
-			return []crm.Finding{{Subject: "connection", Err: err, Detail: "see region, url, proxy and the firewall"}}
-		case crm.VerdictOf(err) == crm.Halt:
-			return []crm.Finding{{Subject: "key", Err: err, Detail: "copy the keys of an active user, and the host, from My Profile > Settings > API and Webhooks"}}
-		}
-		return []crm.Finding{{Subject: "key", Err: err, Detail: "is region the account's? The host is shown under My Profile > Settings > API and Webhooks"}}
+	if found := access.Check(err); found != nil {
+		return found
 	}
 	how := map[string]string{AuthHeaders: "in headers", AuthQuery: "in the query of every request, where proxies may log them"}[w.api.way()]
 	found := []crm.Finding{{Subject: "key", Detail: host + " accepts the keys " + how}}
-	if w.api.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the keys, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.api.client.Base(), "keys")...)
 	found = append(found, w.checkStages(options, there, statuses))
 	name := w.doNotCall()
 	f := crm.Finding{Subject: "field " + name, Detail: "is there"}

@@ -70,7 +70,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w.owners = people.NewOwners(w.owner)
 	w.Writer = record.New(schema{w}, record.Options{
 		Settings: s, Owners: w.owners, Optional: &w.optional, Many: record.Activities, Link: true,
-		Nowhere: "the call has no number of a lead, and in LeadSquared a call belongs to a lead",
+		NoContact: "the call has no number of a lead, and in LeadSquared a call belongs to a lead",
 	})
 	return w, nil
 }

@@ -84,7 +84,7 @@ func (d contacts) search(ctx context.Context, model string, n phone.Number) ([]p
 		if model == partners && !r.yes("active") {
 			continue // Odoo's way to throw a contact away; nobody would see a call there
 		}
-		records = append(records, record(model, r))
+		records = append(records, personOf(model, r))
 	}
 	return records, nil
 }
@@ -106,7 +106,7 @@ func shown(model string, has map[string]bool) []string {
 	return fields
 }
 
-func record(model string, r row) people.Record {
+func personOf(model string, r row) people.Record {
 	out := people.Record{
 		ID: nameOf(model, r.id()), Name: cmp.Or(r.text("contact_name"), r.text("name")), DoNotCall: r.yes("phone_blacklisted"),
 		Created: r.time("create_date"), Changed: r.time("write_date"),
@@ -167,7 +167,7 @@ func (d contacts) read(ctx context.Context, name string) (people.Record, bool, e
 	if err != nil || len(rows) == 0 {
 		return people.Record{}, false, err
 	}
-	return record(model, rows[0]), true, nil
+	return personOf(model, rows[0]), true, nil
 }
 
 // Create makes a lead. Whether it is shown as a lead or as an opportunity is Odoo's own setting.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -27,9 +28,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		api = "/json/2"
 	}
 	found := []crm.Finding{{Subject: "connection", Detail: fmt.Sprintf("Odoo %d at %s, over %s", w.odoo.majorVersion(), w.odoo.client.Base().Host, api)}}
-	if w.odoo.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: "Odoo is reached without TLS: the key, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.odoo.client.Base(), "key")...)
 	found = append(found, w.checkRights(ctx)...)
 	found = append(found, w.checkKey(ctx, user.ID)...)
 	found = append(found, w.checkMail(ctx)...)

@@ -33,9 +33,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	}
 	host := w.api.client.Base().Host
 	found := []crm.Finding{{Subject: "key", Detail: host + " gives a token and accepts it, API " + version}}
-	if w.api.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: host + " is reached without TLS: the key, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.api.client.Base(), "key")...)
 	if other := w.api.foreign(); other != "" {
 		found = append(found, crm.Finding{Subject: "My Domain", Detail: "the token is for " + other + ": if requests to " + host + " fail, set url to that"})
 	}

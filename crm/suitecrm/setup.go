@@ -8,6 +8,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 )
 
 // Check looks whether the client works, may read the modules, and which custom fields there are. SuiteCRM tells nobody the values of
@@ -21,9 +22,7 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 		return []crm.Finding{{Subject: "connection", Err: err, Detail: host}}
 	}
 	found := []crm.Finding{{Subject: "connection", Detail: "V8 API at " + host}}
-	if w.suite.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: "SuiteCRM is reached without TLS: the secret, names and numbers cross the network readably"})
-	}
+	found = append(found, record.CheckTLS(w.suite.client.Base(), "secret")...)
 	for _, module := range []string{"Leads", "Contacts", "Calls", "Tasks", "Notes"} {
 		if _, err := w.suite.find(ctx, module, url.Values{}, []string{"date_modified"}, 1); err != nil {
 			found = append(found, crm.Finding{Subject: "module " + module, Err: err, Detail: "the client's user needs the right to list, view, edit and create in it"})

@@ -164,21 +164,32 @@ type list struct {
 	} `json:"info"`
 }
 
+// list makes a request for records. shape names it beside its method; more: there is another page.
+func (a *api) list(ctx context.Context, path string, query url.Values, shape string) (rows []row, more bool, err error) {
+	var out list
+	err = a.do(ctx, httpx.Request{Method: http.MethodGet, Path: path, Query: query, Shape: "GET " + shape}, &out)
+	return out.Data, out.Info.More, err
+}
+
+// latest returns a page of the records of a module that were made last. Unlike a search, this list comes from the database.
+func (a *api) latest(ctx context.Context, module string, fields []string, page int) (rows []row, more bool, err error) {
+	q := url.Values{"fields": {strings.Join(fields, ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}, "page": {strconv.Itoa(page)}}
+	return a.list(ctx, "/"+module, q, module)
+}
+
 // get reads one record by its id, with all its fields; step.ErrGone: there is none.
 func (a *api) get(ctx context.Context, module, id string) (row, error) {
-	r := httpx.Request{Method: http.MethodGet, Path: "/" + module + "/" + url.PathEscape(id), Shape: "GET " + module}
-	var out list
-	err := a.do(ctx, r, &out)
+	rows, _, err := a.list(ctx, "/"+module+"/"+url.PathEscape(id), nil, module)
 	if isGone(err) {
 		return nil, fmt.Errorf("%w: %w", step.ErrGone, err)
 	}
-	if err == nil && len(out.Data) == 0 {
+	if err == nil && len(rows) == 0 {
 		err = step.ErrGone
 	}
 	if err != nil {
 		return nil, err
 	}
-	return out.Data[0], nil
+	return rows[0], nil
 }
 
 // create makes a record and returns its id. Its errors are those of the row.

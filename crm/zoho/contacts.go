@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
-	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
 const (
@@ -88,13 +86,11 @@ func (d contacts) newest(ctx context.Context, n phone.Number) (found []people.Re
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"fields": {strings.Join(d.shown(leads, m), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
-	var out list
-	err = d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + leads, Query: q, Shape: "GET " + leads}, &out)
+	rows, _, err := d.api.latest(ctx, leads, d.shown(leads, m), 1)
 	if err != nil && crm.VerdictOf(err) != crm.Reject {
 		return nil, err
 	}
-	return d.having(leads, m, out.Data, n), nil
+	return d.having(leads, m, rows, n), nil
 }
 
 // queried asks the database for the number; false: not both modules can be asked so.
@@ -194,11 +190,11 @@ func (d contacts) indexed(ctx context.Context, name string, n phone.Number, quer
 		if name == leads {
 			q.Set("converted", "both")
 		}
-		var out list
-		if err := d.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + name + "/search", Query: q, Shape: "GET " + name + " search"}, &out); err != nil {
+		rows, _, err := d.api.list(ctx, "/"+name+"/search", q, name+" search")
+		if err != nil {
 			return nil, err
 		}
-		if found = d.having(name, m, out.Data, n); len(found) > 0 {
+		if found = d.having(name, m, rows, n); len(found) > 0 {
 			return d.reread(ctx, found, n) // the index may be behind in its status too
 		}
 	}

@@ -99,12 +99,11 @@ func (t table) lookAmong(ctx context.Context, j *record.Job, tried time.Time, m 
 	}
 	if m.has(t.w.callField()) {
 		q := url.Values{"criteria": {"(" + t.w.callField() + ":equals:" + escape(j.Key()) + ")"}}
-		var out list
-		err := t.w.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + t.name + "/search", Query: q, Shape: "GET " + t.name + " search"}, &out)
+		rows, _, err := t.w.api.list(ctx, "/"+t.name+"/search", q, t.name+" search")
 		if err != nil && crm.VerdictOf(err) != crm.Reject {
 			return nil, err
 		}
-		if r := t.ours(j, out.Data, false); r != nil {
+		if r := t.ours(j, rows, false); r != nil {
 			return r, nil
 		}
 	}
@@ -118,23 +117,20 @@ func (t table) lookAmong(ctx context.Context, j *record.Job, tried time.Time, m 
 // would stand there.
 func (t table) newest(ctx context.Context, j *record.Job, fields []string, tried time.Time) (found row, sure bool, err error) {
 	const skew = 10 * time.Minute // between our clock and Zoho's
-	q := url.Values{"fields": {strings.Join(append(fields, "Created_Time"), ",")}, "sort_by": {"Created_Time"}, "sort_order": {"desc"}, "per_page": {"200"}}
 	for page := range pages {
-		var out list
-		q.Set("page", fmt.Sprint(page+1))
-		err := t.w.api.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/" + t.name, Query: q, Shape: "GET " + t.name}, &out)
+		rows, more, err := t.w.api.latest(ctx, t.name, append(fields, "Created_Time"), page+1)
 		if crm.VerdictOf(err) == crm.Reject {
 			return nil, false, nil
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		if r := t.ours(j, out.Data, false); r != nil {
+		if r := t.ours(j, rows, false); r != nil {
 			return r, true, nil
 		}
-		if n := len(out.Data); !out.Info.More || n == 0 {
+		if n := len(rows); !more || n == 0 {
 			return nil, true, nil
-		} else if oldest := out.Data[n-1].time("Created_Time"); !oldest.IsZero() && oldest.Before(tried.Add(-skew)) {
+		} else if oldest := rows[n-1].time("Created_Time"); !oldest.IsZero() && oldest.Before(tried.Add(-skew)) {
 			return nil, true, nil
 		}
 	}
@@ -150,23 +146,20 @@ func (w *Writer) guarded(m module) bool {
 // related returns the first record of a related list that fits; false: there is no such list.
 func (w *Writer) related(ctx context.Context, module, id, name string, fields []string, fits func(r row) bool) (row, bool, error) {
 	for page := range pages {
-		var out list
 		q := url.Values{"fields": {strings.Join(fields, ",")}, "per_page": {"200"}, "page": {fmt.Sprint(page + 1)}}
-		err := w.api.do(ctx, httpx.Request{
-			Method: http.MethodGet, Path: "/" + module + "/" + url.PathEscape(id) + "/" + name, Query: q, Shape: "GET " + name + " of " + module,
-		}, &out)
+		rows, more, err := w.api.list(ctx, "/"+module+"/"+url.PathEscape(id)+"/"+name, q, name+" of "+module)
 		if crm.VerdictOf(err) == crm.Reject {
 			return nil, false, nil
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		for _, r := range out.Data {
+		for _, r := range rows {
 			if fits(r) {
 				return r, true, nil
 			}
 		}
-		if !out.Info.More {
+		if !more {
 			break
 		}
 	}

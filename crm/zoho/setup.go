@@ -25,9 +25,11 @@ func (w *Writer) Check(ctx context.Context, statuses []string) []crm.Finding {
 	}
 	w.api.forget()
 	found := []crm.Finding{{Subject: "connection", Detail: "API v8 at " + host}}
-	if w.api.client.Base().Scheme == "http" || w.api.mint.client.Base().Scheme == "http" {
-		found = append(found, crm.Finding{Subject: "encryption", Detail: "Zoho is reached without TLS: the secrets, names and numbers cross the network readably"})
+	plain := record.CheckTLS(w.api.client.Base(), "secrets")
+	if plain == nil {
+		plain = record.CheckTLS(w.api.mint.client.Base(), "secrets")
 	}
+	found = append(found, plain...)
 	for _, name := range []string{leads, contactModule, "Calls", "Tasks"} {
 		m, err := w.api.module(ctx, name)
 		if err == nil && m.silent {

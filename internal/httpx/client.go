@@ -64,7 +64,7 @@ func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error
 	return c, nil
 }
 
-// Words is the package's Words without the client's secrets. Those of single requests it does not know: see Answer.Words.
+// Words is mask.Words with the client's secrets. It does not know the secrets of single requests: see Answer.Words.
 func (c *Client) Words(text []byte) string { return mask.Words(text, c.secrets...) }
 
 // Base returns a copy of the URL that the client was made for.
@@ -89,10 +89,10 @@ type Answer struct {
 	cut     error // why Body is not whole
 }
 
-// Words is the package's Words without the secrets that went with the request.
+// Words is mask.Words with the secrets that went with the request.
 func (a *Answer) Words(text []byte) string { return mask.Words(text, a.secrets...) }
 
-// Empty tells whether the answer was read to its end and has no body.
+// Empty reports whether the answer was read to its end and has no body.
 func (a *Answer) Empty() bool { return a.cut == nil && len(a.Body) == 0 }
 
 // JSON decodes the body into v. Its errors do not show the body.
@@ -106,9 +106,9 @@ func (a *Answer) JSON(v any) error {
 	return nil
 }
 
-// Do sends req within the client's timeout and reads the answer, whatever its status. An error means that there was none;
-// it can be returned by a Write as it is. A request with an Idempotency-Key that failed on a kept connection before a byte of the answer came is sent once
-// more, on a new connection: many servers close connections that are idle, and do not say so.
+// Do sends req within the client's timeout and reads the answer, whatever its status. An error means that there was no answer; a Write
+// can return the error as it is. A request with an Idempotency-Key that failed on a kept connection before a byte of the answer came
+// is sent once more, on a new connection: many servers close idle connections without a word.
 func (c *Client) Do(req *http.Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(req.Context(), c.timeout, errTimeout)
 	defer cancel()
@@ -136,7 +136,7 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	a.Body, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
 	_ = res.Body.Close()
 	switch {
-	case err != nil && judgedByBody(a.Status):
+	case err != nil && needsBody(a.Status):
 		return nil, c.failure(req.Context(), ctx, err, secrets)
 	case err != nil:
 		a.cut = c.failure(req.Context(), ctx, err, secrets)
@@ -147,7 +147,8 @@ func (c *Client) Do(req *http.Request) (*Answer, error) {
 	return a, nil
 }
 
-// send sends a request once. stale: the other side has ended a connection that was kept from an earlier request, without a byte of the answer.
+// send sends a request once. stale says that the other side has closed a connection that was kept from an earlier request, without a byte
+// of the answer.
 func (c *Client) send(ctx context.Context, req *http.Request) (res *http.Response, stale bool, err error) {
 	var reused, answered atomic.Bool
 	trace := &httptrace.ClientTrace{
@@ -158,7 +159,7 @@ func (c *Client) send(ctx context.Context, req *http.Request) (res *http.Respons
 	return res, err != nil && reused.Load() && !answered.Load() && ctx.Err() == nil, err
 }
 
-// repeatable returns a request to be sent in the place of one that may have arrived; nil: it must not be repeated.
+// repeatable returns a copy of a request that may have arrived, to be sent again; nil if the request must not be repeated.
 func repeatable(req *http.Request) *http.Request {
 	if req.Header.Get(idempotencyKey) == "" || req.GetBody == nil {
 		return nil
@@ -174,9 +175,9 @@ func repeatable(req *http.Request) *http.Request {
 
 const idempotencyKey = "Idempotency-Key"
 
-// judgedByBody tells whether it takes the body to know what a refusal means: many say 400 also to what was made before. Cut off, it
-// says nothing, as no answer does.
-func judgedByBody(status int) bool {
+// needsBody reports whether a refusal can be understood only by its body: many servers answer 400 also to what was made before. Such an
+// answer that is cut off counts as no answer.
+func needsBody(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusTooManyRequests:
 		return false
@@ -211,25 +212,25 @@ func headerSecrets(v string) []string {
 
 var errTimeout = errors.New("no answer in time")
 
-// failure makes of a transport's error one that can be shown. It wraps the cause, not the url.Error, whose text has the
-// whole URL in it. parent is the caller's context: its end must be recognisable, even where it has a cause of its own.
+// failure turns the error of a transport into one that can be shown. The result wraps the cause and not the url.Error, whose text has the
+// whole URL in it. parent is the caller's context: its end must be recognisable, even if it has a cause of its own.
 func (c *Client) failure(parent, ctx context.Context, err error, secrets []string) error {
 	err = outbound.Explain(err, "")
 	if outbound.WantsPassword(err) {
 		return crm.Halted(fmt.Errorf("%s: %w", c.base.Host, err))
 	}
-	text := plainly(err)
+	text := explain(err)
 	if errors.Is(context.Cause(ctx), errTimeout) {
 		text = fmt.Sprintf("no answer within %s", c.timeout)
 	}
 	if parent.Err() != nil {
 		err = errors.Join(parent.Err(), err)
 	}
-	return &failed{c.base.Host + ": " + mask.Text(text, secrets...), err}
+	return &requestError{c.base.Host + ": " + mask.Text(text, secrets...), err}
 }
 
-// plainly says what a transport's error means to who has to mend it.
-func plainly(err error) string {
+// explain returns the text of a transport's error with what to do about the fault.
+func explain(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -239,33 +240,33 @@ func plainly(err error) string {
 	case outbound.IsAlert(err) && strings.HasSuffix(err.Error(), "certificate required"):
 		return err.Error() + ": set client_cert and client_key"
 	case strings.Contains(err.Error(), "http2: client conn could not be established"):
-		// The server ended it right after the handshake. Its word why may come too late to be in the error, which has no type.
+		// The server closed the connection right after the handshake. Its alert may come too late to be in the error, which has no type.
 		return err.Error() + ": if the server wants a certificate of yours, set client_cert and client_key"
 	}
 	return err.Error()
 }
 
-// failed shows text and unwraps to cause.
-type failed struct {
+// requestError is the error of a request without an answer. It shows text and unwraps to cause.
+type requestError struct {
 	text  string
 	cause error
 }
 
-func (e *failed) Error() string { return e.text }
-func (e *failed) Unwrap() error { return e.cause }
+func (e *requestError) Error() string { return e.text }
+func (e *requestError) Unwrap() error { return e.cause }
 
-// Unanswered tells whether an error leaves open if the other side is still at work on the request: it was sent, and there was no answer, or
-// only that of a gateway between.
+// Unanswered reports whether the other side may still work on the request that an error is about: the request was sent, and no answer
+// came, or only that of a gateway.
 func Unanswered(err error) bool {
-	var f *failed
+	var f *requestError
 	if !errors.As(err, &f) {
 		return false
 	}
 	var op *net.OpError
-	return !errors.As(f.cause, &op) || op.Op != "dial" // then it was never sent
+	return !errors.As(f.cause, &op) || op.Op != "dial" // without a connection nothing was sent
 }
 
-// headed adds the configured headers to requests. They go to the client's origin only: the transport refuses every other.
+// headed adds the configured headers to requests. The headers go to the client's origin only: the transport refuses every other.
 type headed struct{ c *Client }
 
 func (h headed) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -275,8 +276,8 @@ func (h headed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["User-Agent"]) == 0 {
 		req.Header.Set("User-Agent", outbound.UserAgent)
 	}
-	// The transport repeats by itself what it has not begun to send. A request with an Idempotency-Key it would repeat as often as a kept connection breaks,
-	// an answer lost included. It cannot where the body is to be had only once: Do repeats those, once.
+	// net/http repeats a request with an Idempotency-Key as often as a kept connection breaks, even after an answer was lost. It cannot
+	// repeat a body that it can read only once, so Do decides about these requests, and repeats them once at most.
 	if req.Header.Get(idempotencyKey) != "" {
 		req.GetBody = nil
 	}

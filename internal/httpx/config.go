@@ -1,8 +1,8 @@
-// Package httpx is what every destination that is reached over HTTP shares: its settings, a client that is bound to
-// one origin, and the one reading of an answer as a verdict of package crm.
+// Package httpx is what all destinations over HTTP share: their settings, a client for one origin, and one way to turn an
+// answer into a verdict of package crm.
 //
-// The client follows no redirect, repeats no write but one with a key on a connection that had gone stale, caps what it reads, and puts no secret, no query and no full phone number
-// into an error.
+// The client follows no redirect and limits what it reads. It repeats a write only if the write has a key and its connection had gone
+// stale. No error shows a secret, a query or a full phone number.
 package httpx
 
 import (
@@ -35,7 +35,7 @@ type Config struct {
 	Timeout    time.Duration          `yaml:"timeout"`     // of one request, answer included
 }
 
-// Or returns c with the settings that it lacks taken from base. Headers are joined; those of c win.
+// Or returns c with missing settings taken from base. The headers of both are joined; those of c win.
 func (c Config) Or(base Config) Config {
 	if c.CAFile == "" {
 		c.CAFile = base.CAFile
@@ -100,8 +100,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Origin checks that raw is an http or https URL and returns it. key names it in errors, which do not show it: it may
-// hold a password.
+// Origin checks that raw is an http or https URL and returns the URL. Errors name the key and do not show the URL, which may hold a
+// password.
 func Origin(key, raw string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	switch {
@@ -119,7 +119,7 @@ func Origin(key, raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// ValidPort tells whether a URL names no port or one that there can be.
+// ValidPort reports whether a URL names no port, or a port from 1 to 65535.
 func ValidPort(u *url.URL) bool {
 	if u.Port() == "" {
 		return true
@@ -128,7 +128,7 @@ func ValidPort(u *url.URL) bool {
 	return err == nil && n > 0
 }
 
-// CheckFiles looks whether the files can be used: certificates that are some, a key that fits its certificate. Each fault begins with its key.
+// CheckFiles checks that the certificates can be read and that the key fits its certificate. Each fault begins with its key.
 func (c Config) CheckFiles() error { return c.outbound().CheckFiles() }
 
 func (c Config) outbound() outbound.Settings {

@@ -69,7 +69,7 @@ func (r *Refused) Error() string { return r.Err.Error() }
 // Unwrap returns the verdict.
 func (r *Refused) Unwrap() error { return r.Err }
 
-// RefusedBy returns the refusal that an error is about; an empty one if it is about none.
+// RefusedBy returns the refusal that an error is about; an empty one if there is none.
 func RefusedBy(err error) *Refused {
 	var r *Refused
 	if errors.As(err, &r) {

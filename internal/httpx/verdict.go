@@ -1,10 +1,12 @@
 package httpx
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,15 +18,19 @@ import (
 // maxWait bounds Retry-After; the engine has a lower bound of its own.
 const maxWait = 24 * time.Hour
 
-// Verdict reads an answer as the error that a Write returns: nil for 2xx, a halt for a refused credential, a pause where the
-// destination asks for one, a rejection for what no repetition can mend, and a plain error, which asks for a
-// repetition, for the rest. shape describes the request without its values; a rejection carries it.
+// Verdict turns an answer into the error that a Write returns: nil for 2xx, a halt for a refused credential, a pause if the
+// destination asks for one, a rejection for what no repetition can fix, and a plain error, which asks for a repetition, for the
+// rest. shape describes the request without its values; a rejection carries it.
 func Verdict(a *Answer, shape string) error {
 	said := fmt.Sprintf("%s answers %d", a.host, a.Status)
 	if text := http.StatusText(a.Status); text != "" {
 		said += " " + text
 	}
-	if words := a.Words(a.Body); words != "" {
+	words := a.Words(a.Body)
+	if refused(a.Status) {
+		words = a.Words([]byte(complaint(a.Body)))
+	}
+	if words != "" {
 		said += ": " + words
 	}
 	err := errorText(said)
@@ -32,7 +38,7 @@ func Verdict(a *Answer, shape string) error {
 	switch s := a.Status; {
 	case s/100 == 2:
 		return nil
-	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusProxyAuthRequired:
+	case refused(s):
 		return crm.Halted(err)
 	case s == http.StatusTooManyRequests:
 		return crm.Throttled(err, wait)
@@ -41,7 +47,7 @@ func Verdict(a *Answer, shape string) error {
 			return crm.Throttled(err, wait)
 		}
 		if s == http.StatusBadGateway || s == http.StatusGatewayTimeout {
-			return &failed{said, errGateway}
+			return &requestError{said, errGateway}
 		}
 		return err
 	case s/100 == 3:
@@ -52,14 +58,40 @@ func Verdict(a *Answer, shape string) error {
 	return err
 }
 
+// refused tells whether a status refuses the credentials: who reads it is to change a key, and needs no request to look at.
+func refused(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
+}
+
+// complaint returns the words of an error that is written in JSON as most APIs do; else the text as it is.
+func complaint(body []byte) string {
+	var o map[string]any
+	if json.Unmarshal(body, &o) != nil {
+		return string(body)
+	}
+	if inner, ok := o["error"].(map[string]any); ok {
+		o = inner
+	}
+	var words []string
+	for _, key := range []string{"code", "error", "message", "error_description", "detail"} {
+		if s, ok := o[key].(string); ok && s != "" && !slices.Contains(words, s) {
+			words = append(words, s)
+		}
+	}
+	if len(words) == 0 {
+		return string(body)
+	}
+	return strings.Join(words, ": ")
+}
+
 var errGateway = errors.New("an answer of a gateway")
 
 type errorText string
 
 func (e errorText) Error() string { return string(e) }
 
-// RetryAfter returns how long the destination asks to wait, and whether it does. A date is taken by the
-// destination's own clock where its answer has one.
+// RetryAfter returns how long the destination asks to wait, and whether it asks. A date is read by the destination's own clock if the
+// answer has one.
 func (a *Answer) RetryAfter() (time.Duration, bool) {
 	v := strings.TrimSpace(a.Header.Get("Retry-After"))
 	if v == "" {
@@ -82,7 +114,7 @@ func (a *Answer) RetryAfter() (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), maxWait), true
 }
 
-// redirect names where the answer leads to, without what may be a token in its path or query.
+// redirect returns where the answer leads, without path and query, which may hold a token.
 func (a *Answer) redirect() string {
 	u, err := url.Parse(a.Header.Get("Location"))
 	switch {

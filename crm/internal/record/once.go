@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 )
 
-// once makes a record of the call once, or brings the one that is there up to date, and returns its id; empty: a person deleted it.
+// once creates a record once, or updates the existing one, and returns its id; empty: a person deleted it.
 func (t *target) once(ctx context.Context, r *Record) (string, error) {
 	s := step.Step{
 		Ref: r.ref, Content: t.content(r), Fresh: r.Fresh || r.Keyed, Linger: r.Linger,
@@ -23,7 +24,7 @@ func (t *target) once(ctx context.Context, r *Record) (string, error) {
 		},
 		Create: func(ctx context.Context) (string, error) { return t.create(ctx, r) },
 	}
-	// The call of a transcript that came later may be older than the one that stands there.
+	// The entry of a transcript may hold an older state of the call than the CRM.
 	if !r.Fixed && t.Entry.Event != crm.TranscriptReady {
 		s.Update = func(ctx context.Context, id string) error { return t.update(ctx, r, id) }
 	}
@@ -39,7 +40,7 @@ func (t *target) once(ctx context.Context, r *Record) (string, error) {
 	return id, err
 }
 
-// content is what the record is to say, for comparison.
+// content returns what is compared to tell whether the record must be sent again.
 func (t *target) content(r *Record) any {
 	switch {
 	case r.Content != nil || r.Fixed:
@@ -50,7 +51,7 @@ func (t *target) content(r *Record) any {
 	return []any{r.Values, text.NewBody(t.Entry).String()}
 }
 
-// create makes the record.
+// create creates the record.
 func (t *target) create(ctx context.Context, r *Record) (id string, err error) {
 	f := Fields{}
 	maps.Copy(f, r.New)
@@ -75,14 +76,14 @@ func (t *target) create(ctx context.Context, r *Record) (id string, err error) {
 		return err
 	})
 	if there := (*Exists)(nil); errors.As(err, &there) {
-		return t.take(ctx, r, there.ID)
+		return t.useExisting(ctx, r, there.ID)
 	}
 	t.fresh = t.fresh || err == nil && strings.HasPrefix(r.ref, "activity")
 	return id, err
 }
 
-// take goes on with a record that the CRM has already: an earlier attempt made it, or somebody has deleted it since, which keeps its key.
-func (t *target) take(ctx context.Context, r *Record, id string) (string, error) {
+// useExisting updates a record that the CRM has already. An earlier attempt created it, or a person has deleted it since and it still blocks its key.
+func (t *target) useExisting(ctx context.Context, r *Record, id string) (string, error) {
 	held, err := r.Table.Read(ctx, &t.Job, id)
 	if err == nil && !r.Fixed && t.Entry.Event != crm.TranscriptReady {
 		t.held = held
@@ -95,7 +96,7 @@ func (t *target) take(ctx context.Context, r *Record, id string) (string, error)
 	return id, err
 }
 
-// owner returns the id of who is to own a new record; empty: nobody is named.
+// owner returns the id of the owner of a new record; empty: none.
 func (t *target) owner(ctx context.Context, o Owner) (string, error) {
 	id, err := t.w.options.Owners.Or(ctx, o.Named, t.Contact.Owner, t.Progress)
 	if err != nil || id != "" || o.Else == nil {
@@ -104,7 +105,7 @@ func (t *target) owner(ctx context.Context, o Owner) (string, error) {
 	return o.Else(ctx)
 }
 
-// update sends what differs from what the record holds.
+// update sends the fields that differ from those of the record.
 func (t *target) update(ctx context.Context, r *Record, id string) (err error) {
 	if len(r.Values) == 0 && r.Body.Field == "" {
 		return nil
@@ -130,7 +131,7 @@ func (t *target) update(ctx context.Context, r *Record, id string) (err error) {
 	})
 }
 
-// newer returns the fields in which the record differs from what the call says by now, but for what people changed.
+// newer returns the fields of the record that must change, without what people changed.
 func (t *target) newer(r *Record, held Fields) Fields {
 	equal := r.Same
 	if equal == nil {
@@ -155,3 +156,6 @@ func (t *target) newer(r *Record, held Fields) Fields {
 	}
 	return out
 }
+
+// same compares values for Records without a Same.
+func same(held Fields, name string, v any) bool { return fmt.Sprint(held[name]) == fmt.Sprint(v) }

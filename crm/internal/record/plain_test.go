@@ -275,7 +275,7 @@ func (s schema) Task(_ context.Context, j *record.Job) (*record.Record, error) {
 // Note returns the note with the transcript, or with the link to it.
 func (s schema) Note(_ context.Context, j *record.Job, n record.Note) (*record.Record, error) {
 	if j.Contact.ID == "" {
-		return nil, nil // a note stands at a contact
+		return nil, nil // a note belongs to a contact
 	}
 	return &record.Record{Table: notes{table{s.Writer, "notes"}, n}, Name: "note", New: record.Fields{"text": n.Text(100_000)}}, nil
 }

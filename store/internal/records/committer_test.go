@@ -6,6 +6,11 @@ import (
 	"testing"
 )
 
+// noTx is a transaction of which nothing is asked.
+type noTx struct{ Tx }
+
+func (noTx) Expect(func() []Need) {}
+
 // A group that does not fit on the disk is halved until its parts fit; a change that cannot be made fails alone, and none is made twice.
 func TestAGroupThatDoesNotFitIsHalved(t *testing.T) {
 	full, mine := errors.New("no space left on device"), errors.New("mine")
@@ -13,7 +18,7 @@ func TestAGroupThatDoesNotFitIsHalved(t *testing.T) {
 		var made, now []int
 		d := New(Engine{Update: func(fn func(tx Tx) (bool, error)) error {
 			now = nil
-			if _, err := fn(nil); err != nil {
+			if _, err := fn(noTx{}); err != nil {
 				return err
 			}
 			if len(now) > room {
