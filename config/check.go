@@ -88,12 +88,28 @@ func (d *decoder) check(c *Config) {
 	if c.Store.Bolt.Path == "" {
 		d.bad("store.bbolt.path", "it is empty", "name a file, as /var/lib/vinfer-sync/state.db")
 	}
+	d.checkPostgres(c.Store.Postgres)
 	d.checkMapping(&c.Mapping, "mapping")
 	d.checkDestinations(c)
 	d.checkAdmin(c.Admin)
 	d.checkAlerts(c.Alerts)
 	d.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	d.oneOf("log.format", c.Log.Format, "auto", "text", "json")
+}
+
+func (d *decoder) checkPostgres(p *Postgres) {
+	if p == nil {
+		return
+	}
+	if _, both := d.at["store.bbolt.path"]; both {
+		d.bad("store.postgres", "the state is in one place: a file or a database", "remove store.bbolt or store.postgres")
+	}
+	if p.DSN.Value.Reveal() == "" && !d.operator {
+		d.bad("store.postgres.dsn", "it is missing", "write dsn_file: FILE, with postgres://user:password@host:5432/database?sslmode=verify-full in the file")
+	}
+	if p.Schema == "" || len(p.Schema) > 63 || strings.HasPrefix(p.Schema, "pg_") {
+		d.bad("store.postgres.schema", "not a name that a schema can have", "at most 63 bytes, not beginning with pg_, as vinfer_sync")
+	}
 }
 
 func (d *decoder) oneOf(key, value string, choices ...string) {

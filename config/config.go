@@ -66,9 +66,27 @@ type Transcripts struct {
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
 }
 
-// Store says where state is kept.
+// Store says where state is kept: in a file, or in a database if Postgres is set.
 type Store struct {
-	Bolt Bolt `yaml:"bbolt"`
+	Bolt     Bolt      `yaml:"bbolt"`
+	Postgres *Postgres `yaml:"postgres"`
+}
+
+// Postgres is the store in a database, which several nodes share.
+type Postgres struct {
+	DSN    SecretRef `yaml:"dsn"`
+	Schema string    `yaml:"schema"` // of the tables
+}
+
+// SetDefaults fills in what the file does not say.
+func (p *Postgres) SetDefaults() { p.Schema = "vinfer_sync" }
+
+// State names where the state is: the path of the file, or what it is in the database.
+func (c *Config) State() string {
+	if p := c.Store.Postgres; p != nil {
+		return "postgres: schema " + p.Schema + ", pipeline " + c.Name
+	}
+	return c.Store.Bolt.Path
 }
 
 // Bolt is the embedded store.

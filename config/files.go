@@ -24,7 +24,10 @@ func (c *Config) Reads() []string {
 
 // Writes returns the files that the service writes.
 func (c *Config) Writes() []string {
-	all := []string{c.Store.Bolt.Path}
+	var all []string
+	if c.Store.Postgres == nil {
+		all = append(all, c.Store.Bolt.Path)
+	}
 	for i := range c.CRM {
 		d := &c.CRM[i]
 		if path := d.File(); path != ":memory:" {

@@ -176,7 +176,7 @@ func Reach(path string) (socket, state string) {
 		data = nil
 	}
 	_, c := decode(path, data, operatorEnv, true)
-	return c.Admin.Socket, c.Store.Bolt.Path
+	return c.Admin.Socket, c.State()
 }
 
 // document parses the YAML and returns the top of its only document; nil when there is none.

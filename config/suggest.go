@@ -14,8 +14,6 @@ func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
 	switch {
 	case t == reflect.TypeFor[Destination]() && slices.Contains(later, key):
 		return "kind " + key + " is not part of this version", versionKinds()
-	case t == reflect.TypeFor[Store]() && key == "postgres":
-		return "store postgres is not part of this version", "this version has bbolt"
 	}
 	problem = "unknown key"
 	if t == reflect.TypeFor[Destination]() {

@@ -59,6 +59,15 @@ type Status struct {
 	ScheduleAdvice string           `json:"schedule_advice"`
 	NeverEnded     int64            `json:"never_ended"` // calls that were delivered without an end, as VInfer showed none within max_call
 	LeftOut        map[string]int64 `json:"left_out"`    // what destinations did not get since the store was made, by reason
+	// Role is leader or standby, and Leader who leads the pipeline, where nodes share it; empty and nil: they do not, or nobody leads.
+	Role   string  `json:"role,omitempty"`
+	Leader *Leader `json:"leader,omitempty"`
+}
+
+// Leader is the node that runs a pipeline which several share.
+type Leader struct {
+	Node  string    `json:"node"`
+	Since time.Time `json:"since"`
 }
 
 // Alert is something that needs an operator.

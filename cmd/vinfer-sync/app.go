@@ -18,6 +18,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/bolt"
+	"github.com/vinfer-sync/vinfer-sync/store/postgres"
 )
 
 // backend is what commands ask, be it the daemon or the store in this process.
@@ -122,7 +123,7 @@ func (a *app) reach() (*config.Config, *admin.Client, error) {
 	cfg, err := a.read(config.LoadForOperator)
 	var client *admin.Client
 	if err == nil {
-		client, err = a.dial(cfg.Admin.Socket, cfg.Store.Bolt.Path)
+		client, err = a.dial(cfg.Admin.Socket, cfg.State())
 	} else if path, ferr := config.Find(a.configPath); ferr == nil {
 		// A daemon that runs with the configuration as it was before goes on, and can tell.
 		if c, derr := a.dial(config.Reach(path)); derr == nil && c != nil {
@@ -146,7 +147,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		defer client.Close()
 		return f(ctx, client)
 	}
-	if full {
+	if full || cfg.Store.Postgres != nil { // the database's secret is needed
 		if cfg, err = a.load(); err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 	}
 	defer back()
 	if full {
-		p, err := openPipeline(cfg, a.logger(cfg))
+		p, err := openPipeline(ctx, cfg, a.logger(cfg))
 		if err != nil {
 			return unreached(cfg, err)
 		}
@@ -169,7 +170,7 @@ func (a *app) with(ctx context.Context, full bool, f func(context.Context, backe
 		err = f(ctx, p.local)
 		return errors.Join(err, p.local.Recent.Save(time.Now(), true), p.close())
 	}
-	st, err := a.openStore(cfg)
+	st, err := a.openStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -205,7 +206,7 @@ func (a *app) asks(c *cobra.Command) { c.Flags().BoolVarP(&a.yes, "yes", "y", fa
 
 // unreached adds to a store that is held why the holder may not have been asked instead.
 func unreached(cfg *config.Config, err error) error {
-	if !errors.Is(err, store.ErrLocked) {
+	if !errors.Is(err, store.ErrLocked) || cfg.Store.Postgres != nil {
 		return err
 	}
 	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
@@ -230,7 +231,7 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 		return err
 	}
 	defer back()
-	st, err := bolt.OpenCopy(cfg.Store.Bolt.Path, bolt.Options{})
+	st, err := openCopy(ctx, cfg)
 	if err != nil {
 		return unreached(cfg, err)
 	}
@@ -242,8 +243,24 @@ func (a *app) preview(ctx context.Context, f func(context.Context, backend) erro
 	return errors.Join(err, p.close())
 }
 
+// openCopy opens what a preview may work on: a copy of the state file. In a database a preview is a transaction that is not committed.
+func openCopy(ctx context.Context, cfg *config.Config) (store.Store, error) {
+	if cfg.Store.Postgres != nil {
+		return postgres.OpenForCommand(ctx, databaseOf(cfg), cfg.Name, node)
+	}
+	return bolt.OpenCopy(cfg.Store.Bolt.Path, bolt.Options{})
+}
+
 // openStore opens the store, which has to be there.
-func (a *app) openStore(cfg *config.Config) (*bolt.DB, error) {
+func (a *app) openStore(ctx context.Context, cfg *config.Config) (store.Store, error) {
+	if cfg.Store.Postgres != nil {
+		return postgres.OpenForCommand(ctx, databaseOf(cfg), cfg.Name, node)
+	}
+	return a.openFile(cfg)
+}
+
+// openFile opens the state file, which has to be there.
+func (a *app) openFile(cfg *config.Config) (*bolt.DB, error) {
 	if bolt.Absent(cfg.Store.Bolt.Path) {
 		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
 	}

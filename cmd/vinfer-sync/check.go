@@ -203,20 +203,23 @@ type known struct {
 // store looks whether the state file can be used, and returns what it knows of destinations, by their names. Nothing is written.
 func (t *checkTable) store(ctx context.Context, a *app, cfg *config.Config) map[string]known {
 	path, all := cfg.Store.Bolt.Path, map[string]known{}
-	client, err := a.dial(cfg.Admin.Socket, path)
+	client, err := a.dial(cfg.Admin.Socket, cfg.State())
 	if client != nil {
 		defer client.Close()
 		s, err := client.Status(ctx)
 		for _, d := range s.Destinations {
 			all[d.Name] = known{d.Kind, d.Pending, d.Dead}
 		}
-		t.row("store", "state file", err, path+", which the running service holds")
+		t.row("store", "state", err, cfg.State()+", which the running service holds")
 		t.schedule(cfg, time.Duration(s.LastRun.TookMS)*time.Millisecond)
 		return all
 	}
 	if err != nil {
 		t.row("store", "admin socket", err, or(remedy(err, site{}), "see admin.socket"))
 		return all
+	}
+	if cfg.Store.Postgres != nil {
+		return t.database(ctx, cfg)
 	}
 	dir, made := filepath.Dir(path), ""
 	for { // what is not there yet is made at the first start

@@ -136,7 +136,7 @@ func runDemo(ctx context.Context, a *app, out io.Writer, dir string, calls int, 
 		level = levels[strings.ToLower(a.logLevel)]
 	}
 	log := newLogger("auto", level)
-	p, err := openPipeline(cfg, log) // before the file is written: another demo may run here
+	p, err := openPipeline(ctx, cfg, log) // before the file is written: another demo may run here
 	if err != nil {
 		return err
 	}

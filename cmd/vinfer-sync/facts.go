@@ -77,6 +77,7 @@ func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 		if stats, err := st.Stats(); err == nil { // else the status itself fails
 			s.Alerts = alert.Find(st, rulesOf(cfg), storeFacts(cfg, stats))
 		}
+		roleOf(st, s)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,6 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
-	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -48,9 +48,9 @@ func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 }
 
 // openPipeline opens the store and the destinations and joins them. The store comes first: a second daemon must not touch the destinations.
-func openPipeline(cfg *config.Config, log *slog.Logger) (*pipeline, error) {
+func openPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (*pipeline, error) {
 	outliveReaders()
-	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
+	st, err := openState(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

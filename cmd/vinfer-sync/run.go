@@ -38,16 +38,26 @@ func runCommand(a *app) *cobra.Command {
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
-			p, err := openPipeline(cfg, log)
-			if err != nil {
-				return err
+			for {
+				st, err := lead(c.Context(), cfg, log)
+				if err != nil {
+					return stopped(c.Context(), err)
+				}
+				p, err := assemble(cfg, st, log)
+				if err != nil {
+					return errors.Join(err, st.Close())
+				}
+				s := newService(p, log)
+				s.hup = hup
+				s.load = func() (*config.Config, error) { return config.Load(cfg.File) }
+				s.took = func(fresh *config.Config) { cfg = fresh; level.Set(a.levelOf(fresh)) }
+				s.listen()
+				ctx, deposed := whileLeading(c.Context(), st, log, os.Exit)
+				err = errors.Join(s.run(ctx), s.close())
+				if !deposed() {
+					return err
+				}
 			}
-			s := newService(p, log)
-			s.hup = hup
-			s.load = func() (*config.Config, error) { return config.Load(cfg.File) }
-			s.took = func(cfg *config.Config) { level.Set(a.levelOf(cfg)) }
-			s.listen()
-			return errors.Join(s.run(c.Context()), s.close())
 		},
 	}
 }
@@ -66,6 +76,14 @@ func reloadCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// stopped is the error of a node that stood by: none if it was told to stop.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // what it waited for failed because it was told to stop
+	}
+	return err
 }
 
 // outliveReaders keeps the process alive when the reader of its log goes away, as journald does when it is stopped: by default the next line

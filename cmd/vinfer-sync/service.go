@@ -72,6 +72,7 @@ func (s *service) adopt(p *pipeline) {
 		defer s.mu.Unlock()
 		st.Daemon, st.Config, st.ConfigError = true, absolute(p.cfg.File), s.fault
 		st.Alerts = s.alerts.Standing()
+		roleOf(p.store, st)
 	}
 	p.local.Successor = func(ctx context.Context) (*admin.Local, error) {
 		for {
@@ -105,7 +106,7 @@ func (s *service) listen() {
 	p := s.current()
 	cfg := p.cfg
 	if cfg.Admin.Socket != "" {
-		socket, err := admin.Serve(cfg.Admin.Socket, cfg.Store.Bolt.Path, p.local, s.log)
+		socket, err := admin.Serve(cfg.Admin.Socket, cfg.State(), p.local, s.log)
 		if err != nil {
 			s.unserved = append(s.unserved, fmt.Errorf("commands cannot reach the service: %w", err))
 		}
@@ -147,7 +148,7 @@ func (s *service) run(ctx context.Context) error {
 	}()
 	p := s.current()
 	cfg := p.cfg
-	s.log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.Store.Bolt.Path, "destinations", len(p.dests))
+	s.log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.State(), "destinations", len(p.dests))
 	watchCtx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	beside.Go(func() { s.watchdog(watchCtx) })
@@ -356,5 +357,9 @@ func keepFixed(old, fresh *config.Config) []fixedKey {
 			*k.wants = *k.inUse
 		}
 	}
+	if old.State() != fresh.State() {
+		differ = append(differ, fixedKey{"store", old.State(), fresh.State()})
+	}
+	fresh.Store = old.Store
 	return differ
 }

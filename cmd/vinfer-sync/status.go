@@ -90,7 +90,13 @@ func printStatus(w *screen, s engine.Status) error {
 	}
 	w.pair("configuration", "%s, pipeline %s", or(s.Config, "unknown"), s.Pipeline)
 	if !s.Daemon {
-		w.pair("service", "not running; this is what the state file tells")
+		w.pair("service", "not running here; this is what the stored state tells")
+	}
+	switch {
+	case s.Leader != nil:
+		w.pair("leader", "node %s, since %s", s.Leader.Node, s.Leader.Since.Format(time.RFC3339))
+	case s.Role != "":
+		w.pair("leader", "none: no node runs this pipeline")
 	}
 	w.pair("cursor", "%s, %s behind (%s)", or(s.Cursor, "none"), span(time.Duration(s.LagSeconds)*time.Second), or(s.CursorParam, "lower bound not found out yet"))
 	if at, err := time.Parse(time.RFC3339, s.Cursor); err == nil && time.Until(at) > time.Minute {

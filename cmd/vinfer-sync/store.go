@@ -57,7 +57,9 @@ func printSurvey(c *cobra.Command, s store.Survey, asJSON bool) error {
 	}
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\tis whole (version %d of the layout)\n", s.Path, s.Layout)
-	fmt.Fprintf(w, "size\t%s, %s in use\n", megabytes(s.Size), megabytes(s.Used))
+	if s.Size > 0 { // a database has no file of its own
+		fmt.Fprintf(w, "size\t%s, %s in use\n", megabytes(s.Size), megabytes(s.Used))
+	}
 	fmt.Fprintf(w, "calls recognised\t%d\nreceipts\t%d\njobs in the outbox\t%d\ndead letters\t%d\nawaited\t%d\n", s.Calls, s.Receipts, s.Jobs, s.DeadLetters, s.Watches)
 	return w.Flush()
 }
@@ -72,6 +74,9 @@ func storeBackupCommand(a *app) *cobra.Command {
 			cfg, err := a.read(config.LoadForOperator)
 			if err != nil {
 				return err
+			}
+			if cfg.Store.Postgres != nil {
+				return usageError("the state is in a database: back it up with pg_dump --schema=%s, or with what backs up the whole server", cfg.Store.Postgres.Schema)
 			}
 			if err := mayReplace(args[0], cfg.Store.Bolt.Path); err != nil {
 				return err
@@ -149,7 +154,10 @@ func storeCompactCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := a.dial(cfg.Admin.Socket, cfg.Store.Bolt.Path)
+			if cfg.Store.Postgres != nil {
+				return usageError("the state is in a database, which makes room itself: there is nothing to compact")
+			}
+			client, err := a.dial(cfg.Admin.Socket, cfg.State())
 			if err != nil {
 				return err
 			}
@@ -165,7 +173,7 @@ func storeCompactCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer back()
-			st, err := a.openStore(cfg)
+			st, err := a.openFile(cfg)
 			if err != nil {
 				return err
 			}

@@ -93,6 +93,9 @@ func (d *DB) view(fn func(records.Tx) error) error {
 // update runs one transaction at a time, as only this process writes: what it reads without a lock stays so. If it does not, because another node leads,
 // the fence finds out.
 func (d *DB) update(fn func(records.Tx) (bool, error)) error {
+	if err := d.leadForCommand(); err != nil {
+		return err
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	name := make([]byte, 16)
@@ -148,10 +151,19 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 		d.beforeCommit()
 	}
 	if err := t.link.run(whole); err != nil {
-		return &records.CommitError{Err: err}
+		return refusal(err)
 	}
 	d.rev.Store(t.head.rev + 1)
 	return nil
+}
+
+// refusal makes an error of a commit one that a smaller transaction may not meet, if the server has refused this one. Where it was not
+// reached, halving a group would only repeat that for each half.
+func refusal(err error) error {
+	if again(err) {
+		return err
+	}
+	return &records.CommitError{Err: err}
 }
 
 // changes returns the statements that write what the transaction has changed.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/dbtest"
-	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
@@ -105,7 +104,7 @@ func TestDeposedNodeCannotWrite(t *testing.T) {
 	if _, err := first.Ingest(pageOf(0)); err != nil {
 		t.Fatal(err)
 	}
-	second, err := Open(t.Context(), Config{DSN: secret.New(dsn)}, "default", Node())
+	second, err := Open(t.Context(), configOf(dsn), "default", Node())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,6 +89,19 @@ func (d *DB) Lead(ctx context.Context) error {
 	return err
 }
 
+// leadForCommand takes the lease before the first change of a command. What Lead itself changes comes when it is held.
+func (d *DB) leadForCommand() error {
+	if !d.leadToWrite || d.held.Load() != nil {
+		return nil
+	}
+	d.taking.Lock()
+	defer d.taking.Unlock()
+	if d.held.Load() != nil {
+		return nil
+	}
+	return d.Lead(d.ctx)
+}
+
 // leads returns the epoch of the lease that this node holds.
 func (d *DB) leads() (epoch int64, err error) {
 	l := d.held.Load()

@@ -23,26 +23,8 @@ import (
 
 // Config says which database it is.
 type Config struct {
-	DSN     secret.Text // a URL or key=value words, with what libpq knows: sslmode, sslrootcert, target_session_attrs, …
-	DSNFile string      // of the DSN, read for each new connection; instead of DSN
-	Schema  string      // of the tables; empty: DefaultSchema
-}
-
-// DefaultSchema is the schema of the tables.
-const DefaultSchema = "vinfer_sync"
-
-// Validate checks the configuration without the network and without the DSN's file. Each fault begins with its key.
-func (c Config) Validate() error {
-	var faults []error
-	if c.DSNFile == "" {
-		if _, err := parse(c.DSN.Reveal()); err != nil {
-			faults = append(faults, fmt.Errorf("dsn: %w", err))
-		}
-	}
-	if len(c.Schema) > 63 || strings.HasPrefix(c.Schema, "pg_") || strings.ContainsRune(c.Schema, 0) {
-		faults = append(faults, errors.New("schema: not a name that a schema can have: at most 63 bytes, not beginning with pg_"))
-	}
-	return errors.Join(faults...)
+	DSN    func() (secret.Text, error) // a URL or key=value words, with what libpq knows; it is asked for each new connection
+	Schema string                      // of the tables
 }
 
 // parse reads a DSN. Its errors show nothing of it.
@@ -62,6 +44,7 @@ func parse(dsn string) (*pgxpool.Config, error) {
 type DB struct {
 	*records.DB
 	schema, pipeline, node string
+	leadToWrite            bool // take the lease for the first change
 	id                     int64
 	names                  *strings.Replacer
 	pool                   *pgxpool.Pool // of transactions
@@ -73,6 +56,7 @@ type DB struct {
 	seen                   atomic.Pointer[map[string][]uint64]
 	held                   atomic.Pointer[lease]
 	leasing                sync.Mutex // over the fields of the lease
+	taking                 sync.Mutex // held while a command takes the lease
 	renewals               sync.WaitGroup
 
 	beforeCommit func() // for tests
@@ -96,16 +80,13 @@ func Open(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
 	return open(ctx, c, pipeline, node, true)
 }
 
-// OpenReadOnly is Open for what only reads: it makes nothing.
-func OpenReadOnly(ctx context.Context, c Config, pipeline string) (*DB, error) {
-	return open(ctx, c, pipeline, "", false)
+// OpenForCommand is Open for a command: it makes nothing, and takes the lease only when it is to change something.
+func OpenForCommand(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
+	return open(ctx, c, pipeline, node, false)
 }
 
 func open(ctx context.Context, c Config, pipeline, node string, create bool) (_ *DB, err error) {
-	d := &DB{schema: c.Schema, pipeline: pipeline, node: node}
-	if d.schema == "" {
-		d.schema = DefaultSchema
-	}
+	d := &DB{schema: c.Schema, pipeline: pipeline, node: node, leadToWrite: !create}
 	d.rename()
 	d.ctx, d.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels it
 	defer func() {
@@ -127,11 +108,7 @@ func open(ctx context.Context, c Config, pipeline, node string, create bool) (_ 
 	if err := d.enter(ctx, create); err != nil {
 		return nil, err
 	}
-	if create {
-		d.DB = records.New(d.engine())
-	} else {
-		d.DB = records.NewReadOnly(d.engine())
-	}
+	d.DB = records.New(d.engine())
 	if _, err := d.identify(); err != nil {
 		return nil, err
 	}
@@ -151,9 +128,6 @@ func (c Config) connect(ctx context.Context, size int32) (*pgxpool.Pool, error) 
 	}
 	cfg.MaxConns = size
 	cfg.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
-		if c.DSNFile == "" {
-			return nil
-		}
 		now, err := c.settings()
 		if err == nil {
 			*conn = *now.ConnConfig
@@ -168,15 +142,11 @@ func (c Config) connect(ctx context.Context, size int32) (*pgxpool.Pool, error) 
 }
 
 func (c Config) settings() (*pgxpool.Config, error) {
-	dsn := c.DSN.Reveal()
-	if c.DSNFile != "" {
-		b, err := os.ReadFile(c.DSNFile)
-		if err != nil {
-			return nil, fmt.Errorf("store.postgres.dsn_file: %w", err)
-		}
-		dsn = string(b)
+	dsn, err := c.DSN()
+	if err != nil {
+		return nil, fmt.Errorf("store.postgres.dsn_file: %w", err)
 	}
-	cfg, err := parse(dsn)
+	cfg, err := parse(dsn.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("store.postgres.dsn: %w", err)
 	}

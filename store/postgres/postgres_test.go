@@ -15,9 +15,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(dbtest.Main{M: m}) }
 
+func configOf(dsn string) Config {
+	return Config{DSN: func() (secret.Text, error) { return secret.New(dsn), nil }, Schema: "vinfer_sync"}
+}
+
 func openAt(t testing.TB, dsn, pipeline string) *DB {
 	t.Helper()
-	d, err := Open(t.Context(), Config{DSN: secret.New(dsn)}, pipeline, Node())
+	d, err := Open(t.Context(), configOf(dsn), pipeline, Node())
 	if err != nil {
 		t.Fatal(err)
 	}

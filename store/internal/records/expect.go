@@ -63,6 +63,9 @@ func (t *txn) needsOfRow(r *store.Row, backfill uint64) (needs []Need) {
 
 // expectJobs tells what claiming or settling jobs reads: the jobs and their lanes, then what is kept of their calls and the next jobs of the lanes.
 func (t *txn) expectJobs(refs []store.JobRef) {
+	if len(refs) == 0 {
+		return
+	}
 	t.tx.Expect(func() (needs []Need) {
 		for i := range refs {
 			d, err := t.destByName(refs[i].Dest)

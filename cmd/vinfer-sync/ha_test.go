@@ -1,0 +1,209 @@
+//go:build external
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/dbtest"
+	"github.com/vinfer-sync/vinfer-sync/vinfer/simulator"
+)
+
+const sharedPipeline = `
+vinfer: {base_url: "${API}", api_key: any}
+schedule: "@every 1s"
+start: -24h
+store: {postgres: {dsn_file: dsn}}
+admin: {socket: admin.sock, listen: ""}
+crm:
+  - {name: events, workers: 4, webhook: {url: "${HOOK}", secret: s3cret}}
+`
+
+// member is one of the nodes that share a pipeline: a process in a directory of its own.
+type member struct {
+	*world
+	leads chan<- *member
+	c     *exec.Cmd
+	ended chan struct{}
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (m *member) start() {
+	m.t.Helper()
+	m.c, m.ended = m.command("run"), make(chan struct{})
+	stderr, err := m.c.StderrPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.c.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	ended := m.ended
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			m.mu.Lock()
+			m.log.WriteString(lines.Text() + "\n")
+			m.mu.Unlock()
+			if strings.Contains(lines.Text(), "msg=started") {
+				m.leads <- m
+			}
+		}
+	}()
+}
+
+func (m *member) signal(s syscall.Signal) {
+	m.t.Helper()
+	if err := m.c.Process.Signal(s); err != nil {
+		m.t.Error(err)
+	}
+}
+
+func (m *member) wait() {
+	<-m.ended
+	_ = m.c.Wait()
+}
+
+// Three nodes share a pipeline. The leader is killed, stopped for longer than its lease, cut off from the database; the server is killed. Nothing is
+// lost, and only what the leader had under way is repeated.
+func TestThreeNodesLoseNothing(t *testing.T) {
+	name, dsn, super := dbtest.NewPostgres(t)
+	w := newWorld(t, simulator.Options{Seed: 5, Calls: 1200, Contacts: 300, Span: 20 * time.Hour, LimitPerMinute: -1})
+	w.hook.delay = 200 * time.Millisecond
+	leads := make(chan *member, 16)
+	var nodes []*member
+	for range 3 {
+		m := &member{world: &world{t: t, dir: newDir(t), sim: w.sim, hook: w.hook, api: w.api, hookURL: w.hookURL}, leads: leads}
+		m.write("config.yaml", sharedPipeline)
+		m.write("dsn", dsn+"\n")
+		m.start()
+		nodes = append(nodes, m)
+	}
+	defer func() {
+		for _, m := range nodes {
+			m.signal(syscall.SIGCONT)
+			m.signal(syscall.SIGTERM)
+		}
+		for _, m := range nodes {
+			m.wait()
+			if t.Failed() {
+				t.Logf("a node's log:\n%s", m.log.String())
+			}
+		}
+	}()
+	next := func(what string, since time.Time) *member {
+		t.Helper()
+		select {
+		case m := <-leads:
+			t.Logf("%s: another node leads after %v", what, time.Since(since).Round(100*time.Millisecond))
+			return m
+		case <-time.After(2 * time.Minute):
+			t.Fatalf("%s: no node leads", what)
+		}
+		return nil
+	}
+	breaks := 0
+	leader := next("start", time.Now())
+	<-w.hook.after(50)
+
+	for range 2 {
+		breaks++
+		at := time.Now()
+		leader.signal(syscall.SIGKILL)
+		leader.wait()
+		leader.start()
+		leader = next("kill -9", at)
+		<-w.hook.after(50)
+	}
+
+	breaks++
+	stopped, at := leader, time.Now()
+	stopped.signal(syscall.SIGSTOP)
+	leader = next("SIGSTOP", at)
+	<-w.hook.after(50)
+	stopped.signal(syscall.SIGCONT)
+	<-w.hook.after(50)
+	if leader == stopped {
+		t.Error("the node that was stopped leads again")
+	}
+
+	if _, err := super.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name); err != nil {
+		t.Fatal(err)
+	}
+	<-w.hook.after(50)
+	server := dbtest.Postgres(t)
+	server.Kill()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-w.hook.after(50)
+
+	at = time.Now()
+	leader.signal(syscall.SIGTERM)
+	leader.wait()
+	clean := leader
+	leader = next("clean stop", at)
+	if took := time.Since(at); took > 8*time.Second { // not until the lease would have ended
+		t.Errorf("after a clean stop another node led after %v", took)
+	}
+	clean.start()
+
+	var s struct {
+		Pending int
+		Role    string
+		Leader  struct{ Node string }
+	}
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
+		r := leader.must(exitFine, "status", "--json")
+		if err := json.Unmarshal([]byte(r.stdout), &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Pending == 0 && len(w.hook.arrivals()) >= 1200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d pending", s.Pending)
+		}
+	}
+	if s.Role != "leader" || s.Leader.Node == "" {
+		t.Errorf("the leader says: %+v", s)
+	}
+	seen, repeated := map[string]int{}, 0
+	for _, a := range w.hook.arrivals() {
+		if a.Event != "call.completed" {
+			continue
+		}
+		if seen[a.CallID]++; seen[a.CallID] > 1 {
+			repeated++
+		}
+	}
+	for _, c := range w.sim.Calls() {
+		if seen[c.ID] == 0 {
+			t.Errorf("%s is lost", c.ID)
+		}
+	}
+	t.Logf("%d calls, %d deliveries repeated after %d breaks", len(seen), repeated, breaks)
+	if most := breaks * workers * onTheirWay; repeated > most {
+		t.Errorf("%d deliveries were repeated, at most %d may be", repeated, most)
+	}
+	standby := nodes[0]
+	if standby == leader {
+		standby = nodes[1]
+	}
+	if r := standby.must(exitFine, "status", "--json"); !strings.Contains(r.stdout, `"role":"standby"`) && !strings.Contains(r.stdout, `"role": "standby"`) {
+		t.Errorf("a standby says: %s", r.stdout)
+	}
+	if r := standby.must(exitLocked, "pause", "events"); !strings.Contains(r.stderr, s.Leader.Node) {
+		t.Errorf("what acts does not say who leads: %s", r.stderr)
+	}
+	standby.must(exitFine, "store", "check")
+}
