@@ -42,6 +42,8 @@ type Backend interface {
 	Backup(ctx context.Context, w io.Writer) error
 	Forget(ctx context.Context, r engine.ForgetRequest) (engine.Forgotten, error)
 	Plan(ctx context.Context, r engine.PlanRequest) (engine.Plan, error)
+	// Reload has the configuration read again. It returns the faults for which that was refused; empty: it is taken up.
+	Reload(ctx context.Context) (faults string, err error)
 }
 
 // PauseRequest names a destination to hold, and why.
@@ -72,6 +74,8 @@ type Local struct {
 	// Successor waits for the Local that takes over once Engine was stopped to make room for another one, so that what a command
 	// has begun goes on with that. nil: there will be none.
 	Successor func(context.Context) (*Local, error)
+	// Reloads implements Reload. nil: there is no daemon that could.
+	Reloads func(context.Context) (string, error)
 	// Recent remembers the calls seen last; it is asked to forget as well. nil: nothing does.
 	Recent *Tally
 	// Notes adds to a status what neither the engine nor the store knows. nil: nothing.
@@ -266,6 +270,14 @@ func (l *Local) Plan(ctx context.Context, r engine.PlanRequest) (engine.Plan, er
 		return engine.Plan{}, errNoEngine
 	}
 	return l.Engine.Plan(ctx, r)
+}
+
+// Reload implements Backend.
+func (l *Local) Reload(ctx context.Context) (string, error) {
+	if l.Reloads == nil {
+		return "", errors.New("no service runs that could take up the configuration")
+	}
+	return l.Reloads(ctx)
 }
 
 // Forget implements Backend.

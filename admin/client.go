@@ -233,6 +233,12 @@ func (c *Client) DropDead(ctx context.Context, nums []uint64) (n int, err error)
 	return n, err
 }
 
+// Reload implements Backend.
+func (c *Client) Reload(ctx context.Context) (faults string, err error) {
+	err = c.call(ctx, "reload", struct{}{}, &faults, nil)
+	return faults, err
+}
+
 // Plan implements Backend.
 func (c *Client) Plan(ctx context.Context, r engine.PlanRequest) (p engine.Plan, err error) {
 	err = c.call(ctx, "plan", r, &p, nil)

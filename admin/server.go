@@ -142,6 +142,7 @@ func handler(b Backend, storePath string) http.Handler {
 	answer(mux, "life", func(ctx context.Context, id string) (store.Life, error) { return b.Life(ctx, id) })
 	answer(mux, "dead", func(ctx context.Context, q DeadQuery) ([]store.DeadLetter, error) { return b.Dead(ctx, q) })
 	answer(mux, "retry-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.RetryDead(ctx, nums) })
+	answer(mux, "reload", func(ctx context.Context, _ struct{}) (string, error) { return b.Reload(ctx) })
 	answer(mux, "drop-dead", func(ctx context.Context, nums []uint64) (int, error) { return b.DropDead(ctx, nums) })
 	answer(mux, "plan", func(ctx context.Context, r engine.PlanRequest) (engine.Plan, error) { return b.Plan(ctx, r) })
 	answer(mux, "forget", func(ctx context.Context, r engine.ForgetRequest) (engine.Forgotten, error) { return b.Forget(ctx, r) })

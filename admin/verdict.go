@@ -79,8 +79,11 @@ func Judge(s engine.Status, now time.Time, zone *time.Location) Verdict {
 		return Verdict{mild, false, "The last poll failed", "The next one tries again: " + mask.Phones(s.LastRun.Error)}
 	}
 	for _, d := range s.Destinations {
-		if d.State == "waiting" {
+		switch {
+		case d.State == "waiting":
 			return Verdict{mild, false, d.Name + " is not taking calls just now", "Its calls are kept, and are tried again without you."}
+		case d.State == "orphaned" && d.Pending > 0:
+			return Verdict{mild, false, d.Name + " is no longer configured", fmt.Sprintf("Calls kept for it: %d. They are delivered when a destination of that name and kind is configured again.", d.Pending)}
 		}
 	}
 	v := Verdict{Class: fine, Headline: "All is well", Sentence: "Every call that VInfer has shown is delivered."}

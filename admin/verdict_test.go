@@ -25,6 +25,10 @@ func TestJudge(t *testing.T) {
 		{"halted, no alert yet", func(s *engine.Status) { s.Destinations[0].State = "halted" }, Verdict{grave, true, "sales is halted", "Its calls are kept."}},
 		{"paused", func(s *engine.Status) { s.Destinations[0].State, s.Destinations[0].Paused = "halted", true }, Verdict{mild, false, "sales is paused", "Its calls are kept until it is resumed: vinfer-sync resume sales"}},
 		{"waiting", func(s *engine.Status) { s.Destinations[0].State = "waiting" }, Verdict{mild, false, "sales is not taking calls just now", "Its calls are kept, and are tried again without you."}},
+		{"orphaned", func(s *engine.Status) {
+			s.Pending, s.Destinations[0].State, s.Destinations[0].Pending = 3, "orphaned", 3
+		}, Verdict{mild, false, "sales is no longer configured", "Calls kept for it: 3. They are delivered when a destination of that name and kind is configured again."}},
+		{"orphaned with nothing kept", func(s *engine.Status) { s.Destinations[0].State = "orphaned" }, Verdict{fine, false, "All is well", "Every call that VInfer has shown is delivered."}},
 		{"a poll failed", func(s *engine.Status) { s.LastRun.Error = "502 for +919876543210" }, Verdict{mild, false, "The last poll failed", "The next one tries again: 502 for +xxxxxxxxxx10"}},
 		{"halted", func(s *engine.Status) { s.Alerts = []engine.Alert{raised(alert.Halted, "sales")} }, Verdict{grave, true, "sales is halted since 14:42", "Calls are kept; nothing is lost."}},
 		{"the worst of many", func(s *engine.Status) {

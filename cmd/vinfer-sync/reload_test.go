@@ -185,7 +185,20 @@ func TestBadConfigurationIsNotTakenUp(t *testing.T) {
 	if s := w.status(); s.ConfigError != "" || s.Pending != 0 {
 		t.Errorf("status: %+v", s)
 	}
+	// The same by a command, which is told.
+	w.write("config.yaml", good+"lookbak: 3m\n")
+	if said := w.must(exitConfig, "reload").stderr; !strings.Contains(said, "lookbak") {
+		t.Errorf("reload says: %s", said)
+	}
+	w.write("config.yaml", good)
+	w.must(exitFine, "reload")
+	if s := w.status(); s.ConfigError != "" {
+		t.Errorf("status: %+v", s)
+	}
 	r.stop()
+	if said := w.must(exitLeft, "reload").stderr; !strings.Contains(said, "no service runs") {
+		t.Errorf("reload without a service says: %s", said)
+	}
 	w.ledger(0)
 }
 

@@ -70,6 +70,22 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
+func reloadCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Let the service take up its changed configuration", Args: cobra.NoArgs,
+		Long: "Asks the running service to read its configuration and the files of secrets again. One with faults is not taken up: its faults are printed, the one before stays in use, and the exit code is 78.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.change(c, false, func(ctx context.Context, b backend) error {
+				faults, err := b.Reload(ctx)
+				if err == nil && faults != "" {
+					err = &exitError{exitConfig, fmt.Errorf("the configuration has faults, and the one before stays in use:\n%s", faults)}
+				}
+				return err
+			})
+		},
+	}
+}
+
 // outliveReaders keeps the process alive when the reader of its log goes away, as journald does when it is stopped: by default the next line
 // would end it, and systemd takes an end by SIGPIPE for a clean one. The signal is caught and not ignored: programs that are started would
 // inherit that.

@@ -31,6 +31,7 @@ const slowAfter = 5 * time.Second
 type service struct {
 	log  *slog.Logger
 	hup  <-chan os.Signal               // asks for the configuration to be read again
+	asks chan chan string               // likewise, by a command that is told of the faults
 	load func() (*config.Config, error) // reads it; nil: it never is
 	took func(*config.Config)           // is told of each that is taken up; may be nil
 
@@ -52,7 +53,7 @@ type service struct {
 }
 
 func newService(p *pipeline, log *slog.Logger) *service {
-	s := &service{log: log, p: p, moved: make(chan struct{}), ended: make(chan struct{}), began: time.Now().UTC()}
+	s := &service{log: log, p: p, asks: make(chan chan string), moved: make(chan struct{}), ended: make(chan struct{}), began: time.Now().UTC()}
 	s.program = alert.NewProgram(log)
 	s.alerts = alert.NewWatch(p.cfg.Name, p.store, log, s.program.Send)
 	s.metrics = admin.NewMetrics(p.cfg.Name, version, s.facts)
@@ -65,7 +66,7 @@ func newService(p *pipeline, log *slog.Logger) *service {
 func (s *service) adopt(p *pipeline) {
 	p.engine.Observe(admin.Observers{s.metrics, s.tally})
 	s.metrics.Configured(names(p.cfg))
-	p.local.Recent = s.tally
+	p.local.Recent, p.local.Reloads = s.tally, s.askReload
 	p.local.Notes = func(st *engine.Status) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -177,6 +178,9 @@ func (s *service) succession(ctx context.Context) error {
 			return err
 		case <-s.hup:
 			next = s.reload()
+		case reply := <-s.asks:
+			next = s.reload()
+			reply <- s.faults()
 		case <-secrets.C:
 			if s.load != nil && s.current().cfg.Rotated() {
 				next = s.rotate()
@@ -249,6 +253,29 @@ func (s *service) reload() *pipeline {
 		s.fault = err.Error()
 	}
 	return next
+}
+
+// faults are those of the configuration that was not taken up; empty: the file's is in use.
+func (s *service) faults() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// askReload has the configuration read again, and returns its faults.
+func (s *service) askReload(ctx context.Context) (string, error) {
+	if s.load == nil {
+		return "", errors.New("this service has no configuration file")
+	}
+	reply := make(chan string, 1)
+	select {
+	case s.asks <- reply:
+	case <-s.ended:
+		return "", errors.New("the service stops")
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	return <-reply, nil // it is being read: that ends soon
 }
 
 // reloading is what systemd wants to be told: until the next READY=1 the service reloads.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,17 +54,26 @@ func unitOf(ctx context.Context, cfg *config.Config) (*unit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what %s may do with its files is not known: systemctl show does not tell", name)
 	}
-	return parseUnit(name, string(text))
+	files, err := exec.CommandContext(ctx, "systemctl", "cat", name).Output() //nolint:gosec // likewise; show does not tell of credentials
+	if err != nil {
+		return nil, fmt.Errorf("what %s may do with its files is not known: systemctl cat does not tell", name)
+	}
+	return parseUnit(name, string(text)+string(files))
 }
 
-const unitProperties = "LoadState,User,Group,StateDirectory,ReadWritePaths,ProtectSystem,ProtectHome,LoadCredential"
+const unitProperties = "LoadState,User,Group,StateDirectory,ReadWritePaths,ProtectSystem,ProtectHome"
 
-// parseUnit reads what systemctl show prints.
+// credential is a line by which systemd reads a file for a unit.
+var credential = regexp.MustCompile(`(?m)^LoadCredential=[^:\n]+:(\S+)$`)
+
+// parseUnit reads what systemctl show prints, and cat for the credentials.
 func parseUnit(name, text string) (*unit, error) {
 	p := map[string]string{}
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		p[key] = strings.TrimSpace(p[key] + " " + value) // of a list each entry may have a line
+		if _, known := p[key]; !known { // what show says comes first
+			p[key] = value
+		}
 	}
 	if p["LoadState"] != "loaded" {
 		return nil, fmt.Errorf("there is no unit %s: what the service's user may do with its files is not known", name)
@@ -76,9 +86,8 @@ func parseUnit(name, text string) (*unit, error) {
 	for _, dir := range strings.Fields(p["ReadWritePaths"]) {
 		u.writable = append(u.writable, strings.TrimLeft(dir, "-+"))
 	}
-	for _, credential := range strings.Fields(p["LoadCredential"]) {
-		_, path, _ := strings.Cut(credential, ":")
-		u.handedOver = append(u.handedOver, path)
+	for _, m := range credential.FindAllStringSubmatch(text, -1) {
+		u.handedOver = append(u.handedOver, m[1])
 	}
 	var err error
 	u.account, err = accountOf(or(p["User"], "root"), p["Group"])

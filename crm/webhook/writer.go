@@ -15,6 +15,9 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 )
 
+// maxAnswer is how much of an answer is read: its status counts, and its first words go into errors.
+const maxAnswer = 64 << 10
+
 // Writer posts events to one URL.
 type Writer struct {
 	client *httpx.Client
@@ -49,6 +52,7 @@ func New(cfg Config, workers int) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	client.ReadAtMost(maxAnswer)
 	if len(cfg.Events) == 0 {
 		cfg.Events = DefaultEvents
 	}

@@ -3,6 +3,8 @@ package webhook_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -46,5 +48,31 @@ func destination(t *testing.T) crmtest.Destination {
 			}
 			return s
 		},
+	}
+}
+
+// An answer that never ends takes no more memory than a long one, and its status counts.
+func TestEndlessAnswer(t *testing.T) {
+	chunk := make([]byte, 32<<10)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	defer s.Close()
+	w, err := webhook.New(webhook.Config{URL: s.URL}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := w.Write(t.Context(), crm.Entry{Event: crm.CallCompleted, Key: "k", Call: crm.Call{ID: "c"}}, crm.NewProgress(nil, nil)); err != nil {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Errorf("%d bytes were allocated for one answer", n)
 	}
 }

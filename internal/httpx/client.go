@@ -106,6 +106,9 @@ func (a *Answer) JSON(v any) error {
 	return nil
 }
 
+// ReadAtMost lets the client read no more than so many bytes of each answer; by default 8 MiB. It is called before the first request.
+func (c *Client) ReadAtMost(bytes int64) { c.limit = bytes }
+
 // Do sends req within the client's timeout and reads the answer, whatever its status. An error means that there was no answer; a Write
 // can return the error as it is. A request with an Idempotency-Key that failed on a kept connection before a byte of the answer came
 // is sent once more, on a new connection: many servers close idle connections without a word.

@@ -59,7 +59,7 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := openFile(path, f)
+	d, err := openFile(path, f, true)
 	if err != nil {
 		_ = f.Close() // a second time if bbolt has closed it already
 		return nil, err
@@ -215,8 +215,8 @@ func boltOptions(f *os.File, mapped int) *bbolt.Options {
 	}
 }
 
-// openFile opens the verified and locked file of a store, brings it up to date and compares the marker.
-func openFile(path string, f *os.File) (d *DB, err error) {
+// openFile opens the verified and locked file of a store, compares the marker if the file has a name, and counts the attempts that were cut short.
+func openFile(path string, f *os.File, named bool) (d *DB, err error) {
 	d = &DB{path: path, file: f}
 	d.DB = records.New(d.engine())
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -231,7 +231,7 @@ func openFile(path string, f *os.File) (d *DB, err error) {
 	if err := d.openBolt(f); err != nil {
 		return nil, err
 	}
-	if err := d.prepare(); err != nil {
+	if err := d.prepare(named); err != nil {
 		_ = d.bolt.Close()
 		return nil, err
 	}
@@ -268,10 +268,13 @@ func (d *DB) identity() (install string, err error) {
 	})
 }
 
-func (d *DB) prepare() error {
+func (d *DB) prepare(named bool) error {
 	install, err := d.identity()
 	if err != nil {
 		return err
+	}
+	if !named {
+		return d.Reclaim()
 	}
 	_ = os.Remove(rewritePath(d.path)) // what a kill has left of a copy
 	if err := checkMarker(d.path, install); err != nil {

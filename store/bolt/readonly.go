@@ -73,19 +73,45 @@ func OpenReadOnly(path string) (d *DB, err error) {
 // OpenCopy opens a copy of the store at path that is gone when it is closed: what is done with it leaves the file as it is. The file is held only
 // while it is copied. Where there is none it is as if there were an empty one.
 func OpenCopy(path string, o Options) (*DB, error) {
-	dir, err := os.MkdirTemp("", "vinfer-sync")
+	if Absent(path) {
+		return openEmpty(o)
+	}
+	from, err := OpenReadOnly(path)
+	if errors.Is(err, os.ErrNotExist) { // told by Open, which would refuse it for its marker
+		return nil, fmt.Errorf("%w: %s is missing: run vinfer-sync store check", store.ErrDamaged, path)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, err
 	}
-	to := filepath.Join(dir, "state.db")
-	var d *DB
-	if !Absent(path) {
-		err = copyTo(path, to)
-	}
-	if err == nil {
-		d, err = Open(to, o)
+	defer from.Close() //nolint:errcheck // only read
+	f, err := os.CreateTemp("", "vinfer-sync")
+	if err != nil {
+		return nil, fmt.Errorf("store: copying %s: %w; TMPDIR names the directory for the copy", path, err)
 	}
 	// The copy holds what names people. Without a name it is gone with the process, however that ends.
+	err = os.Remove(f.Name())
+	if err == nil {
+		_, err = from.WriteTo(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("store: copying %s into %s: %w; TMPDIR names another directory for the copy", path, os.TempDir(), err)
+	}
+	d, err := openFile(f.Name(), f, false)
+	if err != nil {
+		_ = f.Close() // a second time if bbolt has closed it already
+		return nil, err
+	}
+	return d, nil
+}
+
+// openEmpty opens a new store that is gone when it is closed.
+func openEmpty(o Options) (*DB, error) {
+	dir, err := os.MkdirTemp("", "vinfer-sync")
+	if err != nil {
+		return nil, fmt.Errorf("store: %w; TMPDIR names another directory", err)
+	}
+	d, err := Open(filepath.Join(dir, "state.db"), o)
 	if rerr := os.RemoveAll(dir); err == nil && rerr != nil {
 		err = errors.Join(fmt.Errorf("store: %w", rerr), d.Close())
 	}
@@ -93,24 +119,4 @@ func OpenCopy(path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	return d, nil
-}
-
-func copyTo(path, to string) error {
-	d, err := OpenReadOnly(path)
-	if errors.Is(err, os.ErrNotExist) { // told by Open, which would refuse it for its marker
-		return fmt.Errorf("%w: %s is missing: run vinfer-sync store check", store.ErrDamaged, path)
-	}
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // only read
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	_, err = d.WriteTo(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("store: copying %s into %s: %w", path, filepath.Dir(to), err)
-	}
-	return nil
 }
