@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -206,6 +207,23 @@ func TestTranscriptFollows(t *testing.T) {
 	}
 	if l, err := r.store.Life(rows[0].id); err != nil || l.Body != nil {
 		t.Errorf("content is kept: %s, %v", l.Body, err)
+	}
+}
+
+// A run whose caller goes away is not kept as a failed one.
+func TestARunThatIsBrokenOffIsNoFailure(t *testing.T) {
+	a := newAPI(t, true, past(3)...)
+	r := newRig(t, a, &recorder{}, nil)
+	r.once()
+	ctx, cancel := context.WithCancel(t.Context())
+	a.set(func() {
+		a.hook = func(http.ResponseWriter, *http.Request, int) bool { cancel(); return false }
+	})
+	if _, err := r.e.RunOnce(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if st := r.stats(); st.LastRun.Error != "" {
+		t.Errorf("the last run is kept as failed: %s", st.LastRun.Error)
 	}
 }
 

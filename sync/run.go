@@ -176,8 +176,11 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	s := Summary{Fetched: got.fetched, New: got.New}
 	d2, n2 := e.counts()
 	s.Delivered, s.NewDead = d2-delivered, n2-dead
-	if rerr := e.record(began, got, s.Delivered, err); err == nil {
-		err = rerr
+	// A run that was broken off by who asked for it says nothing of VInfer.
+	if err == nil || ctx.Err() == nil {
+		if rerr := e.record(began, got, s.Delivered, err); err == nil {
+			err = rerr
+		}
 	}
 	st, serr := e.o.Store.Stats()
 	if serr != nil && err == nil {

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -142,3 +143,21 @@ func generation(g uint64) []byte { return binary.BigEndian.AppendUint64(nil, g) 
 type bucket struct{ *bbolt.Bucket }
 
 func (b bucket) Cursor() records.Cursor { return b.Bucket.Cursor() }
+
+func (b bucket) Within(prefix []byte) records.Walk { return within{b.Bucket.Cursor(), prefix} }
+
+// within is a cursor that ends where a prefix does.
+type within struct {
+	c      *bbolt.Cursor
+	prefix []byte
+}
+
+func (w within) cut(k, v []byte) (key, value []byte) {
+	if !bytes.HasPrefix(k, w.prefix) {
+		return nil, nil
+	}
+	return k, v
+}
+
+func (w within) Next() (key, value []byte)          { return w.cut(w.c.Next()) }
+func (w within) Seek(to []byte) (key, value []byte) { return w.cut(w.c.Seek(to)) }

@@ -282,11 +282,19 @@ func (b bucket) NextSequence() (uint64, error) {
 	return n, meta.Put(k, prefix(n))
 }
 
-func (b bucket) Cursor() records.Cursor { return &cursor{b: b} }
+func (b bucket) Cursor() records.Cursor {
+	if b.prefix == nil {
+		return &cursor{b: b, all: span{from: []byte{}}}
+	}
+	return &cursor{b: b, all: prefixed(b.prefix)}
+}
+
+func (b bucket) Within(p []byte) records.Walk { return &cursor{b: b, all: prefixed(b.key(p))} }
 
 type cursor struct {
-	b  bucket
-	at []byte // the key where it stands, prefix included
+	b   bucket
+	all span   // of the keys that it goes through
+	at  []byte // the key that it is at, prefix included
 }
 
 func (c *cursor) move(s span, backwards bool) (key, value []byte) {
@@ -298,18 +306,11 @@ func (c *cursor) move(s span, backwards bool) (key, value []byte) {
 	return k[len(c.b.prefix):], v
 }
 
-func (c *cursor) all() span {
-	if c.b.prefix == nil {
-		return span{from: []byte{}}
-	}
-	return prefixed(c.b.prefix)
-}
-
-func (c *cursor) First() (key, value []byte) { return c.move(c.all(), false) }
-func (c *cursor) Last() (key, value []byte)  { return c.move(c.all(), true) }
-func (c *cursor) Next() (key, value []byte)  { return c.move(span{after(c.at), c.all().to}, false) }
-func (c *cursor) Prev() (key, value []byte)  { return c.move(span{c.all().from, c.at}, true) }
+func (c *cursor) First() (key, value []byte) { return c.move(c.all, false) }
+func (c *cursor) Last() (key, value []byte)  { return c.move(c.all, true) }
+func (c *cursor) Next() (key, value []byte)  { return c.move(span{after(c.at), c.all.to}, false) }
+func (c *cursor) Prev() (key, value []byte)  { return c.move(span{c.all.from, c.at}, true) }
 
 func (c *cursor) Seek(to []byte) (key, value []byte) {
-	return c.move(span{c.b.key(to), c.all().to}, false)
+	return c.move(span{c.b.key(to), c.all.to}, false)
 }

@@ -63,7 +63,7 @@ func (t *txn) eraseDead(num uint64, r *deadRec) error {
 func (t *txn) newestDead(dest uint16, id string) (*deadRec, error) {
 	var num []byte
 	prefix := deadPrefix(dest, id, store.CallJob)
-	c := t.bucket(bucketDeadIndex).Cursor()
+	c := t.bucket(bucketDeadIndex).Within(prefix)
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		num = v
 	}

@@ -60,6 +60,14 @@ type Bucket interface {
 	// NextSequence returns a number that it has not returned before.
 	NextSequence() (uint64, error)
 	Cursor() Cursor
+	// Within returns a cursor that goes through the keys with a prefix alone: an engine then reads nothing beyond.
+	Within(prefix []byte) Walk
+}
+
+// Walk goes forward through some keys of a bucket in their order. At the end the key is nil.
+type Walk interface {
+	Next() (key, value []byte)
+	Seek(to []byte) (key, value []byte) // to the first key that is not before it
 }
 
 // Cursor goes through the keys of a bucket in their order. At the end the key is nil.

@@ -102,7 +102,7 @@ func (t *txn) needsOfJob(d *destRec, ref *store.JobRef) (needs []Need) {
 		{Bucket: bucketWatches, Key: watchKey(store.TranscriptWatch, j.id)},
 	}
 	prefix := lanePrefix(d.id, ref.Lane)
-	c := t.bucket(bucketLanes).Cursor()
+	c := t.bucket(bucketLanes).Within(prefix)
 	k, v := c.Seek(prefix)
 	for n := 0; n < fewJobs && bytes.HasPrefix(k, prefix); n++ {
 		if prio, _, ok := decodeLaneEntry(v); ok {

@@ -159,7 +159,7 @@ func (t *txn) waits(j *jobRec) (string, error) {
 // letters returns the numbers of a call's dead letters at a destination, its transcript's included.
 func (t *txn) letters(dest uint16, id string) (nums []uint64, err error) {
 	prefix := appendID(u16Key(dest), id)
-	c := t.bucket(bucketDeadIndex).Cursor()
+	c := t.bucket(bucketDeadIndex).Within(prefix)
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if len(v) != 8 {
 			return nil, damaged(bucketDeadIndex, k, "it is not a number")

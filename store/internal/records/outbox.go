@@ -108,7 +108,7 @@ func openJob(k, v []byte) (*jobRec, error) {
 func (t *txn) jobsOf(k jobKey) ([]*jobRec, error) {
 	var jobs []*jobRec
 	prefix := k.prefix()
-	c := t.bucket(bucketOutbox).Cursor()
+	c := t.bucket(bucketOutbox).Within(prefix)
 	for key, v := c.Seek(prefix); bytes.HasPrefix(key, prefix); key, v = c.Next() {
 		j, err := openJob(key, v)
 		if err != nil {
@@ -134,7 +134,7 @@ func (t *txn) findJob(d *destRec, r *store.JobRef, newer bool) (*jobRec, error) 
 		return nil, nil
 	}
 	prefix := k.prefix()
-	found, v := t.bucket(bucketOutbox).Cursor().Seek(key)
+	found, v := t.bucket(bucketOutbox).Within(prefix).Seek(key)
 	if !bytes.HasPrefix(found, prefix) {
 		return nil, nil
 	}
@@ -144,7 +144,7 @@ func (t *txn) findJob(d *destRec, r *store.JobRef, newer bool) (*jobRec, error) 
 // headOf returns the outbox key of a lane's first released job; nil if it has none.
 func (t *txn) headOf(dest uint16, lane store.Lane) ([]byte, error) {
 	prefix := lanePrefix(dest, lane)
-	c := t.bucket(bucketLanes).Cursor()
+	c := t.bucket(bucketLanes).Within(prefix)
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		prio, window, ok := decodeLaneEntry(v)
 		if !ok {

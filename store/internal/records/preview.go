@@ -88,7 +88,7 @@ func (t *txn) preview(pages []store.Page, n int) (out store.Preview, err error) 
 // eachJob calls f for the first n jobs of a destination in the order of the outbox.
 func (t *txn) eachJob(d *destRec, n int, f func(k, v []byte) error) error {
 	prefix := u16Key(d.id)
-	c := t.bucket(bucketOutbox).Cursor()
+	c := t.bucket(bucketOutbox).Within(prefix)
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && n > 0; k, v = c.Next() {
 		if err := f(k, v); err != nil {
 			return err

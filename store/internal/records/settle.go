@@ -112,7 +112,7 @@ func (t *txn) refsOf(dest uint16, id string) (map[string]string, error) {
 // lost. A destination that drops what comes again under one key would then have this one as its newest.
 func (t *txn) newerTried(j *jobRec) (bool, error) {
 	prefix := lanePrefix(j.dest, j.lane)
-	c := t.bucket(bucketTried).Cursor()
+	c := t.bucket(bucketTried).Within(prefix)
 	for k, _ := c.Seek(laneKey(j.bytes(), j.lane)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 		x, ok := parseJobKey(jobOfLane(k, j.prio))
 		if !ok {
