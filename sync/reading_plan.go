@@ -44,7 +44,7 @@ const (
 	pageSlack    = 0.1  // of a page is left free for calls that come up while a listing is read
 	defaultLimit = 1000 // requests a minute, as documented
 
-	newsShare  = 0.355 // of the limit, for listings by start and the turns of the lookback
+	newsShare  = 0.352 // of the limit, for listings by start and the turns of the lookback
 	againShare = 0.05  // of the limit, to read again
 	reachShare = 0.02  // of the limit, to read what a new store has never listed
 	sweepShare = 0.10
@@ -128,7 +128,7 @@ func steps(rate float64, quantile func(float64) time.Duration, interval time.Dur
 	}
 	// The tail is found more slowly, and of the body each poll lists only what is left to spend.
 	// To reach farther at every second poll finds more calls soon, for its price, than to reach as far at each.
-	all = [3]step{{0, interval}, q(0.90, 2*interval), q(0.95, max(time.Minute, 4*interval))}
+	all = [3]step{{0, interval}, q(0.88, 2*interval), q(0.95, max(time.Minute, 4*interval))}
 	for cost(all, rate, size, turn) > spend && all[1].every < time.Hour {
 		all[1].every += all[1].every / 4
 		all[2].every = max(all[2].every, 2*all[1].every)
