@@ -158,9 +158,9 @@ func (c *dispatcher) deliver(job *store.Job) store.Outcome {
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
-		o.Due = c.throttled(crm.Wait(err), err, began, now)
+		// The job keeps its turn: the destination waits, and what ends that wait (another credential, resume) must not find the job put off.
 		o.Limited = true
-		c.keepThrottle(o.Due, err.Error())
+		c.keepThrottle(c.throttled(crm.Wait(err), err, began, now), err.Error())
 	case crm.Postpone:
 		c.answered()
 		o.Verdict = store.Release
