@@ -27,6 +27,7 @@ var leaky = []struct {
 	{"webhook", "webhook", []string{`url: "{URL}/hook/{MARK}0123456789?token={MARK}"`, "timeout: 5s"}, ""},
 	{"salesforce", "salesforce", []string{"url: {URL}", "client_id: me", "company: x"}, "private_key"},
 	{"salesforce-jwt", "salesforce", []string{"url: {URL}", "client_id: me", "username: me@example.com"}, "client_secret"},
+	{"dynamics", "dynamics", []string{"url: {URL}", `token_url: "{URL}/token"`, "client_id: me"}, ""},
 	{"hubspot", "hubspot", []string{"base_url: {URL}"}, ""},
 	{"zoho", "zoho", []string{"accounts_url: {URL}", "api_url: {URL}", "client_id: me"}, ""},
 	{"leadsquared", "leadsquared", []string{"url: {URL}", "auth: headers"}, ""},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/dynamics"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
@@ -36,6 +37,7 @@ type All struct {
 	SuiteCRM    *suitecrm.Config    `yaml:"suitecrm"`
 	EspoCRM     *espocrm.Config     `yaml:"espocrm"`
 	Salesforce  *salesforce.Config  `yaml:"salesforce"`
+	Dynamics    *dynamics.Config    `yaml:"dynamics"`
 	HubSpot     *hubspot.Config     `yaml:"hubspot"`
 	Zoho        *zoho.Config        `yaml:"zoho"`
 	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
