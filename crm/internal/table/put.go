@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Tx runs one statement of a transaction. The query is one of Statements, the arguments are as those say.
@@ -99,7 +98,7 @@ func Put(ctx context.Context, tx Tx, s *Statements, v Values, e *crm.Entry) (con
 	if e.SetStatus && e.Status != "" {
 		run(s.SetStatus, contact, v.Text(e.Status), v.when(c, clock), now)
 	}
-	if e.DoNotCall || was.made && e.Before[people.Wish] != "" { // the wish is the number's: it outlives a contact that was deleted
+	if e.DoNotCall || was.made && e.Before[crm.Wish] != "" { // the wish is the number's: it outlives a contact that was deleted
 		run(s.SetDoNotCall, contact, now)
 	}
 	put := s.PutCall
