@@ -29,11 +29,12 @@ type api struct {
 	tokens *token.Source
 	turns  chan struct{} // as many as requests may be under way
 
-	mu      sync.Mutex
-	shut    time.Time            // no request before
-	modules map[string]module    // what is known of each
-	noCOQL  map[string]time.Time // modules whose queries were refused, and when
-	coql    map[string]bool      // modules whose queries have been answered
+	mu       sync.Mutex
+	shut     time.Time            // no request before
+	modules  map[string]module    // what is known of each
+	compared map[string]time.Time // when that was last found to be old
+	noCOQL   map[string]time.Time // modules whose queries were refused, and when
+	coql     map[string]bool      // modules whose queries have been answered
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
@@ -60,7 +61,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	}
 	a := &api{
 		cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n),
-		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{},
+		modules: map[string]module{}, compared: map[string]time.Time{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{},
 	}
 	a.tokens = token.New(a.mint.fetch)
 	return a, nil

@@ -134,11 +134,26 @@ func (a *api) outdated(name string) bool {
 	return true
 }
 
+// compare has a module's fields read again where a record lacks one that they name: Zoho shows empty fields too, so it has been renamed or hidden since. A
+// record that lacks it after that proves nothing.
+func (a *api) compare(name string, m module, r row, fields ...string) {
+	if m.silent || !slices.ContainsFunc(fields, func(f string) bool { _, shown := r[f]; return !shown && m.has(f) }) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.compared[name]) > refresh {
+		a.compared[name] = time.Now()
+		delete(a.modules, name)
+	}
+}
+
 // forget has module ask again, and queries be tried again.
 func (a *api) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.modules)
+	clear(a.compared)
 	clear(a.noCOQL)
 	clear(a.coql)
 }
