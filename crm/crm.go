@@ -61,8 +61,8 @@ type Entry struct {
 	Status    string
 	SetStatus bool
 
-	// Before are the refs of the newest call of the same number that was written to this destination before this call's first
-	// attempt; nil: none is known. By them a contact is found that the CRM's search does not show yet.
+	// Before are the refs of the newest other call of the same number that was written to this destination; nil: none is known, or this is the newest.
+	// By them a contact is found that the CRM's search does not show yet.
 	Before Refs
 
 	DoNotCall  bool        // the contact asked not to be called again (dnd, dnc)
@@ -126,6 +126,21 @@ type Segment struct {
 // Refs are the remote ids that a writer created or found for one call, by step: "contact", "activity", "note",
 // "task", or names of the writer's own. They outlive the process.
 type Refs map[string]string
+
+// Wish is the name of the ref that says that the contact asked not to be called again, and Asked its value for calls that did not say so themselves.
+const (
+	Wish  = "do_not_call"
+	Asked = "asked"
+)
+
+// OfNumber returns what of a call's refs belongs to its number: the engine hands it on to the number's newest call, whose refs are the Before of the next
+// one. A person may say of an older call, too, that nobody should call again, and delete the contact.
+func (r Refs) OfNumber() Refs {
+	if r[Wish] == "" {
+		return nil
+	}
+	return Refs{Wish: Asked}
+}
 
 // Progress is what one call has already got at one destination. The engine makes one for each Write, filled with
 // the refs of all earlier attempts and entries of the same call; the writer goes on from there. What Refs holds when Write

@@ -32,7 +32,7 @@ type Job struct {
 	JobRef
 	Body        []byte
 	Refs        map[string]string // of this call at this destination, from this job or the receipt of an earlier one
-	Before      map[string]string // for First: refs of the lane's newest delivered call at this destination; nil: none, or not known any more
+	Before      map[string]string // refs of the lane's newest delivered call at this destination; nil: none, not known any more, or it is this one
 	First       bool              // the destination has had no revision of this call yet
 	Changed     []byte            // tags that changed since the revision that it had
 	Older       bool              // a call of this lane with a later (When, ID) has been delivered, or may have been to an append-only destination
@@ -61,6 +61,7 @@ type Outcome struct {
 	Verdict   Verdict
 	At        time.Time
 	Refs      map[string]string // all refs of the call at this destination so far
+	LaneRefs  map[string]string // for Delivered: refs that the lane's newest call gets too, unless it has them
 	Error     string            // for Retry, Dead, Skip: without secrets
 	Limited   bool              // for Release: the destination asked to be left alone; Error is then its last error
 	Request   string            // for Dead: the shape of the request

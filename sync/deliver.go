@@ -134,6 +134,7 @@ func (c *dispatcher) deliver(job *store.Job) store.Outcome {
 		c.succeeded()
 		o.Verdict = store.Delivered
 		o.SetStatus = entry.SetStatus
+		o.LaneRefs = progress.Refs.OfNumber()
 		o.TaskLeft = !notes.taskLeft.IsZero()
 		o.LeftOut = c.leftOf(job, &entry, &o)
 		o.Transcript = job.Kind == store.CallJob && job.First && c.e.wantsTranscript(c.d, entry.Call) && !c.e.specOf(job.Backfill).NoTranscripts

@@ -317,6 +317,36 @@ func (s *stepper) Write(_ context.Context, _ crm.Entry, p *crm.Progress) error {
 	return nil
 }
 
+// An older call tells of a wish that belongs to the number after a newer one was delivered: the number's next call hears of it.
+func TestWishOfAnOlderCallReachesTheNext(t *testing.T) {
+	rows := past(3)
+	for i := range rows {
+		rows[i].phone = rows[0].phone
+	}
+	a := newAPI(t, true, rows[:2]...)
+	w := &wisher{}
+	r := newRig(t, a, w, nil)
+	r.once()
+	a.set(func() { a.rows[0].disposition = "dnd" })
+	r.once()
+	a.set(func() { a.rows = append(a.rows, rows[2]) })
+	r.once()
+	if got := strings.Join(w.heard, " "); got != "call_0000: call_0001: call_0000: call_0002:asked" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// wisher keeps wishes not to be called, and what it is told of those before.
+type wisher struct{ heard []string }
+
+func (w *wisher) Write(_ context.Context, e crm.Entry, p *crm.Progress) error {
+	w.heard = append(w.heard, e.Call.ID+":"+e.Before[crm.Wish])
+	if e.DoNotCall {
+		p.Refs[crm.Wish] = e.Key
+	}
+	return nil
+}
+
 func TestPanickingWriterEndsOnlyItsCall(t *testing.T) {
 	rows := past(5)
 	rec := &recorder{answer: func(e crm.Entry, _ int) error {

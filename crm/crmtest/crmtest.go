@@ -170,6 +170,10 @@ func Run(t *testing.T, target Target) {
 	}
 }
 
+// RunMeanwhile runs the part of the suite that is about what people do in the CRM between two calls, for a kind that knows several ways to look for what they
+// have done.
+func RunMeanwhile(t *testing.T, target Target) { (&suite{target}).runMeanwhile(t) }
+
 type suite struct{ Target }
 
 // open returns a fresh destination and a writer to it that is closed at the end of the test.

@@ -27,6 +27,8 @@ func (s *suite) runMeanwhile(t *testing.T) {
 		t.Run("do not call follows a converted lead", s.wishAfterConversion)
 		t.Run("do not call reaches every contact of the number", s.wishOfMany)
 		t.Run("do not call outlives a deleted contact", s.wishAfterDeletion)
+		t.Run("do not call of an older call outlives a deleted contact", s.wishOfAnOlderCall)
+		t.Run("do not call of an older call reaches a newer contact", s.wishReachesANewerContact)
 	}
 	t.Run("a lost state sets no status again", s.lostState)
 	t.Run("a lead status that was renamed", s.renamedStatus)
@@ -103,6 +105,67 @@ func (s *suite) wishAfterDeletion(t *testing.T) {
 			t.Fatalf("the number's next contact can be called: %+v", got)
 		}
 		d.Delete(t, "contact", refs["contact"])
+	}
+}
+
+// handOn does what the engine does with the refs of an older call that was written after a newer one of its number.
+func handOn(t *testing.T, older, newer crm.Refs) {
+	t.Helper()
+	for name, v := range older.OfNumber() {
+		if newer[name] == "" {
+			newer[name] = v
+		}
+	}
+	if newer[crm.Wish] == "" {
+		t.Errorf("the wish is not among the refs: %q", older)
+	}
+}
+
+func (s *suite) wishOfAnOlderCall(t *testing.T) {
+	d, w := s.with(t, defaults)
+	older := write(t, w, Completed(1), nil)
+	newer := Completed(2)
+	newer.Call.Contact, newer.Before = contact(1), older
+	before := write(t, w, newer, nil)
+	d.Delete(t, "contact", before["contact"])
+	entry := refused(Completed(1))
+	entry.Before = before
+	older = write(t, w, entry, older)
+	if n := len(d.State(t).Contacts); n != 0 {
+		t.Errorf("a deleted contact came back: %d", n)
+	}
+	handOn(t, older, before)
+	next := Completed(3)
+	next.Call.Contact, next.Before = contact(1), before
+	write(t, d.Open(t), next, nil)
+	if got := d.State(t).Contacts; len(got) != 1 || !got[0].DoNotCall {
+		t.Errorf("the number's next contact can be called: %+v", got)
+	}
+}
+
+// wishReachesANewerContact deletes a call's contact; a newer call of the number makes another, which searches may not show yet, and then the older call's
+// disposition changes.
+func (s *suite) wishReachesANewerContact(t *testing.T) {
+	for _, lagging := range []bool{false, true} {
+		d, w := s.with(t, defaults)
+		if lagging && d.Lag == nil {
+			return
+		}
+		older := write(t, w, Completed(1), nil)
+		d.Delete(t, "contact", older["contact"])
+		if lagging {
+			d.Lag(true)
+		}
+		newer := Completed(2)
+		newer.Call.Contact, newer.Before = contact(1), older
+		before := write(t, d.Open(t), newer, nil)
+		entry := refused(Completed(1))
+		entry.Before = before
+		older = write(t, d.Open(t), entry, older)
+		if got := d.State(t).Contacts; len(got) != 1 || !got[0].DoNotCall {
+			t.Errorf("lagging %t: the contact can be called: %+v", lagging, got)
+		}
+		handOn(t, older, before)
 	}
 }
 

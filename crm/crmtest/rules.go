@@ -27,6 +27,7 @@ func RunTables(t *testing.T, fresh func(t *testing.T) Database) {
 		"a number becomes known":           numberBecomesKnown,
 		"the status is the newest":         statusIsNewest,
 		"the status of a call dated ahead": statusDatedAhead,
+		"a lost state sets no status":      statusOnce,
 		"a task is made once":              taskOnce,
 		"without activity":                 noActivity,
 		"a transcript without its call":    transcriptAlone,
@@ -165,6 +166,18 @@ func statusDatedAhead(_ *testing.T, r *rules) {
 	next.Call.EndedAt = time.Now().Add(time.Hour)
 	r.put(ahead, next)
 	r.expect("SELECT status FROM contacts", "Next")
+}
+
+func statusOnce(_ *testing.T, r *rules) {
+	r.put(Completed(1))
+	r.exec("UPDATE contacts SET status = 'Old status'")
+	again := Completed(1)
+	again.Call.Summary = "It is told in other words by now."
+	r.w = r.open()
+	r.put(Completed(1), again)
+	r.expect("SELECT status FROM contacts", "Old status")
+	r.put(Revised(Completed(1), "not_interested", "Cold"))
+	r.expect("SELECT status FROM contacts", "Cold")
 }
 
 func taskOnce(_ *testing.T, r *rules) {

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"sync"
+	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
@@ -25,9 +26,8 @@ type Writer struct {
 	hmac   bool
 	daily  warn.Daily
 
-	mu    sync.Mutex
-	self  string          // the API user's id
-	there map[string]bool // custom fields that are known to be there, as "Call.cVinferCallId"
+	self  cache.Cache[string]   // the API user's id
+	there cache.Cache[struct{}] // custom fields that are known to be there, as "Call.cVinferCallId"
 }
 
 var (
@@ -51,7 +51,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{
-		api: &api{client, byKey(cfg.APIKey.Reveal())}, s: s, hmac: !cfg.SecretKey.Empty(), there: map[string]bool{},
+		api: &api{client, byKey(cfg.APIKey.Reveal())}, s: s, hmac: !cfg.SecretKey.Empty(),
 		book: people.NewBook(s, 0), // EspoCRM searches its database: what was made is found at once
 	}
 	if w.hmac {
@@ -115,9 +115,7 @@ func (t entity) Create(ctx context.Context, j *record.Job, f record.Fields) (str
 			continue
 		}
 		if a == t.w.callField() {
-			t.w.mu.Lock()
-			delete(t.w.there, t.name+"."+a)
-			t.w.mu.Unlock()
+			t.w.there.Forget(t.name + "." + a)
 		}
 		t.w.daily.Warn(j.Progress, t.name+"."+a, "EspoCRM drops %s.%s: the field is not there any more, or the API user's role may not see it", t.name, a)
 	}
@@ -136,46 +134,28 @@ func (w *Writer) callField() string { return w.s.Field(fieldCall, Fields[fieldCa
 // ready looks once whether the call's id can be kept: without the field EspoCRM would drop it silently, and repeats would double.
 func (w *Writer) ready(ctx context.Context, entity string) error {
 	field := entity + "." + w.callField()
-	w.mu.Lock()
-	known := w.there[field]
-	w.mu.Unlock()
-	if known {
-		return nil
-	}
-	def, err := w.define(ctx, field)
-	if err != nil {
-		return err
-	}
-	if def == nil {
-		return crm.Halted(fmt.Errorf("%s has no field %s, which keeps the call's id: run vinfer-sync setup (or give the API user's role access to %s)",
-			w.api.host(), field, entity))
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.there[field] = true
-	return nil
+	_, err := w.there.Get(ctx, field, func(ctx context.Context) (none struct{}, keep time.Duration, err error) {
+		def, err := w.define(ctx, field)
+		if err == nil && def == nil {
+			err = crm.Halted(fmt.Errorf("%s has no field %s, which keeps the call's id: run vinfer-sync setup (or give the API user's role access to %s)",
+				w.api.host(), field, entity))
+		}
+		return none, cache.Forever, err
+	})
+	return err
 }
 
 // user returns the API user's id.
 func (w *Writer) user(ctx context.Context) (string, error) {
-	w.mu.Lock()
-	self := w.self
-	w.mu.Unlock()
-	if self != "" {
-		return self, nil
-	}
-	var answer struct{ User object }
-	if err := w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &answer); err != nil {
-		return "", err
-	}
-	self = answer.User.Text("id")
-	if self == "" {
-		return "", fmt.Errorf("%s does not say who the API user is", w.api.host())
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.self = self
-	return self, nil
+	return w.self.Get(ctx, "", func(ctx context.Context) (string, time.Duration, error) {
+		var answer struct{ User object }
+		err := w.api.call(ctx, http.MethodGet, "App/user", nil, nil, nil, &answer)
+		self := answer.User.Text("id")
+		if err == nil && self == "" {
+			err = fmt.Errorf("%s does not say who the API user is", w.api.host())
+		}
+		return self, cache.Forever, err
+	})
 }
 
 var espoID = regexp.MustCompile(`^[0-9a-f]{17}$`)

@@ -220,7 +220,7 @@ func (d *contacts) create(ctx context.Context, o record.Fields, key string) (id 
 	if key == "" || o[key] == nil || crm.VerdictOf(err) != crm.Reject || !names(err, key) {
 		return id, err
 	}
-	d.w.forget(contactKind, key)
+	d.w.definitions.Forget(contactKind + "." + key)
 	held, e := d.w.api.read(ctx, contactKind, fmt.Sprint(o[key]), key, nil)
 	if e == nil && held != nil {
 		return "", err // the Book finds it

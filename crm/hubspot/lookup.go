@@ -80,7 +80,7 @@ func (t table) Create(ctx context.Context, j *record.Job, f record.Fields) (stri
 	}
 	id, err := t.w.api.create(ctx, t.kind, f, idsOf(to)...)
 	if property != "" && says(err, "PROPERTY_DOESNT_EXIST") && names(err, property) {
-		t.w.forget(t.kind, property)
+		t.w.definitions.Forget(t.kind + "." + property)
 		return "", errors.New(err.Error()) // it was there a while ago: once more, without it
 	}
 	return id, err

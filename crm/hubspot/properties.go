@@ -31,29 +31,15 @@ type option struct {
 	Value string `json:"value"`
 }
 
-type remembered struct {
-	*definition
-	until time.Time
-}
-
 // define returns the definition of a property of an object type; nil: there is none. It asks once in a while.
 func (w *Writer) define(ctx context.Context, kind, name string) (*definition, error) {
-	key := kind + "." + name
-	w.defining.Lock() // one worker asks, the others get its answer
-	defer w.defining.Unlock()
-	if r, ok := w.definitions[key]; ok && time.Now().Before(r.until) {
-		return r.definition, nil
-	}
-	def, err := w.ask(ctx, kind, name)
-	if err != nil {
-		return nil, err
-	}
-	keep := keepGood
-	if def == nil || def.forbidden {
-		keep = keepBad
-	}
-	w.definitions[key] = remembered{def, time.Now().Add(keep)}
-	return def, nil
+	return w.definitions.Get(ctx, kind+"."+name, func(ctx context.Context) (*definition, time.Duration, error) {
+		def, err := w.ask(ctx, kind, name)
+		if def == nil || def.forbidden {
+			return def, keepBad, err
+		}
+		return def, keepGood, err
+	})
 }
 
 // ask reads a definition from the portal.
@@ -70,18 +56,9 @@ func (w *Writer) ask(ctx context.Context, kind, name string) (*definition, error
 	return def, nil
 }
 
-// forget has a definition asked for again.
-func (w *Writer) forget(kind, name string) {
-	w.defining.Lock()
-	defer w.defining.Unlock()
-	delete(w.definitions, kind+"."+name)
-}
-
 // distrust has a property count as one without unique values for a while: the portal does not read by it, whatever its definition says.
 func (w *Writer) distrust(kind, name string) {
-	w.defining.Lock()
-	defer w.defining.Unlock()
-	w.definitions[kind+"."+name] = remembered{&definition{Name: name}, time.Now().Add(keepBad)}
+	w.definitions.Put(kind+"."+name, &definition{Name: name}, keepBad)
 }
 
 // key returns the property that holds our key of an object type, and whether its values are unique; empty: the portal has none, or

@@ -185,7 +185,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 			if p.unique && !unique {
 				change.Detail = "the portal refuses unique values here: " + p.why
 			}
-			w.forget(p.kind, p.name)
+			w.definitions.Forget(p.kind + "." + p.name)
 		}
 		changes = append(changes, change)
 	}

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
@@ -29,8 +29,7 @@ type Writer struct {
 	owners   *people.Owners
 	optional step.Optional
 
-	defining    sync.Mutex
-	definitions map[string]remembered // by "calls.vinfer_call_id"
+	definitions cache.Cache[*definition] // by "calls.vinfer_call_id"
 }
 
 var (
@@ -61,7 +60,6 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	w := &Writer{
 		api: &api{client, token, pace.New(defaultMax, defaultWindow), pace.New(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),
-		definitions: map[string]remembered{},
 	}
 	w.owners = people.NewOwners(w.owner)
 	w.Writer = record.New(schema{w}, record.Options{Settings: s, Owners: w.owners, Optional: &w.optional, Link: true})

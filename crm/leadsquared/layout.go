@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 )
 
 // layout is the activity type that calls are written as.
@@ -26,26 +28,18 @@ type field struct{ schema, label string }
 
 // activityType returns the layout, which is looked up once in a writer's life.
 func (w *Writer) activityType(ctx context.Context) (layout, error) {
-	w.mu.Lock()
-	known := w.layout
-	w.mu.Unlock()
-	if known != nil {
-		return *known, nil
-	}
-	at, err := w.findType(ctx)
-	switch {
-	case err != nil:
-		return layout{}, err
-	case at.code == 0:
-		return layout{}, crm.Halted(fmt.Errorf("%s has no activity type %q: run vinfer-sync setup, or set activity or activity_code", w.api.host(), w.cfg.Activity))
-	case at.fields[fieldCall] == "":
-		return layout{}, crm.Halted(fmt.Errorf("activity type %d %s has no field %q, which keeps the call's id: add one, or set fields: {call_id: mx_Custom_…}",
-			at.code, at.name, labels[0].label))
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.layout = &at
-	return at, nil
+	return w.layout.Get(ctx, "", func(ctx context.Context) (layout, time.Duration, error) {
+		at, err := w.findType(ctx)
+		switch {
+		case err != nil:
+		case at.code == 0:
+			err = crm.Halted(fmt.Errorf("%s has no activity type %q: run vinfer-sync setup, or set activity or activity_code", w.api.host(), w.cfg.Activity))
+		case at.fields[fieldCall] == "":
+			err = crm.Halted(fmt.Errorf("activity type %d %s has no field %q, which keeps the call's id: add one, or set fields: {call_id: mx_Custom_…}",
+				at.code, at.name, labels[0].label))
+		}
+		return at, cache.Forever, err
+	})
 }
 
 // findType looks the activity type up; without a code: there is none.

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
@@ -32,8 +32,7 @@ type Writer struct {
 	narrow atomic.Bool  // this account has no search by a part of a number
 	longer atomic.Int64 // characters of a note that the account has refused as too many; 0: none
 
-	mu     sync.Mutex
-	layout *layout // nil: not looked up yet
+	layout cache.Cache[layout]
 }
 
 var (

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -21,13 +22,12 @@ type named = map[string]any
 type server struct {
 	cfg    Config
 	client *httpx.Client
+	known  cache.Cache[map[string]bool] // fields, by model and what was asked
 
-	mu     sync.Mutex
-	major  int   // of the server's version; 0: not asked yet
-	json2  bool  // the API that is spoken
-	uid    int64 // of the key's user, for JSON-RPC
-	known  map[string]map[string]bool
-	knewAt map[string]time.Time
+	mu    sync.Mutex
+	major int   // of the server's version; 0: not asked yet
+	json2 bool  // the API that is spoken
+	uid   int64 // of the key's user, for JSON-RPC
 }
 
 // refresh is how long what Odoo's administrators rarely change is taken for true.
@@ -214,36 +214,15 @@ func (s *server) post(ctx context.Context, path, shape string, body any, read fu
 
 // fields returns which of the named fields a model has.
 func (s *server) fields(ctx context.Context, model string, names ...string) (map[string]bool, error) {
-	key := model + "\n" + strings.Join(names, "\n")
-	s.mu.Lock()
-	has, ok := s.known[key]
-	ok = ok && time.Since(s.knewAt[key]) < refresh
-	s.mu.Unlock()
-	if ok {
-		return has, nil
-	}
-	var got map[string]any
-	if err := s.call(ctx, model, "fields_get", nil, named{"allfields": names, "attributes": []string{"type"}}, &got); err != nil {
-		return nil, err
-	}
-	has = map[string]bool{}
-	for name := range got {
-		has[name] = true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known, s.knewAt = map[string]map[string]bool{}, map[string]time.Time{}
-	}
-	s.known[key], s.knewAt[key] = has, time.Now()
-	return has, nil
-}
-
-// forget has fields ask again.
-func (s *server) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known, s.knewAt = nil, nil
+	return s.known.Get(ctx, model+"\n"+strings.Join(names, "\n"), func(ctx context.Context) (map[string]bool, time.Duration, error) {
+		var got map[string]any
+		err := s.call(ctx, model, "fields_get", nil, named{"allfields": names, "attributes": []string{"type"}}, &got)
+		has := map[string]bool{}
+		for name := range got {
+			has[name] = true
+		}
+		return has, refresh, err
+	})
 }
 
 // row is one record as search_read returns it. Odoo says false for what is empty.

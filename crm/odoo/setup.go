@@ -127,7 +127,7 @@ func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 // Provision makes the field for the call's id. It takes a key of a user who may change the settings.
 func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, error) {
 	own := w.s.Field("call_id", Fields["call_id"])
-	w.odoo.forget()
+	w.odoo.known.Forget()
 	has, err := w.odoo.fields(ctx, "mail.activity", own)
 	if err != nil || has[own] {
 		return nil, err
@@ -155,7 +155,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 	if err := w.odoo.call(ctx, "ir.model.fields", "create", nil, named{"vals_list": []any{values}}, nil); err != nil {
 		return nil, fmt.Errorf("cannot make the field: %w", err)
 	}
-	w.odoo.forget()
+	w.odoo.known.Forget()
 	change.Done = true
 	return []crm.Change{change}, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // A value that is NULL never replaces one.
 var statements = table.Statements{
-	FindCall: `SELECT k.contact_id, k.callback_at, c.phone IS NULL AND c.phone_e164 IS NULL FROM calls k JOIN contacts c ON c.id = k.contact_id WHERE k.id = $1`,
+	FindCall: `SELECT k.contact_id, k.callback_at, k.lead_status, c.phone IS NULL AND c.phone_e164 IS NULL FROM calls k JOIN contacts c ON c.id = k.contact_id WHERE k.id = $1`,
 	FindContact: `SELECT id, name FROM contacts
 WHERE phone_e164 = $1 OR (phone = $2 AND (phone_e164 IS NULL OR $1::text IS NULL))
 ORDER BY phone_e164 IS DISTINCT FROM $1, phone_e164 IS NOT NULL, id LIMIT 1`,

@@ -105,9 +105,8 @@ func (w *Writer) taskColumns() []string {
 
 // hasTaskField tells whether the org shows us a field of Tasks.
 func (w *Writer) hasTaskField(name string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.tasks == nil || w.tasks.field(name) != nil
+	tasks, known := w.tasks.Held("")
+	return !known || tasks.field(name) != nil
 }
 
 // known returns the ids of the call's Tasks that the refs have.
@@ -129,7 +128,7 @@ func (j *job) wanted() (parts []request) {
 		}
 		parts = append(parts, queryPart(partTasks, j.soql(where)))
 	}
-	if id := j.p.Refs[people.Ref]; j.notes == nil && !j.w.withoutNotes() && text.HasNote(j.e) && j.p.Refs["note"] == "" && id != "" && !strings.Contains(id, ",") {
+	if id := j.p.Refs[people.Ref]; j.notes == nil && !j.w.hidden.has(partNotes, "*") && text.HasNote(j.e) && j.p.Refs["note"] == "" && id != "" && !strings.Contains(id, ",") {
 		_, id, _ = strings.Cut(id, "/")
 		parts = append(parts, queryPart(partNotes, notesOf(id)))
 	}

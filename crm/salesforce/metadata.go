@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 )
 
 // refresh is how long what administrators rarely change is taken for true.
@@ -69,30 +69,13 @@ func (w *Writer) describe(ctx context.Context, name string) (*entity, error) {
 
 // describeTasks returns what the org says of Tasks, at most an hour old.
 func (w *Writer) describeTasks(ctx context.Context) (*entity, error) {
-	w.mu.Lock()
-	d, fresh := w.tasks, time.Since(w.asked) < refresh
-	w.mu.Unlock()
-	if d != nil && fresh {
-		return d, nil
-	}
-	d, err := w.describe(ctx, "Task")
-	if crm.VerdictOf(err) == crm.Reject { // it does not say: what setup makes is taken to be there until a Task says otherwise
-		return &entity{Fields: []definition{{Name: w.callField(), ExternalID: true, Unique: true}}}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.tasks, w.asked = d, time.Now()
-	return d, nil
-}
-
-// forget has the org asked anew what it says of Tasks.
-func (w *Writer) forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.tasks = nil
+	return w.tasks.Get(ctx, "", func(ctx context.Context) (*entity, time.Duration, error) {
+		d, err := w.describe(ctx, "Task")
+		if crm.VerdictOf(err) == crm.Reject { // it does not say: what setup makes is taken to be there until a Task says otherwise
+			return &entity{Fields: []definition{{Name: w.callField(), ExternalID: true, Unique: true}}}, 0, nil
+		}
+		return d, refresh, err
+	})
 }
 
 // extraFields are the fields of Tasks for which the configuration gives names, and those that have one by default.
@@ -111,27 +94,14 @@ func (w *Writer) extraFields() map[string]string {
 }
 
 // hidden are fields that the org said it does not have, or does not show us, by entity; the field * is the entity itself.
-// The zero value is ready; it is safe for concurrent use.
-type hidden struct {
-	mu  sync.Mutex
-	all map[string]time.Time
-}
+type hidden struct{ all cache.Cache[struct{}] }
 
 func (h *hidden) has(entity, field string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	at, ok := h.all[entity+"."+field]
-	return ok && time.Since(at) < refresh
+	_, is := h.all.Held(entity + "." + field)
+	return is
 }
 
-func (h *hidden) put(entity, field string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.all == nil {
-		h.all = map[string]time.Time{}
-	}
-	h.all[entity+"."+field] = time.Now()
-}
+func (h *hidden) put(entity, field string) { h.all.Put(entity+"."+field, struct{}{}, refresh) }
 
 func (h *hidden) without(entity string, fields []string) []string {
 	return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return h.has(entity, f) })
@@ -146,7 +116,7 @@ func (w *Writer) hide(err error) bool {
 		return true
 	}
 	if part == partNotes && has(err, "INVALID_TYPE") {
-		w.noNotes()
+		w.hidden.put(partNotes, "*")
 		return true
 	}
 	if !has(err, "INVALID_FIELD") {

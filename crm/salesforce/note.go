@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
@@ -59,7 +58,7 @@ func (j *job) note(ctx context.Context, ref, title, words string) error {
 	if id == "" {
 		return nil // a person deleted both, or neither is wanted
 	}
-	if j.w.withoutNotes() {
+	if j.w.hidden.has(partNotes, "*") {
 		return j.append(ctx, ref, title, words)
 	}
 	_, err := step.Do(ctx, j.p, step.Step{
@@ -92,25 +91,11 @@ func (j *job) note(ctx context.Context, ref, title, words string) error {
 		},
 	})
 	if partOf(err) == "note" && (httpx.StatusOf(err) == http.StatusNotFound || has(err, "INVALID_TYPE", "NOT_FOUND")) {
-		j.w.noNotes()
+		j.w.hidden.put(partNotes, "*")
 		j.w.daily.Warn(j.p, "notes", "notes are switched off in the org (Setup > Notes Settings): transcripts go into the Task's Description")
 		return j.append(ctx, ref, title, words)
 	}
 	return err
-}
-
-// noNotes notes that the org has none.
-func (w *Writer) noNotes() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noNote = time.Now()
-}
-
-// withoutNotes tells whether the org has said that it has none, within the last hour.
-func (w *Writer) withoutNotes() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.noNote.IsZero() && time.Since(w.noNote) < refresh
 }
 
 // append puts the words of a note into the Description of the call's Task, below what is there.

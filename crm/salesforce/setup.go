@@ -233,7 +233,7 @@ func (w *Writer) Provision(ctx context.Context, dryRun bool) ([]crm.Change, erro
 			return append(changes, byHand(change, err)), afterRefusal(err)
 		}
 		change.Done = true
-		w.forget()
+		w.tasks.Forget()
 	}
 	return append(changes, change), nil
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
@@ -28,11 +28,7 @@ type Writer struct {
 	optional step.Optional
 	hidden   hidden
 	daily    warn.Daily
-
-	mu     sync.Mutex
-	tasks  *entity   // what the org says of Tasks
-	asked  time.Time // when it said so
-	noNote time.Time // when the org last said that it has no notes
+	tasks    cache.Cache[*entity] // what the org says of Tasks
 }
 
 var (

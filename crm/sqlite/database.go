@@ -61,7 +61,7 @@ func open(path string) (*database, error) {
 	if !info.Mode().IsRegular() {
 		return nil, crm.Halted(fmt.Errorf("%s is not a regular file: set another path", path))
 	}
-	db, err := sql.Open("sqlite", dsn(path, "rw")+"&_pragma=foreign_keys(1)&_pragma=synchronous(2)")
+	db, err := sql.Open("sqlite", dsn(path)+"&_pragma=foreign_keys(1)&_pragma=synchronous(2)")
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +173,8 @@ func (d *database) close() error {
 	return errors.Join(append(errs, d.db.Close())...)
 }
 
-func dsn(path, mode string) string {
-	return fmt.Sprintf("file:%s?mode=%s&_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), mode, busyTimeout.Milliseconds())
+func dsn(path string) string {
+	return fmt.Sprintf("file:%s?mode=rw&_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), busyTimeout.Milliseconds())
 }
 
 // damage is what SQLite says of a file that it could open and that is not whole.

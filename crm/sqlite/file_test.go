@@ -12,6 +12,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/crmtest"
+	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 )
 
 func mkdir(path string) error { return os.MkdirAll(filepath.Dir(path), 0o700) }
@@ -228,6 +229,43 @@ func TestDiskFull(t *testing.T) {
 	}
 	expect(t, path, "SELECT count(*) || ' ' || count(DISTINCT contact_id) FROM calls", fmt.Sprint(written+1, written+1))
 	expect(t, path, "PRAGMA integrity_check", "ok")
+}
+
+// What only looks leaves nothing beside the file: whoever runs check or plan may be another user than the service's.
+func TestLookingLeavesNoFiles(t *testing.T) {
+	path, _ := begun(t, crmtest.Completed(1))
+	looked := map[string]func(w *sqlite.Writer) error{
+		"check": func(w *sqlite.Writer) error { return w.Check(t.Context(), nil)[0].Err },
+		"plan": func(w *sqlite.Writer) error {
+			m, err := w.Find(t.Context(), crmtest.Completed(1).Call.Contact)
+			if err == nil && m.ID == "" {
+				err = errors.New("the contact is not found")
+			}
+			return err
+		},
+		"setup": func(w *sqlite.Writer) error { _, err := w.Provision(t.Context(), false); return err },
+	}
+	// While the service has the file open, its log is there and stays; a killed one leaves it behind.
+	for name, look := range looked {
+		if err := look(open(t, path)); err != nil {
+			t.Errorf("%s beside the service: %v", name, err)
+		}
+	}
+	expect(t, path, "SELECT count(*) FROM calls", 1)
+	path = filepath.Join(t.TempDir(), "crm.db")
+	w := open(t, path)
+	put(t, w, crmtest.Completed(1))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, look := range looked {
+		if err := look(open(t, path)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, _ := filepath.Glob(path + "-*"); len(left) > 0 {
+			t.Errorf("%s leaves %q", name, left)
+		}
+	}
 }
 
 func TestProvision(t *testing.T) {

@@ -22,7 +22,7 @@ ORDER BY phone_e164 IS NOT ?1, phone_e164 IS NULL DESC, id LIMIT 1`
 
 // A value that is NULL never replaces one. The file has one writer at a time, so no other process can be faster.
 var statements = table.Statements{
-	FindCall:     `SELECT k.contact_id, k.callback_at, c.phone IS NULL AND c.phone_e164 IS NULL FROM calls k JOIN contacts c ON c.id = k.contact_id WHERE k.id = ?`,
+	FindCall:     `SELECT k.contact_id, k.callback_at, k.lead_status, c.phone IS NULL AND c.phone_e164 IS NULL FROM calls k JOIN contacts c ON c.id = k.contact_id WHERE k.id = ?`,
 	FindContact:  findContact,
 	AddContact:   `INSERT INTO contacts (phone_e164, phone, name, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)`,
 	AddAnonymous: `INSERT INTO contacts (name, created_at, updated_at) SELECT ?2, ?3, ?3 WHERE ?1 IS NOT NULL`,

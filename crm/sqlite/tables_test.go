@@ -104,6 +104,19 @@ func TestStatusOfACallDatedAhead(t *testing.T) {
 	expect(t, path, "SELECT status FROM contacts", "Next")
 }
 
+func TestLostStateSetsNoStatus(t *testing.T) {
+	path, w := begun(t, crmtest.Completed(1))
+	if _, err := shell(t, path).Exec("UPDATE contacts SET status = 'Old status'"); err != nil {
+		t.Fatal(err)
+	}
+	again := crmtest.Completed(1)
+	again.Call.Summary = "It is told in other words by now."
+	put(t, w, crmtest.Completed(1), again)
+	expect(t, path, "SELECT status FROM contacts", "Old status")
+	put(t, w, crmtest.Revised(crmtest.Completed(1), "not_interested", "Cold"))
+	expect(t, path, "SELECT status FROM contacts", "Cold")
+}
+
 func TestTask(t *testing.T) {
 	e := crmtest.Full(1)
 	path, w := begun(t, e)

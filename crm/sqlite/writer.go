@@ -263,9 +263,10 @@ func (w *Writer) version(ctx context.Context) (v int, err error) {
 	})
 }
 
-// read calls f with a connection that cannot write.
+// read calls f with a connection that changes no data. It may write to the file all the same: one that may not leaves the files of SQLite's log
+// beside it, which somebody else than the service's user would then own.
 func (w *Writer) read(ctx context.Context, f func(context.Context, *sql.DB) error) error {
-	db, err := sql.Open("sqlite", dsn(w.path, "ro")+"&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite", dsn(w.path)+"&_pragma=query_only(1)")
 	if err != nil {
 		return explain(w.path, err)
 	}

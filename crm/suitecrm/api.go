@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
@@ -29,13 +29,7 @@ type api struct {
 
 	width atomic.Int32 // widthUnknown, wide or narrow
 
-	mu     sync.Mutex
-	fields map[string]fieldList // by module
-}
-
-type fieldList struct {
-	at    time.Time
-	names map[string]bool
+	fields cache.Cache[map[string]bool] // by module
 }
 
 // refresh is how long what SuiteCRM's administrators rarely change is taken for true.
@@ -50,7 +44,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{cfg: cfg, client: client, fields: map[string]fieldList{}}
+	a := &api{cfg: cfg, client: client}
 	a.tokens = token.New(a.login)
 	return a, nil
 }
@@ -217,30 +211,16 @@ func shapeOf(method string, b bean) string { return method + " " + b.Type + http
 
 // has returns the fields that a module has.
 func (a *api) has(ctx context.Context, module string) (map[string]bool, error) {
-	a.mu.Lock()
-	known, ok := a.fields[module]
-	a.mu.Unlock()
-	if ok && time.Since(known.at) < refresh {
-		return known.names, nil
-	}
-	var out single
-	err := a.do(ctx, http.MethodGet, "meta/fields/"+module, nil, nil, "GET meta of "+module, &out)
-	if err != nil && crm.VerdictOf(err) != crm.Reject { // that is: older versions, and modules that the menu does not show, have no list
-		return nil, err
-	}
-	known = fieldList{time.Now(), map[string]bool{}}
-	for name := range out.Data.Attributes {
-		known.names[name] = true
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.fields[module] = known
-	return known.names, nil
-}
-
-// forget has has ask again.
-func (a *api) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(a.fields)
+	return a.fields.Get(ctx, module, func(ctx context.Context) (map[string]bool, time.Duration, error) {
+		var out single
+		err := a.do(ctx, http.MethodGet, "meta/fields/"+module, nil, nil, "GET meta of "+module, &out)
+		if crm.VerdictOf(err) == crm.Reject { // older versions, and modules that the menu does not show, have no list
+			err = nil
+		}
+		names := map[string]bool{}
+		for name := range out.Data.Attributes {
+			names[name] = true
+		}
+		return names, refresh, err
+	})
 }

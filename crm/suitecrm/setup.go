@@ -60,7 +60,7 @@ func (w *Writer) checkFields(ctx context.Context) crm.Finding {
 
 // lacking lists the custom fields that nobody has made.
 func (w *Writer) lacking(ctx context.Context) (names []string, err error) {
-	w.suite.forget()
+	w.suite.fields.Forget()
 	has, err := w.suite.has(ctx, "Calls")
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -29,11 +30,12 @@ type api struct {
 	tokens *token.Source
 	turns  chan struct{} // as many as requests may be under way
 
-	mu      sync.Mutex
-	shut    time.Time            // no request before
-	modules map[string]module    // what is known of each
-	noCOQL  map[string]time.Time // modules whose queries were refused, and when
-	coql    map[string]bool      // modules whose queries have been answered
+	modules  cache.Cache[module]   // what is known of each
+	compared cache.Cache[struct{}] // whether that was found to be old lately
+	queries  cache.Cache[bool]     // whether a module's queries are answered, or refused
+
+	mu   sync.Mutex
+	shut time.Time // no request before
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
@@ -58,10 +60,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	if n == 0 {
 		n = everybody
 	}
-	a := &api{
-		cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n),
-		modules: map[string]module{}, noCOQL: map[string]time.Time{}, coql: map[string]bool{},
-	}
+	a := &api{cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n)}
 	a.tokens = token.New(a.mint.fetch)
 	return a, nil
 }

@@ -90,6 +90,9 @@ func (d contacts) newest(ctx context.Context, n phone.Number) (found []people.Re
 	if err != nil && crm.VerdictOf(err) != crm.Reject {
 		return nil, err
 	}
+	if len(rows) > 0 {
+		d.api.compare(leads, m, rows[0], d.status(), d.doNotCall())
+	}
 	return d.having(leads, m, rows, n), nil
 }
 
@@ -231,6 +234,9 @@ func (d contacts) Read(ctx context.Context, ref string) (people.Record, bool, er
 	}
 	if err != nil {
 		return people.Record{}, false, err
+	}
+	if d.api.compare(name, m, r, d.doNotCall()); name == leads {
+		d.api.compare(name, m, r, d.status())
 	}
 	r["id"] = id
 	return d.person(name, m, r), true, nil

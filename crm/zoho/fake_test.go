@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -129,11 +130,11 @@ func (f *fake) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			f.byExternal(rw, parts[0], strings.TrimPrefix(external, parts[0]+"."), parts[1])
 			return
 		}
-		f.list(rw, keep(f.tables[parts[0]], func(r row) bool { return r["id"] == parts[1] }))
+		f.list(rw, f.shown(parts[0], keep(f.tables[parts[0]], func(r row) bool { return r["id"] == parts[1] })))
 	case n == 1 && r.Method == http.MethodGet && q.Get("fields") != "" && q.Get("sort_order") == "desc":
 		rows := slices.Clone(f.tables[parts[0]])
 		slices.Reverse(rows)
-		f.list(rw, rows[:min(len(rows), 200)])
+		f.list(rw, f.shown(parts[0], rows[:min(len(rows), 200)]))
 	case n == 1 && r.Method == http.MethodPost && len(body.Data) == 1 && body.Trigger != nil:
 		f.insert(rw, parts[0], body.Data[0])
 	case n == 2 && r.Method == http.MethodPut && len(body.Data) == 1 && body.Trigger != nil:
@@ -193,6 +194,23 @@ func (f *fake) list(rw http.ResponseWriter, rows []row) {
 		return
 	}
 	answer(rw, 200, row{"data": rows, "info": row{"count": len(rows), "more_records": false}})
+}
+
+// shown returns records with all of the module's fields that the client's user may see, empty ones too.
+func (f *fake) shown(module string, rows []row) (out []row) {
+	for _, r := range rows {
+		seen := maps.Clone(r)
+		for _, d := range f.fields[module] {
+			if name := fmt.Sprint(d["api_name"]); r[name] == nil {
+				seen[name] = nil
+			}
+		}
+		if f.field(module, "Lead_Status") == nil {
+			delete(seen, "Lead_Status")
+		}
+		out = append(out, seen)
+	}
+	return out
 }
 
 func keep(rows []row, fits func(row) bool) (out []row) {
@@ -289,7 +307,7 @@ func (f *fake) search(rw http.ResponseWriter, module string, q url.Values) {
 		f.say(rw, 400, "INVALID_QUERY", "Invalid query formed", nil)
 		return
 	}
-	f.list(rw, keep(f.tables[module], func(r row) bool {
+	f.list(rw, f.shown(module, keep(f.tables[module], func(r row) bool {
 		if r["hidden"] == true {
 			return false
 		}
@@ -299,7 +317,7 @@ func (f *fake) search(rw http.ResponseWriter, module string, q url.Values) {
 			}
 		}
 		return slices.ContainsFunc(criteria, func(c []string) bool { return r[c[1]] == strings.ReplaceAll(c[2], `\`, "") })
-	}))
+	})))
 }
 
 func (f *fake) related(rw http.ResponseWriter, module, id, list string, q url.Values) {

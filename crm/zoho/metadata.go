@@ -71,7 +71,6 @@ func holds(raw json.RawMessage) bool {
 
 // module is what is known of a module. Where the API does not tell, all fields of ours are taken to be there.
 type module struct {
-	at     time.Time
 	silent bool
 	fields map[string]field
 }
@@ -98,47 +97,48 @@ func (m module) phones() []string {
 
 // module returns what Zoho tells of a module's fields, as it was within the last ten minutes.
 func (a *api) module(ctx context.Context, name string) (module, error) {
-	a.mu.Lock()
-	known, ok := a.modules[name]
-	a.mu.Unlock()
-	if ok && time.Since(known.at) < refresh {
-		return known, nil
-	}
-	var out struct {
-		Fields []field `json:"fields"`
-	}
-	err := a.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/settings/fields", Query: url.Values{"module": {name}}, Shape: "GET fields of " + name}, &out)
-	if err != nil && crm.VerdictOf(err) != crm.Reject {
-		return module{}, err
-	}
-	known = module{at: time.Now(), silent: len(out.Fields) == 0, fields: map[string]field{}}
-	for _, f := range out.Fields {
-		known.fields[f.Name] = f
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.modules[name] = known
-	return known, nil
+	return a.modules.Get(ctx, name, func(ctx context.Context) (module, time.Duration, error) {
+		var out struct {
+			Fields []field `json:"fields"`
+		}
+		err := a.do(ctx, httpx.Request{Method: http.MethodGet, Path: "/settings/fields", Query: url.Values{"module": {name}}, Shape: "GET fields of " + name}, &out)
+		if crm.VerdictOf(err) == crm.Reject {
+			err = nil
+		}
+		m := module{silent: len(out.Fields) == 0, fields: map[string]field{}}
+		for _, f := range out.Fields {
+			m.fields[f.Name] = f
+		}
+		return m, refresh, err
+	})
 }
 
 // outdated tells whether the fields of leads or contacts have changed since they were read, as a query by them was answered before and is refused now. They
 // are asked for again then.
 func (a *api) outdated(name string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.coql[name] || name != leads && name != contactModule {
+	if answered, _ := a.queries.Held(name); !answered || name != leads && name != contactModule {
 		return false
 	}
-	delete(a.coql, name)
-	delete(a.modules, name)
+	a.queries.Forget(name)
+	a.modules.Forget(name)
 	return true
+}
+
+// compare has a module's fields read again where a record lacks one that they name: Zoho shows empty fields too, so it has been renamed or hidden since. A
+// record that lacks it after that proves nothing.
+func (a *api) compare(name string, m module, r row, fields ...string) {
+	if m.silent || !slices.ContainsFunc(fields, func(f string) bool { _, shown := r[f]; return !shown && m.has(f) }) {
+		return
+	}
+	if _, lately := a.compared.Held(name); !lately {
+		a.compared.Put(name, struct{}{}, refresh)
+		a.modules.Forget(name)
+	}
 }
 
 // forget has module ask again, and queries be tried again.
 func (a *api) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(a.modules)
-	clear(a.noCOQL)
-	clear(a.coql)
+	a.modules.Forget()
+	a.compared.Forget()
+	a.queries.Forget()
 }

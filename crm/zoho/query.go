@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -18,40 +18,27 @@ var errNoQuery = errors.New("no COQL")
 // query asks the database, in Zoho's query language. What it refuses is not asked for ten minutes; but where it may be that a field has been renamed or
 // hidden since the fields were read, they are read anew at the next attempt.
 func (a *api) query(ctx context.Context, module, statement string) ([]row, error) {
-	if refused, _ := a.knowsQuery(module); refused {
+	if answered, known := a.queries.Held(module); known && !answered {
 		return nil, errNoQuery
 	}
 	var out list
 	err := a.do(ctx, httpx.Request{Method: http.MethodPost, Path: "/coql", Body: map[string]string{"select_query": statement}, Shape: "POST coql on " + module}, &out)
-	if codeOf(err) == "INVALID_QUERY" && a.outdated(module) {
+	switch code := codeOf(err); {
+	case err == nil:
+		a.queries.Put(module, true, cache.Forever)
+	case code == "INVALID_QUERY" && a.outdated(module):
 		return nil, fmt.Errorf("%w: the fields of %s have changed and are read again", errors.New(err.Error()), module)
-	}
-	if crm.VerdictOf(err) == crm.Reject || codeOf(err) == "OAUTH_SCOPE_MISMATCH" || codeOf(err) == "NO_PERMISSION" {
-		a.mu.Lock()
-		a.noCOQL[module] = time.Now()
-		a.mu.Unlock()
+	case crm.VerdictOf(err) == crm.Reject, code == "OAUTH_SCOPE_MISMATCH", code == "NO_PERMISSION":
+		a.queries.Put(module, false, refresh)
 		return nil, errors.Join(errNoQuery, err)
-	}
-	if err == nil {
-		a.mu.Lock()
-		a.coql[module] = true
-		a.mu.Unlock()
 	}
 	return out.Data, err
 }
 
-// knowsQuery tells whether queries of a module were refused within the last ten minutes, and whether one has been answered.
-func (a *api) knowsQuery(module string) (refused, answered bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	at, is := a.noCOQL[module]
-	return is && time.Since(at) < refresh, a.coql[module]
-}
-
 // canQuery tells whether a module can be queried, by trying the statement where that is not known yet.
 func (a *api) canQuery(ctx context.Context, module, statement string) (bool, error) {
-	if refused, answered := a.knowsQuery(module); refused || answered {
-		return !refused, nil
+	if answered, known := a.queries.Held(module); known {
+		return answered, nil
 	}
 	_, err := a.query(ctx, module, statement)
 	if errors.Is(err, errNoQuery) {

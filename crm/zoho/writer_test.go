@@ -49,6 +49,15 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// Without COQL only the records themselves tell what people have done.
+func TestMeanwhileWithoutQueries(t *testing.T) {
+	crmtest.RunMeanwhile(t, crmtest.Target{New: func(t *testing.T) crmtest.Destination {
+		f := newFake()
+		f.noCOQL = true
+		return newDestination(t, f)
+	}})
+}
+
 func serve(t *testing.T, f *fake) *crmtest.Server {
 	server := crmtest.NewServer(t, f)
 	f.url = server.URL

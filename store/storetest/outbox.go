@@ -259,6 +259,30 @@ var outboxTests = []test{
 			}
 		}
 	}},
+	{"refs of the lane go to its newest call", func(e *env) {
+		e.live(0, 9, rowTo("1", 1, "a", nil, crm), rowTo("2", 2, "a", nil, crm), rowTo("3", 3, "b", nil, crm))
+		wish := func(v string) func(*store.Outcome) {
+			return func(o *store.Outcome) {
+				o.Refs, o.LaneRefs = map[string]string{"contact": o.Job.ID}, map[string]string{"wish": v}
+			}
+		}
+		_, s := e.deliver(e.heads(crm)[0], wish("")) // none to share with yet
+		own := func(o *store.Outcome) { o.Refs = map[string]string{"contact": o.Job.ID} }
+		e.deliver(*s.Next, own)
+		e.deliver(e.head(crm), own)
+		for _, v := range []string{"asked", "again"} {
+			e.live(9, 10, rowTo("1", 1, "a", fields{"name": v}, crm))
+			j, _ := e.deliver(e.head(crm), wish(v))
+			equal(e, "of the older one, the newest call's", j.Before["contact"], "2")
+		}
+		e.again()
+		e.live(10, 20, rowTo("4", 12, "a", nil, crm), rowTo("5", 12, "b", nil, crm))
+		for _, r := range e.heads(crm) {
+			j := e.claim(r)
+			equal(e, "contact before "+r.ID, j.Before["contact"], map[string]string{"4": "2", "5": "3"}[r.ID])
+			equal(e, "wish before "+r.ID, j.Before["wish"], map[string]string{"4": "asked"}[r.ID])
+		}
+	}},
 	{"claims are durable until they are settled", func(e *env) {
 		e.live(0, 9, row("1", 1, "a", nil), row("2", 2, "b", nil), row("3", 3, "c", nil))
 		h := e.heads(hook)

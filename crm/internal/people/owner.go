@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
 )
 
@@ -20,19 +20,12 @@ type Owners struct {
 	find func(ctx context.Context, name string) (id string, err error)
 
 	told warn.Daily
-
-	mu  sync.Mutex
-	ids map[string]user
-}
-
-type user struct {
-	id string // empty: there is none
-	at time.Time
+	ids  cache.Cache[string] // empty: there is none
 }
 
 // NewOwners returns Owners. find asks the CRM for a user's id, empty if there is none; a name that is an id already needs no request.
 func NewOwners(find func(ctx context.Context, name string) (id string, err error)) *Owners {
-	return &Owners{find: find, ids: map[string]user{}}
+	return &Owners{find: find}
 }
 
 // ID returns the id of a user; empty: no name is given, or the CRM knows no such user.
@@ -40,21 +33,13 @@ func (o *Owners) ID(ctx context.Context, name string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	key := strings.ToLower(name)
-	o.mu.Lock()
-	u, known := o.ids[key]
-	o.mu.Unlock()
-	if known && (u.id != "" || time.Since(u.at) < unknownFor) {
-		return u.id, nil
-	}
-	id, err := o.find(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ids[key] = user{id, time.Now()}
-	return id, nil
+	return o.ids.Get(ctx, strings.ToLower(name), func(ctx context.Context) (string, time.Duration, error) {
+		id, err := o.find(ctx, name)
+		if id == "" {
+			return "", unknownFor, err
+		}
+		return id, cache.Forever, err
+	})
 }
 
 // Or returns the id of the user who is named, and otherwise where none is, or the CRM knows no such user: of that it warns once a day.

@@ -29,15 +29,9 @@ const status = "status"
 // tried is the ref that holds when a contact was last asked to be made, where the search lags.
 const tried = "contact.tried"
 
-// Wish is the ref that says that the person asked not to be called again, in this call or in one of the same number before it. The wish
-// belongs to the number: it outlives the contact that was marked.
-const Wish = "do_not_call"
-
-// Values of the ref Wish. Besides, it is the key of the entry by which all records of the number were last marked.
-const (
-	asked = "asked"
-	owed  = "owed" // this call makes a contact after the wish was made: the contact gets the mark
-)
+// owed is a value of the ref crm.Wish: this call makes a contact after the wish was made, and the contact gets the mark. Besides, the ref is crm.Asked, or the
+// key of the entry by which all records of the number were last marked.
+const owed = "owed"
 
 // Record is a contact, lead or person as it stands in the CRM.
 type Record struct {
@@ -123,7 +117,7 @@ func (b *Book) Number(c crm.Contact) phone.Number {
 func (b *Book) Resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Progress) ([]Record, error) {
 	b.recallWish(e, p)
 	taken, found, err := b.resolve(ctx, d, e, p)
-	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[Wish] != e.Key {
+	if err == nil && e.DoNotCall && e.Event != crm.TranscriptReady && p.Refs[crm.Wish] != e.Key {
 		err = b.markOthers(ctx, d, e, p, taken, found)
 	}
 	return taken, err
@@ -157,8 +151,10 @@ func (b *Book) resolve(ctx context.Context, d Directory, e *crm.Entry, p *crm.Pr
 			p.Warn("contact %s is not in the CRM any more; the call is written without one", known)
 			return nil, nil, nil
 		}
-		if found, err = b.before(ctx, d, e, n); err != nil {
-			return nil, nil, err
+		if b.lag > 0 {
+			if found, err = b.before(ctx, d, e, n, nil); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	if len(found) == 0 {
@@ -194,10 +190,10 @@ func (b *Book) merged(ctx context.Context, d Directory, p *crm.Progress) ([]Reco
 // contact after the wish marks it; contacts that are there are left as people have them.
 func (b *Book) recallWish(e *crm.Entry, p *crm.Progress) {
 	switch {
-	case p.Refs[Wish] == owed:
+	case p.Refs[crm.Wish] == owed:
 		e.DoNotCall = true
-	case p.Refs[Wish] == "" && (e.DoNotCall || e.Before[Wish] != ""):
-		p.Refs[Wish] = asked
+	case p.Refs[crm.Wish] == "" && (e.DoNotCall || e.Before[crm.Wish] != ""):
+		p.Refs[crm.Wish] = crm.Asked
 	}
 }
 
@@ -214,7 +210,11 @@ func (b *Book) markOthers(ctx context.Context, d Directory, e *crm.Entry, p *crm
 			return err
 		}
 	}
-	for _, r := range found {
+	hidden, err := b.before(ctx, d, e, n, append(taken, found...))
+	if err != nil {
+		return err
+	}
+	for _, r := range append(found, hidden...) {
 		if r.DoNotCall || r.Superseded || slices.ContainsFunc(taken, func(t Record) bool { return t.ID == r.ID }) {
 			continue
 		}
@@ -222,8 +222,8 @@ func (b *Book) markOthers(ctx context.Context, d Directory, e *crm.Entry, p *crm
 			return err
 		}
 	}
-	if p.Refs[Wish] != owed {
-		p.Refs[Wish] = e.Key
+	if p.Refs[crm.Wish] != owed {
+		p.Refs[crm.Wish] = e.Key
 	}
 	return nil
 }
@@ -352,14 +352,16 @@ func (b *Book) search(ctx context.Context, d Directory, n phone.Number) ([]Recor
 	return found, nil
 }
 
-// before returns the contacts of the number's call before this one, where the search may not show yet what was made for it: by another
-// process, as what this one has made is remembered.
-func (b *Book) before(ctx context.Context, d Directory, e *crm.Entry, n phone.Number) ([]Record, error) {
-	ids := e.Before[Ref]
-	if b.lag == 0 || ids == "" {
+// before returns the contacts of the number's newest other call besides those that are known, where the search may not show yet what was made for it: by
+// another process, as what this one has made is remembered.
+func (b *Book) before(ctx context.Context, d Directory, e *crm.Entry, n phone.Number, known []Record) ([]Record, error) {
+	ids := slices.DeleteFunc(strings.Split(e.Before[Ref], ","), func(id string) bool {
+		return id == "" || slices.ContainsFunc(known, func(r Record) bool { return r.ID == id })
+	})
+	if len(ids) == 0 {
 		return nil, nil
 	}
-	there, err := b.read(ctx, d, ids)
+	there, err := b.read(ctx, d, strings.Join(ids, ","))
 	return slices.DeleteFunc(there, func(r Record) bool { return !r.Has(n) }), err
 }
 
@@ -375,9 +377,9 @@ func (b *Book) missing(ctx context.Context, d Directory, e *crm.Entry, n phone.N
 		p.Warn("the number is not a possible one: no contact was made")
 		return nil, nil
 	}
-	if !e.DoNotCall && p.Refs[Wish] != "" {
+	if !e.DoNotCall && p.Refs[crm.Wish] != "" {
 		e.DoNotCall = true
-		if err := p.Save(Wish, owed); err != nil {
+		if err := p.Save(crm.Wish, owed); err != nil {
 			return nil, err
 		}
 	}

@@ -5,24 +5,21 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/warn"
 )
 
-const (
-	// remind is how often a field that is refused again and again is reported.
-	remind = 24 * time.Hour
-	// believe is for how long a field that the CRM does not know is not sent: somebody may make it.
-	believe = time.Hour
-)
+// believe is for how long a field that the CRM does not know is not sent: somebody may make it.
+const believe = time.Hour
 
 // Optional sends records and leaves out fields that the CRM refuses: one cosmetic field must not keep a call out of it. Each writer
 // has one of its own, which remembers what it has reported, and which fields the CRM does not know. The zero value is ready; it is safe for concurrent use.
 type Optional struct {
-	told    memory
-	unknown memory
+	told    warn.Daily
+	unknown cache.Cache[struct{}]
 }
 
 // Send calls send with the fields and, as long as the destination rejects them by an error that names some of the optional ones,
@@ -37,7 +34,7 @@ func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, o
 	}
 	fields = maps.Clone(fields)
 	for _, f := range optional {
-		if o.unknown.has(record+"."+f, believe) {
+		if _, unknown := o.unknown.Held(record + "." + f); unknown {
 			delete(fields, f)
 		}
 	}
@@ -55,44 +52,14 @@ func (o *Optional) Send(p *crm.Progress, record string, fields map[string]any, o
 		}
 		for _, f := range refused {
 			delete(fields, f)
-			missing := isUnknown(err, f)
-			if missing {
-				o.unknown.put(record + "." + f)
-			}
-			if o.told.has(record+"."+f, remind) {
-				continue
-			}
-			o.told.put(record + "." + f)
-			if missing {
-				p.Warn("%s.%s is not known to the CRM and is skipped for an hour at a time; the rest is written: %v", record, f, err)
+			if isUnknown(err, f) {
+				o.unknown.Put(record+"."+f, struct{}{}, believe)
+				o.told.Warn(p, record+"."+f, "%s.%s is not known to the CRM and is skipped for an hour at a time; the rest is written: %v", record, f, err)
 			} else {
-				p.Warn("the value of %s.%s was refused and skipped, as those that follow may be; the rest is written: %v", record, f, err)
+				o.told.Warn(p, record+"."+f, "the value of %s.%s was refused and skipped, as those that follow may be; the rest is written: %v", record, f, err)
 			}
 		}
 	}
-}
-
-// memory holds when something was last noted.
-type memory struct {
-	mu sync.Mutex
-	at map[string]time.Time
-}
-
-// has tells whether key was put within the last d.
-func (m *memory) has(key string, d time.Duration) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.at[key]
-	return ok && time.Since(at) < d
-}
-
-func (m *memory) put(key string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.at == nil {
-		m.at = map[string]time.Time{}
-	}
-	m.at[key] = time.Now()
 }
 
 // isUnknown tells whether an error says that the CRM has no such field, or not for us, rather than that its value is wrong. The field may have a part

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
-	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 )
 
 // Tx runs one statement of a transaction. The query is one of Statements, the arguments are as those say.
@@ -30,7 +29,7 @@ type Tx interface {
 // Statements are the queries in one database's SQL, with the arguments that each gets, in their order. Times and texts are as
 // Values make them; NULL is a value that is not known.
 type Statements struct {
-	FindCall      string // call: its contact, its callback_at, and whether that contact has no number
+	FindCall      string // call: its contact, its callback_at, its lead status, and whether that contact has no number
 	FindContact   string // e164, phone: id and name of the contact; the second only counts where one of the two has no e164
 	AddContact    string // e164, phone, name, now
 	AddAnonymous  string // call, name, now: the contact of a call without a number
@@ -96,10 +95,11 @@ func Put(ctx context.Context, tx Tx, s *Statements, v Values, e *crm.Entry) (con
 			_, err = tx.ExecContext(ctx, query, args...)
 		}
 	}
-	if e.SetStatus && e.Status != "" {
+	// What the call has set already is not set again, even if the state was lost: people may have moved on since.
+	if e.SetStatus && e.Status != "" && (was.contact != contact || any(was.status.V) != v.Text(e.Status)) {
 		run(s.SetStatus, contact, v.Text(e.Status), v.when(c, clock), now)
 	}
-	if e.DoNotCall || was.made && e.Before[people.Wish] != "" { // the wish is the number's: it outlives a contact that was deleted
+	if e.DoNotCall || was.made && e.Before[crm.Wish] != "" { // the wish is the number's: it outlives a contact that was deleted
 		run(s.SetDoNotCall, contact, now)
 	}
 	put := s.PutCall
@@ -146,14 +146,15 @@ func Put(ctx context.Context, tx Tx, s *Statements, v Values, e *crm.Entry) (con
 type known struct {
 	contact   int64         // 0: the call is new
 	callback  sql.Null[any] // as the database gives it
-	anonymous bool          // the contact has no number
-	made      bool          // a contact was made just now
+	status    sql.Null[string]
+	anonymous bool // the contact has no number
+	made      bool // a contact was made just now
 }
 
 // place finds or makes the contact of c and fills its gaps. A call without a number keeps the contact that it has; one whose
 // number has become known gives it to that contact, unless the number has a contact already.
 func place(ctx context.Context, tx Tx, s *Statements, v Values, c *crm.Call, now any) (id int64, was known, err error) {
-	err = tx.QueryRowContext(ctx, s.FindCall, v.Text(c.ID)).Scan(&was.contact, &was.callback, &was.anonymous)
+	err = tx.QueryRowContext(ctx, s.FindCall, v.Text(c.ID)).Scan(&was.contact, &was.callback, &was.status, &was.anonymous)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, was, err
 	}

@@ -95,8 +95,8 @@ func HasNote(e *crm.Entry) bool {
 // Refer notes where e stands. One transaction is one step, so the refs only tell people where to look.
 func Refer(refs crm.Refs, e *crm.Entry, contact int64) {
 	refs[people.Ref] = strconv.FormatInt(contact, 10)
-	if e.DoNotCall || e.Before[people.Wish] != "" {
-		refs[people.Wish] = e.Key // for the number's next call, should somebody delete the contact
+	if e.DoNotCall || e.Before[crm.Wish] != "" {
+		refs[crm.Wish] = e.Key // for the number's next call, should somebody delete the contact
 	}
 	refs["activity"] = e.Call.ID
 	if HasNote(e) {

@@ -2,31 +2,23 @@
 package warn
 
 import (
-	"sync"
+	"context"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 )
 
 // remind is how often the same is told.
 const remind = 24 * time.Hour
 
 // Daily warns of each thing once a day. The zero value is ready; it is safe for concurrent use.
-type Daily struct {
-	mu   sync.Mutex
-	told map[string]time.Time
-}
+type Daily struct{ told cache.Cache[struct{}] }
 
 // Warn adds a warning to p unless one of the same key was given within the last day.
 func (d *Daily) Warn(p *crm.Progress, key, format string, args ...any) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if at, ok := d.told[key]; ok && time.Since(at) < remind {
-		return
-	}
-	if d.told == nil {
-		d.told = map[string]time.Time{}
-	}
-	d.told[key] = time.Now()
-	p.Warn(format, args...)
+	_, _ = d.told.Get(context.Background(), key, func(context.Context) (struct{}, time.Duration, error) {
+		p.Warn(format, args...)
+		return struct{}{}, remind, nil
+	})
 }

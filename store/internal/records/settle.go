@@ -89,7 +89,7 @@ func (t *txn) asJob(d *destRec, j *jobRec) (*store.Job, error) {
 		}
 	}
 	job.OlderStatus = later(s.statusWhen, s.statusID, j.when, j.id)
-	if job.First && !d.AppendOnly && s.deliveredID != "" {
+	if !d.AppendOnly && s.deliveredID != "" && s.deliveredID != j.id {
 		job.Before, err = t.refsOf(j.dest, s.deliveredID)
 	}
 	return job, err
@@ -106,6 +106,27 @@ func (t *txn) refsOf(dest uint16, id string) (map[string]string, error) {
 		return nil, err
 	}
 	return receipt.refs, nil
+}
+
+// shareRefs adds refs to those of the lane's newest call, from which the lane's next call gets them. What a delivered call itself has is in its own refs.
+func (t *txn) shareRefs(j *jobRec, refs map[string]string) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	s, _, err := t.laneState(j.dest, j.lane)
+	if err != nil || s == nil || s.deliveredID == j.id {
+		return err
+	}
+	c, _, err := t.call(s.deliveredID)
+	if err != nil || c == nil {
+		return err
+	}
+	receipt, err := t.receipt(c.seen, s.deliveredID, j.dest)
+	if err != nil || receipt == nil {
+		return err
+	}
+	receipt.refs = mergeRefs(refs, receipt.refs)
+	return t.putReceipt(c.seen, s.deliveredID, j.dest, receipt)
 }
 
 // newerTried tells whether a later call of the job's lane may have arrived: an attempt was made, and it waits for the next one. Its answer may have been
@@ -291,6 +312,9 @@ func (t *txn) delivered(d *destRec, j *jobRec, o *store.Outcome, replaced bool) 
 	}
 	if j.kind == store.CallJob {
 		if err := t.noteDelivery(j, o.SetStatus, o.At); err != nil {
+			return err
+		}
+		if err := t.shareRefs(j, o.LaneRefs); err != nil {
 			return err
 		}
 	} else if err := t.note(j.seen, j.id, o.At, "transcript delivered to "+d.Name); err != nil {
