@@ -282,7 +282,7 @@ func (l *Local) Reload(ctx context.Context) (string, error) {
 
 // Forget implements Backend.
 func (l *Local) Forget(_ context.Context, r engine.ForgetRequest) (engine.Forgotten, error) {
-	if l.Recent != nil { // before the store, which then writes its file anew
+	if l.Recent != nil && !r.Dry { // before the store, which then writes its file anew
 		if err := l.Recent.Forget(r.Calls, r.Phones); err != nil {
 			return engine.Forgotten{}, err
 		}

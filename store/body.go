@@ -44,6 +44,7 @@ type Forgetting struct {
 	Number string    // the key of the person's number (see internal/number); empty: nobody's
 	Region string    // the default region of the numbers in bodies and texts
 	At     time.Time // calls of the person that ended until then are not taken again, whoever shows them
+	Dry    bool      // nothing is erased: it is only told what would be
 }
 
 // IsAbout tells whether a body is of one of the calls, or of a call with the person.

@@ -27,6 +27,8 @@ var (
 	ErrNewer = errors.New("the store was written by a newer version")
 	// ErrOlder: the store was written by an older version whose layout this one does not read.
 	ErrOlder = errors.New("the store was written by an older version")
+	// ErrMoved: the state is in another store.
+	ErrMoved = errors.New("the state is not here")
 	// ErrKind: a destination has the name of one of another kind.
 	ErrKind = errors.New("a destination changed its kind")
 	// ErrUnknown: there is no such call, job, destination or backfill.

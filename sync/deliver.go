@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/internal/mask"
 	"github.com/vinfer-sync/vinfer-sync/internal/number"
 	"github.com/vinfer-sync/vinfer-sync/store"
@@ -197,6 +198,9 @@ func (c *dispatcher) write(entry crm.Entry, p *crm.Progress) (err error) {
 			err = crm.Rejected(fmt.Errorf("the %s writer failed on this call: %s", c.d.Kind, mask.Phones(fmt.Sprint(r))), "")
 		}
 	}()
+	if err := lease.Allows(c.e.writes); err != nil {
+		return err
+	}
 	return c.d.Writer.Write(c.e.writes, entry, p)
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	API          *vinfer.Client
 	Store        store.Store
 	Destinations []Destination
+	Lease        context.Context //nolint:containedctx // when it ends no request begins or goes on: another process works; nil: it never does
 
 	CursorParam string // auto (default), after or from
 	Campaigns   []string
@@ -129,7 +130,7 @@ func New(o Options) (*Engine, error) {
 	setDefaults(&o)
 	e := &Engine{o: o, log: o.Logger, zone: o.Zone, dests: map[string]*dispatcher{}, began: time.Now(), patience: time.Minute}
 	e.clock.reject = e.rejectClock
-	e.life, e.end = context.WithCancelCause(context.Background())
+	e.life, e.end = context.WithCancelCause(o.Lease)
 	st, err := o.Store.Stats()
 	if err != nil {
 		return nil, err
@@ -186,6 +187,9 @@ func New(o Options) (*Engine, error) {
 }
 
 func setDefaults(o *Options) {
+	if o.Lease == nil {
+		o.Lease = context.Background()
+	}
 	if o.CursorParam == "" {
 		o.CursorParam = "auto"
 	}

@@ -16,6 +16,7 @@ import (
 type ForgetRequest struct {
 	Calls  []string `json:"calls"`
 	Phones []string `json:"phones"`
+	Dry    bool     `json:"dry"` // nothing is erased: it is only told what would be
 }
 
 // Forgotten is what was erased, and what only an operator can erase.
@@ -46,11 +47,11 @@ func Forget(s store.Store, region string, r ForgetRequest) (store.Forgotten, err
 	}
 	if len(r.Calls) > 0 {
 		ids := slices.Clone(r.Calls)
-		todo = append(todo, store.Forgetting{IDs: ids, Region: region, At: now})
+		todo = append(todo, store.Forgetting{IDs: ids, Region: region, At: now, Dry: r.Dry})
 	}
 	for _, key := range keys {
 		todo = append(todo, store.Forgetting{
-			Lane: laneOf(st.Salt, phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, Number: key, Region: region, At: now,
+			Lane: laneOf(st.Salt, phoneLane+key), Field: store.Field{Tag: tagPhone, Hash: hashOf(key)}, Number: key, Region: region, At: now, Dry: r.Dry,
 		})
 	}
 	for _, f := range todo {
@@ -83,7 +84,7 @@ func (e *Engine) Forget(r ForgetRequest) (Forgotten, error) {
 			out.Busy = append(out.Busy, c.d.Name)
 		}
 	}
-	if err == nil {
+	if err == nil && !r.Dry {
 		e.log.Info("forgot at an operator's request", "calls", len(out.Calls), "receipts", out.Receipts, "jobs", out.Jobs, "dead_letters", out.Letters)
 	}
 	return out, err

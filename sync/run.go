@@ -11,6 +11,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -270,6 +271,7 @@ func (e *Engine) idle() bool {
 // writes in flight have finished: within Options.Drain, or, when the context's cause is ErrStopped because another engine is to go on,
 // within two minutes. ready is called when the first poll has begun.
 func (e *Engine) Run(ctx context.Context, ready func()) error {
+	ctx = lease.With(ctx, e.o.Lease)
 	schedule := cron.New(cron.WithLogger(cron.DiscardLogger), cron.WithChain(cron.Recover(cronLog{e}), cron.SkipIfStillRunning(cron.DiscardLogger)))
 	was := runState{left: e.leftOut()}
 	run := func() { was = e.scheduled(ctx, was) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
@@ -39,11 +40,11 @@ func (e *Engine) Start() error {
 		}
 	}
 	if e.life.Err() != nil { // stopped before
-		e.life, e.end = context.WithCancelCause(context.Background())
+		e.life, e.end = context.WithCancelCause(e.o.Lease)
 	}
 	var ctx context.Context
-	ctx, e.cancel = context.WithCancel(context.Background())
-	e.writes, e.abort = context.WithCancel(context.Background())
+	ctx, e.cancel = context.WithCancel(e.o.Lease)
+	e.writes, e.abort = context.WithCancel(e.o.Lease)
 	for _, c := range e.order {
 		e.work.Go(func() { c.run(ctx) })
 	}
@@ -80,7 +81,7 @@ func (e *Engine) drain() {
 
 // whileAlive runs f with a context that ends with the engine, too.
 func (e *Engine) whileAlive(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(lease.With(ctx, e.o.Lease))
 	defer cancel(nil)
 	defer context.AfterFunc(e.life, func() { cancel(ErrStopped) })()
 	err := f(ctx)

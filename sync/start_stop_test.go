@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
@@ -84,4 +85,46 @@ func TestStartAsksTheStoreForHalts(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(past(3)))
+}
+
+// Another process may work from the end of the lease on: what is in flight is cut off, and nothing begins any more.
+func TestEndOfTheLeaseEndsAllRequests(t *testing.T) {
+	w := &slowWriter{begun: make(chan struct{}), may: make(chan struct{}), cut: make(chan struct{})}
+	held := lease.New(lease.SinceBoot, lease.SinceBoot()+time.Hour)
+	a := newAPI(t, true, past(3)...)
+	r := newRig(t, a, w, func(o *Options) { o.Lease = held; o.Destinations[0].Workers = 1 })
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.e.RunOnce(t.Context())
+		ended <- err
+	}()
+	<-w.begun
+	held.End()
+	<-w.cut
+	if err := <-ended; err == nil {
+		t.Error("the run did not fail")
+	}
+	r.e.Stop()
+	before := 0
+	a.set(func() { before = len(a.requests) })
+	if err := r.e.Start(); err != nil { // another pipeline over the same store, by a reload
+		t.Fatal(err)
+	}
+	if err := r.fails(); err == nil {
+		t.Error("a run began")
+	}
+	r.e.Stop()
+	a.set(func() {
+		if n := len(a.requests) - before; n > 0 {
+			t.Errorf("%d requests to VInfer", n)
+		}
+	})
+	select {
+	case <-w.begun:
+		t.Error("a write began")
+	default:
+	}
+	if st := r.stats(); st.Pending != 3 {
+		t.Errorf("%d pending", st.Pending)
+	}
 }

@@ -7,16 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/vinfer-sync/vinfer-sync/config"
-	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 )
 
@@ -24,14 +20,14 @@ func forgetCommand(a *app) *cobra.Command {
 	var r engine.ForgetRequest
 	c := &cobra.Command{
 		Use: "forget --phone NUMBER | --call CALL_ID", Short: "Erase a person or a call from the store", Args: cobra.NoArgs,
-		Long: "Erases all that the state file holds of a person's calls, or of one call: what waits, receipts, dead letters, rows that could not be\n" +
-			"understood. The file is rewritten, so that nothing is left in its free pages. Only a salted hash stays, by which the calls are not\n" +
+		Long: "Erases all that the store holds of a person's calls, or of one call: what waits, receipts, dead letters, rows that could not be\n" +
+			"understood. The state file is rewritten, so that nothing is left in its free pages. Only a salted hash stays, by which the calls are not\n" +
 			"taken again by a later poll, audit or backfill; a call that the person gets after this is a new one.\n\n" +
-			"What the destinations hold is not erased: it is listed, to be erased there. Backups of the state file keep what they have.",
+			"What the destinations hold is not erased: it is listed, to be erased there. Backups keep what they have,\n" +
+			"and so do the write-ahead log and the backups of a database.",
 		Example: "  vinfer-sync forget --phone +919876543210\n  vinfer-sync forget --call call_abc123",
 	}
 	o := outputFlags(c)
-	var dry bool
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if len(r.Calls)+len(r.Phones) == 0 {
 			return usageError("say whom: --phone NUMBER or --call CALL_ID")
@@ -39,69 +35,41 @@ func forgetCommand(a *app) *cobra.Command {
 		if slices.Contains(r.Calls, "") {
 			return usageError("--call is empty")
 		}
-		if !dry {
-			if err := a.sure(c, "Erase this from the state file for good?"); err != nil {
+		if !r.Dry {
+			if err := a.sure(c, "Erase this from the store for good?"); err != nil {
 				return err
 			}
 			a.announce = c.ErrOrStderr()
 		}
 		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-			f, err := engine.Forgotten{}, error(nil)
-			if dry {
-				f, err = a.wouldForget(ctx, b, r)
-			} else {
-				f, err = b.Forget(ctx, r)
-			}
+			f, err := b.Forget(ctx, r)
 			if err != nil && strings.Contains(err.Error(), engine.ErrNoNumber.Error()) {
 				return usageError("--phone: %w", engine.ErrNoNumber)
 			}
-			var perr error
+			nothing := len(f.Calls)+f.Receipts+f.Jobs+f.Letters+f.Rows+f.Watches == 0
+			if err != nil && nothing {
+				return err
+			}
 			if o.json() {
-				perr = printForgottenJSON(c.OutOrStdout(), f)
+				err = errors.Join(err, printForgottenJSON(c.OutOrStdout(), f))
 			} else {
-				perr = printForgotten(c.OutOrStdout(), f, dry)
+				err = errors.Join(err, printForgotten(c.OutOrStdout(), f, r.Dry))
 			}
-			if err == nil && len(f.Calls)+f.Receipts+f.Jobs+f.Letters+f.Rows+f.Watches == 0 {
-				err = &exitError{exitLeft, errors.New("the state file holds nothing of that number or call")}
+			if err == nil && nothing {
+				err = &exitError{exitLeft, errors.New("the store holds nothing of that number or call")}
 			}
-			return errors.Join(err, perr)
+			return err
 		})
 	}
 	c.Flags().StringArrayVar(&r.Phones, "phone", nil, "erase the person with this `number`")
 	c.Flags().StringArrayVar(&r.Calls, "call", nil, "erase the call with this `id`")
-	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be erased")
+	c.Flags().BoolVar(&r.Dry, "dry-run", false, "only say what would be erased")
 	a.asks(c)
 	_ = c.RegisterFlagCompletionFunc("call", a.completing(callIDs)) // the flag is there
 	return c
 }
 
-// wouldForget erases from a copy of the state file, and deletes that.
-func (a *app) wouldForget(ctx context.Context, b backend, r engine.ForgetRequest) (f engine.Forgotten, err error) {
-	cfg, err := a.read(config.LoadForOperator)
-	if err != nil {
-		return f, err
-	}
-	dir, err := os.MkdirTemp("", "vinfer-sync-forget") // 0700
-	if err != nil {
-		return f, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	path := filepath.Join(dir, "state.db")
-	if _, err := writeBackup(path, func(w io.Writer) error { return b.Backup(ctx, w) }); err != nil {
-		return f, err
-	}
-	st, err := bolt.Open(path, bolt.Options{})
-	if err != nil {
-		return f, err
-	}
-	f.Forgotten, err = engine.Forget(st, cfg.Region, r)
-	return f, errors.Join(err, st.Close())
-}
-
 func printForgotten(out io.Writer, f engine.Forgotten, dry bool) error {
-	if f.File.Before == 0 {
-		return nil // nothing was done: the error tells
-	}
 	verb := "erased"
 	if dry {
 		verb = "would erase"
@@ -144,7 +112,7 @@ func printForgotten(out io.Writer, f engine.Forgotten, dry bool) error {
 		_, err := fmt.Fprintln(out, "\nNothing was erased.")
 		return err
 	}
-	_, err := fmt.Fprintln(out, "\nBackups of the state file that were made before still hold it.")
+	_, err := fmt.Fprintln(out, "\nBackups that were made before still hold it.")
 	return err
 }
 

@@ -77,7 +77,7 @@ func assemble(cfg *config.Config, st store.Store, log *slog.Logger) (*pipeline, 
 		p.dests = append(p.dests, d)
 	}
 	p.engine, err = engine.New(engine.Options{
-		Name: cfg.Name, Version: version, API: p.api, Store: p.store, Destinations: p.dests,
+		Name: cfg.Name, Version: version, API: p.api, Store: p.store, Destinations: p.dests, Lease: leaseOf(st),
 		CursorParam: cfg.VInfer.CursorParam, Campaigns: cfg.VInfer.Campaigns, PageSize: cfg.VInfer.PageSize,
 		Start: startOf(cfg), Lookback: cfg.Lookback, MaxCall: cfg.MaxCall, Schedule: cfg.Schedule,
 		Settle: cfg.Settle, AuditDays: cfg.Audit.Days, AuditAt: cfg.Audit.At,

@@ -53,8 +53,9 @@ func runCommand(a *app) *cobra.Command {
 				s.took = func(fresh *config.Config) { cfg = fresh; level.Set(a.levelOf(fresh)) }
 				s.listen()
 				ctx, deposed := whileLeading(c.Context(), st, log, os.Exit)
-				err = errors.Join(s.run(ctx), s.close())
-				if !deposed() {
+				err = s.run(ctx)
+				lost := deposed()
+				if err = errors.Join(err, s.close()); !lost {
 					return err
 				}
 			}

@@ -62,7 +62,7 @@ func lead(ctx context.Context, cfg *config.Config, log *slog.Logger) (store.Stor
 				return st, nil
 			}
 		}
-		if ctx.Err() != nil || errors.Is(err, store.ErrNewer) || errors.Is(err, store.ErrOlder) || errors.Is(err, store.ErrDamaged) {
+		if ctx.Err() != nil || errors.Is(err, store.ErrNewer) || errors.Is(err, store.ErrOlder) || errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrMoved) {
 			if st != nil {
 				err = errors.Join(err, st.Close())
 			}
@@ -159,6 +159,7 @@ func (t *checkTable) database(ctx context.Context, cfg *config.Config) map[strin
 	}
 	s, err := st.Stats()
 	who, lerr := st.Leader(ctx)
+	advice, aerr := st.Advice(ctx)
 	if err = errors.Join(err, lerr, st.Close()); err != nil {
 		t.row("store", "database", err, "see store.postgres")
 		return all
@@ -171,39 +172,50 @@ func (t *checkTable) database(ctx context.Context, cfg *config.Config) map[strin
 		detail = cfg.State() + "; node " + who.Node + " leads since " + who.Since.Format(time.RFC3339)
 	}
 	t.row("store", "database", nil, detail)
+	for _, a := range advice {
+		t.row("store", "server", nil, "WARNING: "+a)
+	}
+	if aerr != nil {
+		t.note("store", "server", "its settings cannot be looked at: "+aerr.Error())
+	}
 	t.schedule(cfg, s.LastRun.Took)
 	return all
 }
 
-// lastWrites is how long writes in flight may take once the lease is lost: no longer than until another node can lead.
-const lastWrites = 3 * time.Second
+// leaseOf is what the requests of a pipeline have to begin and end under; nil: nothing, as no node shares it.
+func leaseOf(st store.Store) context.Context {
+	if db, ok := st.(*postgres.DB); ok {
+		return db.Leading()
+	}
+	return nil
+}
 
-// whileLeading returns a context that ends when this node leads no more, and a function that tells whether it does not. A process that then does not
-// come to its end in time is ended: another node works from then on.
+// lastSteps is how long a process has to come to its end once its lease is over: not longer than until another node can lead.
+const lastSteps = 3 * time.Second
+
+// whileLeading returns a context that ends with ctx and with the lease, and a function that is called at the end of the work and tells whether it was the
+// lease that ended. A process that does not come to its end in time is ended.
 func whileLeading(ctx context.Context, st store.Store, log *slog.Logger, exit func(int)) (leading context.Context, deposed func() bool) {
-	db, ok := st.(*postgres.DB)
-	if !ok {
+	held := leaseOf(st)
+	if held == nil {
 		return ctx, func() bool { return false }
 	}
-	leading, cancel := context.WithCancelCause(ctx)
+	leading, cancel := context.WithCancelCause(held)
+	told := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-ended:
-			return
-		case <-db.Lost():
-		}
+	over := context.AfterFunc(held, func() {
 		log.Error("this node does not lead any more: its lease was not renewed in time, or another node took over")
-		cancel(postgres.ErrLost)
 		select {
 		case <-ended:
-		case <-time.After(lastWrites):
+		case <-time.After(lastSteps):
 			exit(exitLocked)
 		}
-	}()
+	})
 	return leading, func() bool {
 		close(ended)
-		lost := errors.Is(context.Cause(leading), postgres.ErrLost)
+		told()
+		over()
+		lost := held.Err() != nil && ctx.Err() == nil
 		cancel(nil)
 		return lost
 	}

@@ -19,10 +19,10 @@ import (
 
 func storeCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "store", Short: "Check, back up or compact the state file", Args: cobra.NoArgs,
+		Use: "store", Short: "Check, back up, compact or move the state", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(storeCheckCommand(a), storeBackupCommand(a), storeCompactCommand(a))
+	c.AddCommand(storeCheckCommand(a), storeBackupCommand(a), storeCompactCommand(a), storeMigrateCommand(a))
 	return c
 }
 

@@ -15,6 +15,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 )
 
 // Direct is the value of Settings.Proxy that uses no proxy, whatever the environment says.
@@ -155,7 +157,11 @@ func Client(t http.RoundTripper, timeout time.Duration) *http.Client {
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := t.Allow(r.URL); err != nil {
+	err := lease.Allows(r.Context())
+	if err == nil {
+		err = t.Allow(r.URL)
+	}
+	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}

@@ -17,7 +17,7 @@ const bucketScrub = "meta"
 // Forget implements store.Store.
 func (d *DB) Forget(f store.Forgetting) (out store.Forgotten, err error) {
 	out, err = d.ForgetAnd(f, func(tx records.Tx) error { return tx.Bucket(bucketScrub).Put(keyScrub, []byte{1}) })
-	if err != nil {
+	if err != nil || f.Dry {
 		return out, err
 	}
 	if out.File, err = d.scrub(); err != nil {

@@ -19,6 +19,7 @@ import (
 // Options are how a store is opened. The zero value will do.
 type Options struct {
 	Timeout time.Duration // how long to wait for another process to let go of the file; 0: 1 s
+	Move    bool          // it is opened for MoveTo alone: the state may be on its way to here or to elsewhere
 }
 
 // DB is the embedded store.
@@ -59,7 +60,11 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := openFile(path, f, true)
+	what := forWork
+	if o.Move {
+		what = forMove
+	}
+	d, err := openFile(path, f, what)
 	if err != nil {
 		_ = f.Close() // a second time if bbolt has closed it already
 		return nil, err
@@ -215,8 +220,17 @@ func boltOptions(f *os.File, mapped int) *bbolt.Options {
 	}
 }
 
-// openFile opens the verified and locked file of a store, compares the marker if the file has a name, and counts the attempts that were cut short.
-func openFile(path string, f *os.File, named bool) (d *DB, err error) {
+// purpose is what a file is opened for.
+type purpose int
+
+const (
+	forWork purpose = iota
+	forCopy         // it has no name, and so no marker
+	forMove         // see Options.Move
+)
+
+// openFile opens the verified and locked file of a store, compares the marker and counts the attempts that were cut short.
+func openFile(path string, f *os.File, what purpose) (d *DB, err error) {
 	d = &DB{path: path, file: f}
 	d.DB = records.New(d.engine())
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -231,7 +245,7 @@ func openFile(path string, f *os.File, named bool) (d *DB, err error) {
 	if err := d.openBolt(f); err != nil {
 		return nil, err
 	}
-	if err := d.prepare(named); err != nil {
+	if err := d.prepare(what); err != nil {
 		_ = d.bolt.Close()
 		return nil, err
 	}
@@ -256,6 +270,8 @@ func (d *DB) identity() (install string, err error) {
 		switch install, v, err = records.Identify(txn{tx}); {
 		case errors.Is(err, records.ErrForeign):
 			return fmt.Errorf("%w: %s is a database of another program; set another path", store.ErrDamaged, d.path)
+		case errors.Is(err, store.ErrMoved):
+			return fmt.Errorf("%s: %w", d.path, err)
 		case err != nil:
 			return fmt.Errorf("%w: %s: %w; restore it from a backup", store.ErrDamaged, d.path, err)
 		case v < records.Layout:
@@ -268,12 +284,14 @@ func (d *DB) identity() (install string, err error) {
 	})
 }
 
-func (d *DB) prepare(named bool) error {
+func (d *DB) prepare(what purpose) error {
 	install, err := d.identity()
-	if err != nil {
+	switch {
+	case what == forMove && (err == nil || errors.Is(err, store.ErrMoved)):
+		return nil
+	case err != nil:
 		return err
-	}
-	if !named {
+	case what == forCopy:
 		return d.Reclaim()
 	}
 	_ = os.Remove(rewritePath(d.path)) // what a kill has left of a copy
@@ -282,6 +300,9 @@ func (d *DB) prepare(named bool) error {
 	}
 	return d.Reclaim()
 }
+
+// Adopt writes the marker of a store whose records come from another one: see MoveTo.
+func (d *DB) Adopt(install string) error { return writeMarker(markerPath(d.path), install) }
 
 // Close waits for what is being committed and lets go of the file.
 func (d *DB) Close() error {

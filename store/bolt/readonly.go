@@ -97,7 +97,7 @@ func OpenCopy(path string, o Options) (*DB, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("store: copying %s into %s: %w; TMPDIR names another directory for the copy", path, os.TempDir(), err)
 	}
-	d, err := openFile(f.Name(), f, false)
+	d, err := openFile(f.Name(), f, forCopy)
 	if err != nil {
 		_ = f.Close() // a second time if bbolt has closed it already
 		return nil, err

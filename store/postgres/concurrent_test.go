@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/vinfer-sync/vinfer-sync/internal/dbtest"
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/bolt"
 )
@@ -136,6 +139,113 @@ func TestDeposedNodeCannotWrite(t *testing.T) {
 	}
 	if err := second.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The machine sleeps for longer than its node's lease: before anything else the node learns that its lease is over. What its clock says is of no
+// account to the other nodes: the first one's is an hour ahead.
+func TestNodeThatSlept(t *testing.T) {
+	_, dsn, super := dbtest.NewPostgres(t)
+	nodes := make([]*DB, 2)
+	var slept atomic.Int64
+	for i := range nodes {
+		d, err := Open(t.Context(), configOf(dsn), "default", Node())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = d.Close() }()
+		nodes[i] = d
+	}
+	first, second := nodes[0], nodes[1]
+	first.clock = func() time.Duration { return lease.SinceBoot() + time.Hour + time.Duration(slept.Load()) }
+	if err := first.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, first)
+	if err := second.Lead(t.Context()); !errors.Is(err, store.ErrLocked) {
+		t.Fatalf("two lead: %v", err)
+	}
+	slept.Store(int64(time.Minute))
+	if _, err := super.Exec("UPDATE vinfer_sync.leases SET expires = now() - interval '1 second'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Allows(first.Leading()); !errors.Is(err, lease.ErrOver) {
+		t.Errorf("a request may begin: %v", err)
+	}
+	if _, err := first.Ingest(pageOf(0)); !errors.Is(err, ErrLost) {
+		t.Errorf("it wrote: %v", err)
+	}
+	if err := second.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Allows(second.Leading()); err != nil {
+		t.Errorf("the new leader may not work: %v", err)
+	}
+}
+
+// The leader is stopped while it sends a transaction: the server waits for the rest, and holds the pipeline's row. Another node leads all the same.
+func TestLeaderStoppedWhileItSends(t *testing.T) {
+	_, dsn, super := dbtest.NewPostgres(t)
+	first := openAt(t, dsn, "default")
+	defer func() { _ = first.Close() }()
+	begin(t, first)
+	second, err := Open(t.Context(), configOf(dsn), "default", Node())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Close() }()
+	sends, err := pgconn.Connect(t.Context(), dsn+"&application_name=vinfer-sync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sends.Conn().Close() }()
+	p := sends.StartPipeline(t.Context())
+	p.SendQueryParams("BEGIN", nil, nil, nil, nil)
+	p.SendQueryParams("UPDATE vinfer_sync.pipelines SET rev = rev + 1", nil, nil, nil, nil)
+	p.SendFlushRequest()
+	if err := p.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := p.GetResults(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := super.Exec("UPDATE vinfer_sync.leases SET expires = now() - interval '1 second', epoch = epoch + 1"); err != nil { // and it renews it no more
+		t.Fatal(err)
+	}
+	for err := second.Lead(t.Context()); err != nil; err = second.Lead(t.Context()) {
+		if codeOf(err) != codeLockTimeout {
+			t.Fatal(err)
+		}
+	}
+	if _, err := second.Ingest(pageOf(0)); err != nil {
+		t.Error(err)
+	}
+	if err := p.Sync(); err == nil {
+		if _, err = p.GetResults(); err == nil {
+			t.Error("the stopped one could go on")
+		}
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	name, dsn, super := dbtest.NewPostgres(t)
+	for _, set := range []string{"0", "10s"} {
+		if _, err := super.Exec("ALTER ROLE " + name + " SET idle_in_transaction_session_timeout = '" + set + "'"); err != nil {
+			t.Fatal(err)
+		}
+		d, err := OpenForCommand(t.Context(), configOf(dsn), "default", Node())
+		if errors.Is(err, store.ErrUnknown) { // at first
+			d, err = Open(t.Context(), configOf(dsn), "default", Node())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		advice, err := d.Advice(t.Context())
+		if err := errors.Join(err, d.Close()); err != nil || (len(advice) == 0) != (set == "10s") {
+			t.Errorf("%s: %q, %v", set, advice, err)
+		}
 	}
 }
 

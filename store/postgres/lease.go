@@ -2,12 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
@@ -20,18 +20,10 @@ const (
 	renewEvery = 3 * time.Second
 )
 
-// lease is what this node holds.
-type lease struct {
+// held is the lease that this node holds.
+type held struct {
+	*lease.Lease
 	epoch int64
-	until time.Duration // by sinceBoot
-	lost  chan struct{} // closed when it is held no more
-}
-
-// sinceBoot goes on while the machine is suspended, unlike Go's clock.
-func sinceBoot() time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // never fails: the clock is there
-	return time.Duration(t.Nano())
 }
 
 // Leader is who leads a pipeline.
@@ -46,17 +38,18 @@ WHERE id = {p} AND (node = '' OR expires < now()) RETURNING 1) SELECT 1 / (SELEC
 func seconds(t time.Duration) arg { return text(strconv.Itoa(int(t/time.Second)) + " seconds") }
 
 // Lead takes the lease, unless another node holds it: then it errs with store.ErrLocked and names that one. Before it returns, what other nodes had
-// claimed counts as attempted. Lost tells when the lease is held no more.
+// claimed counts as attempted. Leading tells when the lease is held no more.
 func (d *DB) Lead(ctx context.Context) error {
-	sent := sinceBoot()
-	l := &lease{lost: make(chan struct{})}
+	sent := d.clock()
+	var epoch int64
 	b := &batch{}
 	b.add(nil, "BEGIN")
+	b.add(nil, "SET LOCAL lock_timeout = '1s'")
 	b.add(nil, takeLease, text(d.node), seconds(leaseTime))
-	// The fence: from here on what the leader before sends is refused. A transaction of its that has begun is waited for.
+	// The fence: from here on what the leader before sends is refused. A transaction of its that has begun is waited for, but not for long.
 	b.add(nil, "UPDATE {s}.pipelines SET rev = rev + 1, epoch = (SELECT epoch FROM {s}.leases WHERE id = {p}) WHERE id = {p}")
 	b.add(func(rows [][][]byte) error {
-		l.epoch = number(rows[0][0])
+		epoch = number(rows[0][0])
 		d.rev.Store(number(rows[0][1]))
 		return nil
 	}, "SELECT epoch, rev FROM {s}.pipelines WHERE id = {p}")
@@ -67,11 +60,14 @@ func (d *DB) Lead(ctx context.Context) error {
 			return err
 		}
 		return fmt.Errorf("%w: node %s leads the pipeline %s since %s", store.ErrLocked, who.Node, d.pipeline, who.Since.Format(time.RFC3339))
+	} else if codeOf(err) == codeLockTimeout {
+		return errors.Join(err, d.endAbandoned(ctx))
 	} else if err != nil {
 		return err
 	}
-	l.until = sent + trustTime
+	l := &held{lease.New(d.clock, sent+trustTime), epoch}
 	d.held.Store(l)
+	d.renewals.Go(l.Watch)
 	d.renewals.Go(func() { d.renew(l) })
 	empty, err := d.identify()
 	if err == nil && empty {
@@ -80,13 +76,25 @@ func (d *DB) Lead(ctx context.Context) error {
 			return true, err
 		})
 	}
-	if err == nil {
+	if err == nil && !d.moving {
 		err = d.Reclaim()
 	}
 	if err != nil {
 		d.giveUp(l)
 	}
 	return err
+}
+
+// codeLockTimeout says that another transaction holds a row for too long.
+const codeLockTimeout = "55P03"
+
+// endAbandoned ends the connections of this program whose transaction waits for the rest of its statements: a node that was stopped, or cut off, while it
+// sent them holds the pipeline's row. None of the server's timeouts ends such a transaction.
+func (d *DB) endAbandoned(ctx context.Context) error {
+	b := &batch{}
+	b.add(nil, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND application_name = current_setting('application_name')
+AND wait_event = 'ClientRead' AND xact_start < now() - interval '3 seconds'`)
+	return d.onLeases(ctx, b)
 }
 
 // leadForCommand takes the lease before the first change of a command. What Lead itself changes comes when it is held.
@@ -108,68 +116,58 @@ func (d *DB) leads() (epoch int64, err error) {
 	if l == nil {
 		return 0, ErrLost
 	}
-	d.leasing.Lock()
-	defer d.leasing.Unlock()
-	if sinceBoot() >= l.until {
-		return 0, fmt.Errorf("%w: its lease was not renewed in time", ErrLost)
+	if err := l.Held(); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return l.epoch, nil
 }
 
-// Lost returns a channel that is closed when this node leads no more, and must start no request any more.
-func (d *DB) Lost() <-chan struct{} {
+// Leading returns a context that ends when this node leads no more. No request may begin or go on then. nil: it has not led.
+func (d *DB) Leading() context.Context {
 	if l := d.held.Load(); l != nil {
-		return l.lost
+		return l.Lease
 	}
-	lost := make(chan struct{})
-	close(lost)
-	return lost
+	return nil
 }
 
-// renew keeps the lease until it is lost or the store is closed.
-func (d *DB) renew(l *lease) {
-	defer close(l.lost)
+// renew keeps the lease until it is over.
+func (d *DB) renew(l *held) {
+	defer l.End()
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-d.ctx.Done():
+		case <-l.Done():
 			return
 		case <-tick.C:
 		}
-		sent := sinceBoot()
-		if _, err := d.leads(); err != nil {
+		sent := d.clock()
+		if l.Held() != nil {
 			return
 		}
-		held := false
+		kept := false
 		b := &batch{}
 		b.add(func(rows [][][]byte) error {
-			held = len(rows) == 1
+			kept = len(rows) == 1
 			return nil
 		}, "UPDATE {s}.leases SET expires = now() + $1::text::interval WHERE id = {p} AND epoch = $2::bigint RETURNING 1", seconds(leaseTime), bigint(l.epoch))
-		ctx, cancel := context.WithTimeout(d.ctx, renewEvery)
+		ctx, cancel := context.WithTimeout(l, renewEvery)
 		err := d.onLeases(ctx, b)
 		cancel()
 		if err != nil {
 			continue // tried again until it is trusted no more
 		}
-		if !held {
-			d.leasing.Lock()
-			l.until = 0
-			d.leasing.Unlock()
+		if !kept {
 			return
 		}
-		d.leasing.Lock()
-		l.until = sent + trustTime
-		d.leasing.Unlock()
+		l.Extend(sent + trustTime)
 	}
 }
 
 // giveUp ends the lease, so that another node can lead at once.
-func (d *DB) giveUp(l *lease) {
-	d.leasing.Lock()
-	l.until = 0
-	d.leasing.Unlock()
+func (d *DB) giveUp(l *held) {
+	l.End()
+	d.renewals.Wait()
 	b := &batch{}
 	b.add(nil, "UPDATE {s}.leases SET node = '', expires = now() WHERE id = {p} AND epoch = $1::bigint", bigint(l.epoch))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

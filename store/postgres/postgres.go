@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
@@ -45,6 +46,7 @@ type DB struct {
 	*records.DB
 	schema, pipeline, node string
 	leadToWrite            bool // take the lease for the first change
+	moving                 bool // it is opened for MoveTo alone
 	id                     int64
 	names                  *strings.Replacer
 	pool                   *pgxpool.Pool // of transactions
@@ -54,9 +56,9 @@ type DB struct {
 	writing                sync.Mutex // one transaction at a time writes
 	rev                    atomic.Int64
 	seen                   atomic.Pointer[map[string][]uint64]
-	held                   atomic.Pointer[lease]
-	leasing                sync.Mutex // over the fields of the lease
-	taking                 sync.Mutex // held while a command takes the lease
+	held                   atomic.Pointer[held]
+	clock                  func() time.Duration // of the lease: see internal/lease
+	taking                 sync.Mutex           // held while a command takes the lease
 	renewals               sync.WaitGroup
 
 	beforeCommit func() // for tests
@@ -77,16 +79,28 @@ func Node() string {
 
 // Open connects to the database and makes the tables and the pipeline if need be. The store can then be read; to change it, see Lead.
 func Open(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
-	return open(ctx, c, pipeline, node, true)
+	return open(ctx, c, pipeline, node, &DB{})
+}
+
+// OpenToMove is Open for MoveTo alone: the state may be on its way to here or to elsewhere. It also takes the lease.
+func OpenToMove(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
+	d, err := open(ctx, c, pipeline, node, &DB{moving: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Lead(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // OpenForCommand is Open for a command: it makes nothing, and takes the lease only when it is to change something.
 func OpenForCommand(ctx context.Context, c Config, pipeline, node string) (*DB, error) {
-	return open(ctx, c, pipeline, node, false)
+	return open(ctx, c, pipeline, node, &DB{leadToWrite: true})
 }
 
-func open(ctx context.Context, c Config, pipeline, node string, create bool) (_ *DB, err error) {
-	d := &DB{schema: c.Schema, pipeline: pipeline, node: node, leadToWrite: !create}
+func open(ctx context.Context, c Config, pipeline, node string, d *DB) (_ *DB, err error) {
+	d.schema, d.pipeline, d.node, d.clock = c.Schema, pipeline, node, lease.SinceBoot
 	d.rename()
 	d.ctx, d.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels it
 	defer func() {
@@ -100,12 +114,12 @@ func open(ctx context.Context, c Config, pipeline, node string, create bool) (_ 
 	if d.leases, err = c.connect(ctx, 1); err != nil {
 		return nil, err
 	}
-	if create {
+	if !d.leadToWrite {
 		if err := d.migrate(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if err := d.enter(ctx, create); err != nil {
+	if err := d.enter(ctx, !d.leadToWrite); err != nil {
 		return nil, err
 	}
 	d.DB = records.New(d.engine())
@@ -200,7 +214,6 @@ func (d *DB) Survey() (s store.Survey, err error) {
 func (d *DB) Close() error {
 	d.Drain()
 	d.cancel()
-	d.renewals.Wait()
 	if l := d.held.Load(); l != nil {
 		d.giveUp(l)
 	}

@@ -139,6 +139,11 @@ func (d *DB) identify() (empty bool, err error) {
 		switch empty = errors.Is(err, records.ErrForeign); {
 		case empty:
 			return nil
+		case errors.Is(err, store.ErrMoved):
+			if d.moving {
+				return nil
+			}
+			return fmt.Errorf("pipeline %s: %w", d.pipeline, err)
 		case err != nil:
 			return fmt.Errorf("%w: pipeline %s: %w; restore the database from a backup", store.ErrDamaged, d.pipeline, err)
 		case layout > records.Layout:

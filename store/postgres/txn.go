@@ -24,7 +24,7 @@ type deletion struct {
 	span
 }
 
-// Small tables are read whole when a transaction begins.
+// Small tables are read whole when a transaction begins. The one of generations also has the sequences.
 const tableGenerations = "generations"
 
 var small = []string{"meta", "dests", tableGenerations}
@@ -273,13 +273,25 @@ func (b bucket) Delete(k []byte) error {
 }
 
 func (b bucket) NextSequence() (uint64, error) {
-	meta := bucket{t: b.t, name: "meta"}
-	k := []byte("sequence/" + b.name)
-	n := uint64(1)
-	if v := meta.Get(k); len(v) == 8 {
-		n = binary.BigEndian.Uint64(v) + 1
+	n := b.Sequence() + 1
+	return n, b.SetSequence(n)
+}
+
+func (b bucket) sequence() (all bucket, key []byte) {
+	return bucket{t: b.t, name: tableGenerations}, []byte("sequence/" + b.name)
+}
+
+func (b bucket) Sequence() uint64 {
+	all, k := b.sequence()
+	if v := all.Get(k); len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
 	}
-	return n, meta.Put(k, prefix(n))
+	return 0
+}
+
+func (b bucket) SetSequence(n uint64) error {
+	all, k := b.sequence()
+	return all.Put(k, prefix(n))
 }
 
 func (b bucket) Cursor() records.Cursor {

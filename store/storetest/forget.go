@@ -46,7 +46,11 @@ var forgetTests = []test{
 		p.Broken = []store.Broken{{Key: "r1", Raw: []byte(`{"who":"+91-98765-00001"`), Err: "cut"}, {Key: "r2", Raw: []byte(`{"who":"+91-98765-00002"`), Err: "cut"}}
 		p.Unfinished = []store.Unfinished{{ID: "a4", Body: body(anna)}, {ID: "b4", Body: body(ben)}}
 		e.ingest(p)
+		dry := person("anna", 40)
+		dry.Dry = true
+		would := e.forget(dry)
 		got := e.forget(person("anna", 40))
+		same(e, "what would be", forgottenIDs(would), forgottenIDs(got))
 		same(e, "calls", forgottenIDs(got), []string{"a1", "a2", "a3", "a4"})
 		equal(e, "what remains there", got.Calls[0].Dests[0].Refs["contact"], "remote-a1")
 		equal(e, "jobs", got.Jobs, 2)

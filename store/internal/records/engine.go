@@ -59,6 +59,9 @@ type Bucket interface {
 	Delete(key []byte) error
 	// NextSequence returns a number that it has not returned before.
 	NextSequence() (uint64, error)
+	// Sequence returns the number that was returned last, SetSequence makes another one that.
+	Sequence() uint64
+	SetSequence(n uint64) error
 	Cursor() Cursor
 	// Within returns a cursor that goes through the keys with a prefix alone: an engine then reads nothing beyond.
 	Within(prefix []byte) Walk
@@ -165,7 +168,7 @@ func Create(tx Tx) (install string, err error) {
 // ErrForeign is what Identify errs with where it finds nothing of this program.
 var ErrForeign = errors.New("it is not a store of this program")
 
-// Identify tells what tells a store from others, and the version of its layout.
+// Identify tells what tells a store from others, and the version of its layout. It errs with store.ErrMoved if the state is elsewhere.
 func Identify(tx Tx) (install string, layout int, err error) {
 	m := tx.Bucket(bucketMeta)
 	if m == nil || len(m.Get(keyInstall)) == 0 {
@@ -174,5 +177,5 @@ func Identify(tx Tx) (install string, layout int, err error) {
 	if layout, err = strconv.Atoi(string(m.Get(keySchema))); err != nil || len(m.Get(keySalt)) == 0 {
 		return "", 0, fmt.Errorf("the bucket %s cannot be read", bucketMeta)
 	}
-	return string(m.Get(keyInstall)), layout, nil
+	return string(m.Get(keyInstall)), layout, moved(m)
 }

@@ -3,6 +3,7 @@ package records
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,9 +92,12 @@ func (d *DB) ForgetAnd(f store.Forgetting, more func(tx Tx) error) (out store.Fo
 			out.Lanes = append(out.Lanes, l)
 		}
 		t.changed = true
+		if f.Dry {
+			return errUndone
+		}
 		return more(t.tx)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUndone) {
 		return store.Forgotten{}, err
 	}
 	return out, nil
