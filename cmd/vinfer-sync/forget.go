@@ -39,13 +39,14 @@ func forgetCommand(a *app) *cobra.Command {
 		if slices.Contains(r.Calls, "") {
 			return usageError("--call is empty")
 		}
+		need := toLook
 		if !dry {
 			if err := a.sure(c, "Erase this from the state file for good?"); err != nil {
 				return err
 			}
-			a.announce = c.ErrOrStderr()
+			need, a.announce = toChange, c.ErrOrStderr()
 		}
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), need, func(ctx context.Context, b backend) error {
 			f, err := engine.Forgotten{}, error(nil)
 			if dry {
 				f, err = a.wouldForget(ctx, b, r)
