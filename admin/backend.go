@@ -102,7 +102,7 @@ func (l *Local) status() (engine.Status, error) {
 		return engine.Status{}, err
 	}
 	s := engine.StatusOf(st, l.Name, l.Version)
-	s.NeverEnded = engine.NeverEnded(l.Store)
+	engine.ShowCounts(&s, l.Store)
 	s.CursorParam = engine.KnownParam(l.Store)
 	s.Advice = engine.AdviceOf(st.Lateness, l.Lookback)
 	engine.ShowWaits(&s, l.Store)

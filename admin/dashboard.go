@@ -91,6 +91,7 @@ type view struct {
 	Outcomes                     []bar
 	Calls24                      int
 	Destinations                 []destView
+	OtherCampaigns               int64 // calls of campaigns that are not configured
 	Calls                        []callView
 	Unknown                      bool // whether some of the calls are older than what is remembered
 	Dead                         []deadView
@@ -164,6 +165,7 @@ func (d *dashboard) look(ctx context.Context) (*view, error) {
 	for _, h := range hours {
 		v.Calls24 += h.N
 	}
+	v.OtherCampaigns = f.Status.LeftOut[store.LeftCampaign]
 	for _, x := range f.Status.Destinations {
 		var kept store.Dest
 		if i := slices.IndexFunc(f.Stats.Dests, func(k store.Dest) bool { return k.Name == x.Name }); i >= 0 {

@@ -18,7 +18,7 @@ type leftOut struct {
 
 func newLeftOut(facts func() (Facts, error)) *leftOut {
 	return &leftOut{facts, prometheus.NewDesc(namespace+"_left_out_total",
-		"What a destination did not get since the store was made, by reason: "+strings.Join(store.LeftReasons, ", ")+".", []string{"reason", "destination"}, nil)}
+		"What was skipped since the store was made, by reason; campaign is of no destination: "+strings.Join(store.LeftReasons, ", ")+".", []string{"reason", "destination"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
@@ -31,11 +31,15 @@ func (l *leftOut) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(l.total, err)
 		return
 	}
+	ch <- prometheus.MustNewConstMetric(l.total, prometheus.CounterValue, float64(f.Status.LeftOut[store.LeftCampaign]), store.LeftCampaign, "")
 	for _, d := range f.Stats.Dests {
 		if d.Orphaned {
 			continue
 		}
 		for _, reason := range store.LeftReasons {
+			if reason == store.LeftCampaign {
+				continue // no matter of a destination
+			}
 			ch <- prometheus.MustNewConstMetric(l.total, prometheus.CounterValue, float64(d.LeftOut.Counts[reason]), reason, d.Name)
 		}
 	}
@@ -43,7 +47,7 @@ func (l *leftOut) Collect(ch chan<- prometheus.Metric) {
 
 // leftWords are the reasons for people.
 var leftWords = map[string]string{
-	store.LeftFiltered: "filtered", store.LeftUnknown: "with an unknown disposition", store.LeftSkipped: "skipped", store.LeftNoNumber: "without a number",
+	store.LeftCampaign: "of other campaigns", store.LeftFiltered: "filtered", store.LeftUnknown: "with an unknown disposition", store.LeftSkipped: "skipped", store.LeftNoNumber: "without a number",
 	store.LeftOverdue: "overdue follow-up tasks", store.LeftTranscript: "transcripts given up",
 }
 

@@ -105,7 +105,7 @@ func headline(a engine.Alert, now time.Time, zone *time.Location) string {
 	what := cmp.Or(map[string]string{
 		alert.Halted: a.Destination + " is halted", alert.Runs: "polls fail", alert.Clock: "the clock is off", alert.Disk: "the disk of " + a.Destination + " is nearly full",
 		alert.Dead: cmp.Or(a.Destination, "the reading of calls") + " has dead letters", alert.Lag: cmp.Or(a.Destination, "reading") + " is late",
-		alert.Gap: "VInfer's listing is incomplete", alert.Key: "VInfer refuses the key", alert.Stuck: "the service is stuck", alert.Listen: "an address is taken",
+		alert.Gap: "VInfer's listing is incomplete", alert.Key: "VInfer refuses the key", alert.Stuck: "the service is stuck", alert.Down: "the service does not run", alert.Listen: "an address is taken",
 	}[a.Alert], a.Message)
 	if a.Destination == "" { // a destination's name is written as it is
 		first, size := utf8.DecodeRuneInString(what)

@@ -31,10 +31,12 @@ const (
 	Stuck = "stuck"
 	// Listen: an address of the service, for commands or for browsers, could not be had.
 	Listen = "listen"
+	// Down: a service worked on the pipeline last, and none runs. Only who looks without it finds that.
+	Down = "down"
 )
 
 // Kinds are all of them.
-var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap, Key, Stuck, Listen}
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap, Key, Stuck, Listen, Down}
 
 const (
 	missedRuns = 5                // intervals without a successful run
@@ -52,6 +54,7 @@ type Facts struct {
 	Skew    time.Duration        // VInfer's clock minus this machine's
 	Disks   []Space
 	Refusal string  // how VInfer refused the key at the last poll; empty: it did not
+	Down    bool    // a service should run, and does not
 	Stuck   error   // what shows no sign of life; nil: nothing
 	Listen  []error // of the addresses that could not be had
 }
@@ -88,6 +91,9 @@ func (r Rules) look(f Facts) []found {
 		}
 		all = append(all, found{a, size, kind == Lag})
 	}
+	if f.Down {
+		add(Down, "", 1, "the service does not run; it polled last at %s", lastPoll(f))
+	}
 	refused := f.Refusal != ""
 	if refused {
 		add(Key, "", 1, "VInfer refused the API key: %s", f.Refusal)
@@ -96,7 +102,7 @@ func (r Rules) look(f Facts) []found {
 	if failing {
 		add(Runs, "", 1, "no run has succeeded since %s: %s", since(f), f.Stats.LastRun.Error)
 	}
-	if late := r.behind(f); late > 0 && !failing && !refused {
+	if late := r.behind(f); late > 0 && !failing && !refused && !f.Down {
 		add(Lag, "", 1, "calls are read %s late: VInfer was last read up to %s", words(late), f.Stats.Watermark.UTC().Format(time.RFC3339))
 	}
 	if skew := f.Skew.Abs(); skew > r.easier(Clock, "", maxSkew) {
@@ -216,6 +222,13 @@ func since(f Facts) string {
 		return "the start"
 	}
 	return f.Stats.LastRun.LastSuccess.UTC().Format(time.RFC3339)
+}
+
+func lastPoll(f Facts) string {
+	if f.Stats.LastRun.At.IsZero() {
+		return "no time yet"
+	}
+	return f.Stats.LastRun.At.UTC().Format(time.RFC3339)
 }
 
 func later(a, b time.Time) time.Time {

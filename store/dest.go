@@ -44,14 +44,15 @@ func (d Dest) Held() string {
 // Hold says why a destination is not tried. A halt is the program's, for an error that needs an operator: other credentials lift it. A pause is an
 // operator's, and outlives a change of credentials. The zero Hold lifts both.
 type Hold struct {
-	Reason   string
-	Operator bool // a pause, not a halt
+	Reason   string // of a pause: it reads on after "the destination is"
+	Operator bool   // a pause, not a halt
 	At       time.Time
 }
 
 // What a destination does not get of a call that is otherwise in order, by reason. Dead letters are no such thing: they can be retried.
 const (
-	LeftFiltered   = "filtered"            // the destination's filter, or the configured campaigns, leave the call out
+	LeftCampaign   = "campaign"            // the call is of no configured campaign (vinfer.campaigns): no destination gets it
+	LeftFiltered   = "filtered"            // the destination's filter leaves the call out
 	LeftUnknown    = "unknown_disposition" // the disposition is not in the mapping, and mapping.unknown is skip
 	LeftSkipped    = "skipped"             // the writer skipped the call as configured (on_many, on_missing)
 	LeftNoNumber   = "no_number"           // the call was written without a contact: its number is missing or none
@@ -60,7 +61,7 @@ const (
 )
 
 // LeftReasons are all reasons.
-var LeftReasons = []string{LeftFiltered, LeftUnknown, LeftSkipped, LeftNoNumber, LeftOverdue, LeftTranscript}
+var LeftReasons = []string{LeftCampaign, LeftFiltered, LeftUnknown, LeftSkipped, LeftNoNumber, LeftOverdue, LeftTranscript}
 
 // LeftOut counts what a destination did not get.
 type LeftOut struct {

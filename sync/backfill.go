@@ -386,7 +386,7 @@ func (e *Engine) retriesPending(to string) bool {
 	return slices.ContainsFunc(e.order, func(c *dispatcher) bool { return (to == "" || c.d.Name == to) && c.retriesPending() })
 }
 
-// blockedBy tells which destination is halted or fails, and why, what needs an operator first; empty: none. to: it alone counts.
+// blockedBy tells which destination is paused, halted or fails, and why, what needs an operator first; empty: none. to: it alone counts.
 func (e *Engine) blockedBy(to string) string {
 	fails := ""
 	for _, c := range e.order {
@@ -394,8 +394,11 @@ func (e *Engine) blockedBy(to string) string {
 			continue
 		}
 		c.mu.Lock()
-		halted := c.halted
+		halted, paused := c.halted, c.paused
 		c.mu.Unlock()
+		if paused {
+			return c.d.Name + " is " + halted + "; to go on: vinfer-sync resume " + c.d.Name
+		}
 		if halted != "" {
 			return c.d.Name + " is halted: " + halted
 		}

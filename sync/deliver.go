@@ -156,7 +156,7 @@ func (c *dispatcher) deliver(job *store.Job) store.Outcome {
 			c.e.log.Error("cannot keep the halt", keyDest, c.d.Name, keyError, herr)
 		}
 		if c.halt(err.Error()) {
-			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
+			c.e.log.Error("destination halted; its calls are kept", keyDest, c.d.Name, keyError, err, "remedy", "fix the cause, then: vinfer-sync resume "+c.d.Name)
 		}
 	case crm.Throttle:
 		o.Verdict = store.Release
@@ -278,7 +278,7 @@ func (c *dispatcher) report(job *store.Job, o store.Outcome, s store.Settled) {
 	if s.Halted != "" {
 		c.halt(s.Halted)
 		c.e.log.Error("destination halted: the same error for call after call; those that were refused are back in the outbox", keyDest, c.d.Name, keyError, o.Error,
-			"remedy", "fix it, then: vinfer-sync resume "+c.d.Name)
+			"remedy", "fix the cause, then: vinfer-sync resume "+c.d.Name)
 		return
 	}
 	switch o.Verdict {
@@ -359,8 +359,11 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, notes e
 		}
 		// A follow-up that is long overdue helps nobody: in a backfill there would be thousands.
 		if t := entry.Task; t != nil && !e.specOf(job.Backfill).WithTasks && t.Due.Before(time.Now().Add(-e.o.Lookback)) {
-			due := t.Due
-			if job.Backfill != 0 || !d.Mapping.overdue(t, c.EndedAt, job.Seen, e.o.Lookback) {
+			due, again := t.Due, time.Now().UTC().Truncate(time.Second)
+			if _, appendOnly := d.Writer.(crm.AppendOnly); appendOnly {
+				again = job.Seen // the same at each attempt: a receiver drops what comes again under one key
+			}
+			if job.Backfill != 0 || !d.Mapping.overdue(t, c.EndedAt, again, e.o.Lookback) {
 				entry.Task, notes.taskLeft = nil, due
 			}
 		}

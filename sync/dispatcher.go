@@ -58,6 +58,7 @@ type dispatcher struct {
 	writing       int // of these the ones at the destination
 
 	halted         string // why; empty: it is not
+	paused         bool   // halted, and by an operator
 	throttledUntil time.Time
 	throttles      int       // requests to wait in a row, with no other answer between
 	throttledAt    time.Time // when the last of these came
@@ -71,7 +72,9 @@ type dispatcher struct {
 	delivered      int64
 	dead           int
 
-	refusalLog, warningLog, throttleLog logLimiter
+	refusalLog, warningLog, throttleLog, breakerLog logLimiter
+
+	breakerTold bool // whether the log says that the destination fails
 }
 
 func newDispatcher(e *Engine, d *Destination) *dispatcher {
@@ -113,7 +116,7 @@ func (c *dispatcher) releasedLive() {
 func (c *dispatcher) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.halted = ""
+	c.halted, c.paused = "", false
 	c.throttledUntil, c.probeAt = time.Time{}, time.Time{}
 	c.failures, c.throttles = 0, 0
 	clear(c.failedLanes)

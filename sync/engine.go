@@ -174,8 +174,11 @@ func New(o Options) (*Engine, error) {
 					keyDest, s.Name, "kind", s.Kind, "pending", s.Pending, "dead", s.Dead)
 			}
 		case s.Held() != "":
-			c.halted = s.Held()
-			e.log.Warn("destination is halted", keyDest, s.Name, "reason", c.halted, "remedy", "fix it, then: vinfer-sync resume "+s.Name)
+			if c.halted, c.paused = s.Held(), s.Paused != ""; c.paused {
+				e.log.Warn("destination is paused; its calls are kept", keyDest, s.Name, "reason", c.halted, "remedy", "to go on: vinfer-sync resume "+s.Name)
+				break
+			}
+			e.log.Warn("destination is halted; its calls are kept", keyDest, s.Name, "reason", c.halted, "remedy", "fix the cause, then: vinfer-sync resume "+s.Name)
 		case s.New:
 			e.log.Info("new destination starts with the calls from now on; to fill it with earlier ones run a backfill",
 				keyDest, s.Name, "command", "vinfer-sync backfill --since "+rfc3339(st.First)+" --to "+s.Name)

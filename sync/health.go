@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"context"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -32,7 +34,12 @@ func (c *dispatcher) answered() {
 	defer c.mu.Unlock()
 	if c.failures >= breakerAfter {
 		c.retryNow()
-		c.e.log.Info("destination works again", keyDest, c.d.Name)
+		level := slog.LevelDebug
+		if c.breakerTold {
+			level = slog.LevelInfo
+		}
+		c.breakerTold = false
+		c.e.log.Log(context.Background(), level, "destination works again", keyDest, c.d.Name)
 	}
 	c.failures, c.throttles, c.reason = 0, 0, ""
 	clear(c.failedLanes)
@@ -78,7 +85,9 @@ func (c *dispatcher) failed(r store.JobRef, err error, began, now time.Time) (du
 	case open && !was:
 		c.rounds, c.openedAt = 1, now
 		c.probeAt = now.Add(c.e.backoff(c.rounds))
-		c.e.log.Warn("destination fails; it is tried now and then until it answers", keyDest, c.d.Name, keyError, err)
+		var unsaid int
+		c.breakerTold, unsaid = c.breakerLog.allow(now)
+		c.log(c.breakerTold, "destination fails; it is tried now and then until it answers", unsaid, keyDest, c.d.Name, keyError, err)
 	case open && began.After(c.openedAt):
 		c.rounds++
 		c.openedAt = now

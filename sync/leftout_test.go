@@ -11,6 +11,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
 // A follow-up that is overdue when it is to be made, after an outage, is due when the call was found, or left out and told of.
@@ -65,21 +66,25 @@ func TestOverdueTask(t *testing.T) {
 	}
 }
 
-// The task of an overdue call has the same due time at each attempt: destinations without a key drop what comes again under one key.
-func TestOverdueTaskIsTheSameAtEachAttempt(t *testing.T) {
-	old := row{id: "call_old", phone: "+919000000001", disposition: "callback", started: time.Now().Add(-20 * time.Hour), seconds: 30}
-	var due []time.Time
-	rec := &recorder{}
-	rec.answer = func(e crm.Entry, _ int) error {
-		if due = append(due, e.Task.Due); len(due) < 3 {
-			return errSick
-		}
-		return nil
+// An overdue task is due when it is delivered, however long the destination was down. Where there is no key it has the same due time at each
+// attempt: a receiver drops what comes again under one key.
+func TestOverdueTaskAfterADestinationWasDown(t *testing.T) {
+	ended := time.Now().Add(-20 * time.Hour)
+	job := &store.Job{
+		First: true, Seen: ended.Add(time.Minute), JobRef: store.JobRef{ID: "call_old", When: ended, Attempts: 40},
+		Body: encode(content{Call: vinfer.Call{ID: "call_old", Phone: "+919000000001", Disposition: "callback", EndedAt: ended}}),
 	}
-	r := newRig(t, newAPI(t, true, old), rec, nil)
-	r.once()
-	if len(due) != 3 || !due[0].Equal(due[1]) || !due[0].Equal(due[2]) {
-		t.Errorf("%v", due)
+	r := newRig(t, newAPI(t, true), &recorder{}, nil)
+	began := time.Now().Truncate(time.Second)
+	entry, _, _, err := r.e.entry(r.e.order[0].d, job)
+	if err != nil || entry.Task == nil || entry.Task.Due.Before(began) {
+		t.Errorf("with a key: %+v %v", entry.Task, err)
+	}
+	r = newRig(t, newAPI(t, true), &appendRecorder{}, nil)
+	job.Seen = ended.Add(3 * time.Hour) // after the task was due
+	entry, _, _, err = r.e.entry(r.e.order[0].d, job)
+	if err != nil || entry.Task == nil || !entry.Task.Due.Equal(job.Seen) {
+		t.Errorf("without a key: %+v %v", entry.Task, err)
 	}
 }
 
@@ -183,6 +188,24 @@ func TestLanguages(t *testing.T) {
 	} {
 		if got := isLanguage(test.want, test.have); got != test.is {
 			t.Errorf("%q takes %q: %t", test.want, test.have, got)
+		}
+	}
+}
+
+// Calls of campaigns that are not configured are counted once each, however often a listing shows them.
+func TestCallsOfOtherCampaignsAreCounted(t *testing.T) {
+	for _, after := range []bool{true, false} {
+		a := newAPI(t, after, past(5)...)
+		r := newRig(t, a, &recorder{}, func(o *Options) { o.Campaigns = []string{"cmp_2", "cmp_3"} })
+		if s := r.once(); s.LeftOut[store.LeftCampaign] != 5 {
+			t.Errorf("after: %t: %v by the run", after, s.LeftOut)
+		}
+		if s := r.once(); len(s.LeftOut) != 0 {
+			t.Errorf("after: %t: %v by the next run", after, s.LeftOut)
+		}
+		r.restart(nil)
+		if s, err := r.e.Status(); err != nil || s.LeftOut[store.LeftCampaign] != 5 {
+			t.Errorf("after: %t: %v in the status (%v)", after, s.LeftOut, err)
 		}
 	}
 }

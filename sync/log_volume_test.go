@@ -132,6 +132,23 @@ func TestNightWithADestinationDown(t *testing.T) {
 	}
 }
 
+func TestNightWithADestinationThatComesAndGoes(t *testing.T) {
+	log := night(t, simulator.Options{Seed: 1, Calls: 20, Rate: 3}, func(crm.Entry) error {
+		if time.Now().Minute()%10 < 5 {
+			return errors.New("crm.example answers 503 Service Unavailable")
+		}
+		return nil
+	}, func(*simulator.Server) {})
+	n := counted(log)
+	fails, works := n["destination fails; it is tried now and then until it answers"], n["destination works again"]
+	if fails < 20 || fails > 10*logEvery || works > fails+1 {
+		t.Errorf("the log says %d times of about 54 that the destination fails, and %d times that it works again", fails, works)
+	}
+	if !strings.Contains(strings.Join(log, "\n"), "others_since=") {
+		t.Error("the log does not say how many it left out")
+	}
+}
+
 func TestNightWithVInferDown(t *testing.T) {
 	log := night(t, simulator.Options{Seed: 1, Calls: 20}, func(crm.Entry) error { return nil }, func(s *simulator.Server) {
 		s.Fault(simulator.Fault{Kind: simulator.Status, Status: 502, Count: -1})

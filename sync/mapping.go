@@ -159,14 +159,14 @@ func (m *Mapping) task(r Rule, c crm.Call, owner string) (*crm.Task, error) {
 	return t, nil
 }
 
-// overdue settles what becomes of a follow-up that is overdue by more than grace: it is due when the call was found, or false: it is left
-// out. Of calls that ended long ago nobody needs one. The time does not depend on the attempt: a body once sent under a key stays as it is.
-func (m *Mapping) overdue(t *crm.Task, ended, found time.Time, grace time.Duration) bool {
+// overdue settles what becomes of a follow-up that is overdue by more than grace: it gets the time again as its due time, or false: it is
+// skipped. Nobody needs a follow-up of a call that ended long ago.
+func (m *Mapping) overdue(t *crm.Task, ended, again time.Time, grace time.Duration) bool {
 	if m.Overdue == OverdueSkip || time.Since(ended) > recentCalls {
 		return false
 	}
-	if t.Due.Before(found.Add(-grace)) {
-		t.Due = found
+	if t.Due.Before(again.Add(-grace)) {
+		t.Due = again
 	}
 	return true
 }

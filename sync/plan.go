@@ -174,7 +174,9 @@ func (p *planner) destination(ctx context.Context, c *dispatcher, would *store.P
 		call := p.call(ctx, c, &would.Jobs[i], &find)
 		switch {
 		case call.Action == "send" && out.State == "halted":
-			call.Action, call.Reason = "wait", "the destination is halted"
+			if call.Action, call.Reason = "wait", "the destination is halted"; now.Paused {
+				call.Reason = "the destination is paused"
+			}
 		case call.Action == "send" && call.Contact != nil && (call.Contact.Action == "skip" || call.Contact.Action == "dead"):
 			call.Action, call.Reason = call.Contact.Action, "no contact has this number"
 		}

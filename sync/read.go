@@ -46,6 +46,7 @@ type readResult struct {
 	fetched  int // distinct calls of the listings
 	rows     int // of them finished ones of the range
 	left     int // finished ones of the range whose campaigns are not wanted
+	others   int // of them those that the live poll counted, each once
 	requests int
 	since    time.Time // from where the first slice was listed
 	at       time.Time // the server's clock when the last slice was
@@ -57,6 +58,7 @@ func (s *readResult) add(n readResult) {
 	s.fetched += n.fetched
 	s.rows += n.rows
 	s.left += n.left
+	s.others += n.others
 	s.requests += n.requests
 	if s.since.IsZero() {
 		s.since = n.since
@@ -98,6 +100,9 @@ func (e *Engine) read(ctx context.Context, b *vinfer.Bounds, r readRange) (readR
 			first: lo.Equal(r.from) && !r.goesOn, open: end && r.to.IsZero(), divisible: b.To && limit.Sub(lo) > sliceMin,
 		}
 		err := sl.read(ctx)
+		if err == nil {
+			e.countOthers(&sl.got, sl.others)
+		}
 		sum.add(sl.got)
 		switch {
 		case errors.Is(err, errTooWide):
@@ -147,6 +152,7 @@ type slice struct {
 	got       readResult
 
 	left, leftBefore int // calls that are left out: here, and in the slices before
+	others           int // calls left out that ended in the slice, of the live poll: each is in one slice alone
 }
 
 func (s *slice) read(ctx context.Context) error {
@@ -285,6 +291,9 @@ func (s *slice) page(p vinfer.Page, fresh []bool) store.Page {
 		if !e.wanted(c) {
 			if fresh[i] && s.holds(c) {
 				s.left++
+			}
+			if at := c.Completed(); fresh[i] && r.stream == store.LiveStream && r.take == nil && !c.Unfinished() && at.After(s.lo) && !at.After(s.hi) {
+				s.others++
 			}
 			continue
 		}

@@ -154,6 +154,7 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	}
 	delivered, dead := e.counts()
 	got, _, err := e.pollAndRecord(ctx, delivered)
+	others := got.others
 	if err == nil {
 		var more readResult
 		if more, err = e.rereader.afterPoll(ctx); err == nil {
@@ -170,6 +171,7 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 		var more readResult
 		more, _, err = e.pollAndRecord(ctx, delivered)
 		got.New += more.New
+		others += more.others
 		if werr := e.settle(ctx, 0); err == nil {
 			err = werr
 		}
@@ -189,7 +191,9 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	}
 	s.Pending, s.Dead = st.Pending, st.Dead
 	s.NewDead += max(0, unreadable(st)-unreadable(before))
-	s.LeftOut = leftSince(before, st)
+	if s.LeftOut = leftSince(before, st); others > 0 {
+		s.LeftOut[store.LeftCampaign] += int64(others)
+	}
 	s.TookMS = time.Since(began).Milliseconds()
 	e.log.Info("run", "fetched", s.Fetched, "new", s.New, "delivered", s.Delivered, "pending", s.Pending, "dead", s.Dead, "left_out", total(s.LeftOut), "took", time.Since(began).Round(time.Millisecond))
 	return s, err
@@ -346,8 +350,8 @@ func (e *Engine) scheduled(ctx context.Context, was runState) runState {
 		e.log.Info("poll works again", "failed_runs", was.failed, "for", time.Since(was.since).Round(time.Second))
 		fallthrough
 	default:
-		if got.New > 0 || got.Changed > 0 || now.delivered > was.delivered || now.left > was.left {
-			e.log.Info("run", "fetched", got.fetched, "new", got.New, "changed", got.Changed, "delivered", now.delivered-was.delivered, "left_out", max(now.left-was.left, 0), "took", took.Round(time.Millisecond))
+		if got.New+got.Changed+got.others > 0 || now.delivered > was.delivered || now.left > was.left {
+			e.log.Info("run", "fetched", got.fetched, "new", got.New, "changed", got.Changed, "delivered", now.delivered-was.delivered, "left_out", max(now.left-was.left, 0)+int64(got.others), "took", took.Round(time.Millisecond))
 		}
 	}
 	return now

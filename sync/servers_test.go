@@ -174,7 +174,7 @@ func TestCallThatNeverEnds(t *testing.T) {
 				if got < want || got > want+1 || want < 30 {
 					l.t.Errorf("%d calls came of %d that began more than an hour ago", got, want)
 				}
-				if n := NeverEnded(l.o.Store); n != int64(got) {
+				if n := countOf(l.o.Store, settingNeverEnded); n != int64(got) {
 					l.t.Errorf("%d calls without an end are counted, %d came", n, got)
 				}
 				if n := len(l.rec.entries()); n != got {

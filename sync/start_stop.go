@@ -35,7 +35,7 @@ func (e *Engine) Start() error {
 	for _, d := range st.Dests {
 		if c := e.dests[d.Name]; c != nil {
 			c.mu.Lock()
-			c.halted = d.Held()
+			c.halted, c.paused = d.Held(), d.Paused != ""
 			c.mu.Unlock()
 		}
 	}

@@ -58,7 +58,7 @@ type Status struct {
 	// ScheduleAdvice is a schedule that fits how long polls take; empty: the configured one does.
 	ScheduleAdvice string           `json:"schedule_advice"`
 	NeverEnded     int64            `json:"never_ended"` // calls that were delivered without an end, as VInfer showed none within max_call
-	LeftOut        map[string]int64 `json:"left_out"`    // what destinations did not get since the store was made, by reason
+	LeftOut        map[string]int64 `json:"left_out"`    // calls and parts of calls that were skipped since the store was made, by reason
 	// Role is leader or standby, and Leader who leads the pipeline, where nodes share it; empty and nil: they do not, or nobody leads.
 	Role   string  `json:"role,omitempty"`
 	Leader *Leader `json:"leader,omitempty"`
@@ -72,7 +72,7 @@ type Leader struct {
 
 // Alert is something that needs an operator.
 type Alert struct {
-	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out, gap, stuck or listen
+	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out, gap, key, stuck, listen or down
 	Destination string    `json:"destination"` // empty: it concerns none in particular
 	Message     string    `json:"message"`
 	Remedy      string    `json:"remedy"`
@@ -153,7 +153,8 @@ func (e *Engine) Status() (Status, error) {
 	}
 	s.ClockSkew = e.o.API.Skew().Seconds()
 	s.Advice = AdviceOf(st.Lateness, e.o.Lookback)
-	s.Requests, s.ScheduleAdvice, s.NeverEnded = e.o.API.Requests(), e.plan.advice(), NeverEnded(e.o.Store)
+	ShowCounts(&s, e.o.Store)
+	s.Requests, s.ScheduleAdvice = e.o.API.Requests(), e.plan.advice()
 	if pace := s.Requests[vinfer.Transcripts].LastMinute; pace > 0 {
 		s.TranscriptMinutes = st.Transcripts / pace
 	}
@@ -304,6 +305,9 @@ func (e *Engine) Pause(dest, why string) error {
 	}
 	if c := e.dests[dest]; c != nil {
 		c.halt(reason)
+		c.mu.Lock()
+		c.paused = true
+		c.mu.Unlock()
 	}
 	e.log.Info("destination paused", keyDest, dest, "reason", reason)
 	return nil

@@ -242,20 +242,48 @@ func (w *watcher) finish(ctx context.Context, x store.Watch) error {
 	return err
 }
 
-const settingNeverEnded = "never_ended"
+// Settings that count something since the store was made.
+const (
+	settingNeverEnded = "never_ended"
+	settingOthers     = "other_campaigns"
+)
 
 // neverEnded counts a call that is delivered without an end, and tells of it.
 func (e *Engine) neverEnded(c vinfer.Call) {
 	e.log.Warn("a call in progress has lasted longer than max_call; it is delivered as it is", keyCall, c.ID, "status", c.Status, "started", rfc3339(c.StartedAt))
-	n := NeverEnded(e.o.Store) + 1
-	if err := e.o.Store.PutSetting(settingNeverEnded, strconv.AppendInt(nil, n, 10)); err != nil {
+	if err := e.addTo(settingNeverEnded, 1); err != nil {
 		e.log.Error("cannot count a call without an end", keyCall, c.ID, keyError, err)
 	}
 }
 
-// NeverEnded counts the calls that were delivered without an end, because VInfer showed none within max_call.
-func NeverEnded(s store.Store) int64 {
-	v, err := s.Setting(settingNeverEnded)
+// countOthers counts the calls of a slice whose campaigns are not wanted.
+func (e *Engine) countOthers(got *readResult, n int) {
+	if n == 0 {
+		return
+	}
+	if err := e.addTo(settingOthers, n); err != nil {
+		e.log.Error("cannot count the calls of campaigns that are not configured", "calls", n, keyError, err)
+		return
+	}
+	got.others = n
+}
+
+// addTo adds to a count that is kept as a setting.
+func (e *Engine) addTo(setting string, n int) error {
+	return e.o.Store.PutSetting(setting, strconv.AppendInt(nil, countOf(e.o.Store, setting)+int64(n), 10))
+}
+
+// ShowCounts adds to a status what is counted beside the destinations.
+func ShowCounts(status *Status, s store.Store) {
+	status.NeverEnded = countOf(s, settingNeverEnded)
+	if n := countOf(s, settingOthers); n > 0 {
+		status.LeftOut[store.LeftCampaign] += n
+	}
+}
+
+// countOf returns a count that is kept as a setting.
+func countOf(s store.Store, setting string) int64 {
+	v, err := s.Setting(setting)
 	if err != nil {
 		return 0
 	}

@@ -20,6 +20,9 @@ func unreadable(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrUnreadable}, args...)...)
 }
 
+// isHTML says what to look at when a page comes in place of an answer.
+const isHTML = "it is HTML or XML, not JSON: see vinfer.base_url, or a proxy or login page answers in place of VInfer"
+
 // document checks that a body is one JSON value and returns it.
 func document(body []byte) (json.RawMessage, error) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(utf8BOM)))
@@ -27,7 +30,7 @@ func document(body []byte) (json.RawMessage, error) {
 	case len(body) == 0:
 		return nil, unreadable("it is empty")
 	case body[0] == '<':
-		return nil, unreadable("it is HTML or XML, not JSON")
+		return nil, unreadable("%s", isHTML)
 	}
 	if err := checkJSON(body); err != nil {
 		return nil, unreadable("%w", err)

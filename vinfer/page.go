@@ -65,7 +65,7 @@ func decodePage(r io.Reader, contentType string) (Page, error) {
 		p.Total, p.Limit = counts(top, holder)
 		p.partial = partial(top, holder, p.Total, len(list.calls)+len(list.broken))
 	case '<':
-		return Page{}, unreadable("it is HTML or XML, not JSON")
+		return Page{}, unreadable("%s", isHTML)
 	case 0:
 		return Page{}, unreadable("it is empty")
 	default:

@@ -133,58 +133,100 @@ func (a *app) reach() (*config.Config, *admin.Client, error) {
 	return cfg, client, err
 }
 
-// with runs f against the daemon, if one runs, and else against the store, opened for it; full: with the whole pipeline.
-func (a *app) with(ctx context.Context, full bool, f func(context.Context, backend) error) error {
-	cfg, client, err := a.reach()
-	if err != nil {
-		return err
-	}
-	if a.announce != nil && cfg != nil && !a.quiet {
-		outliveReaders() // the command does its work, whoever reads this
-		fmt.Fprintf(a.announce, "pipeline %s, %s\n", cfg.Name, cfg.File)
-	}
-	if client != nil {
-		defer client.Close()
-		return f(ctx, client)
-	}
-	if full || cfg.Store.Postgres != nil { // the database's secret is needed
-		if cfg, err = a.load(); err != nil {
+// access is what a command needs where no daemon runs.
+type access int
+
+const (
+	toLook   access = iota // the state, which is only read
+	toChange               // the state
+	toWork                 // the whole pipeline
+)
+
+// startingTime is how long a process that holds the state file may take until it answers on its socket: a daemon that starts.
+const startingTime = 2 * time.Second
+
+// with runs f against the daemon, if one runs, and else against the store, opened for it as needed.
+func (a *app) with(ctx context.Context, need access, f func(context.Context, backend) error) error {
+	for until := time.Now().Add(startingTime); ; {
+		cfg, client, err := a.reach()
+		if err != nil {
 			return err
+		}
+		if a.announce != nil && cfg != nil && !a.quiet {
+			outliveReaders() // the command does its work, whoever reads this
+			fmt.Fprintf(a.announce, "pipeline %s, %s\n", cfg.Name, cfg.File)
+			a.announce = nil
+		}
+		if client != nil {
+			defer client.Close()
+			return f(ctx, client)
+		}
+		b, closing, err := a.open(ctx, cfg, need)
+		if errors.Is(err, store.ErrLocked) && cfg.Store.Postgres == nil && cfg.Admin.Socket != "" && time.Now().Before(until) && pause(ctx, startingTime/20) {
+			continue
+		}
+		if err != nil {
+			return unreached(cfg, err)
+		}
+		return errors.Join(f(ctx, b), closing())
+	}
+}
+
+// pause waits; false: the context ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// open opens in this process what a command needs, and returns how to close it.
+func (a *app) open(ctx context.Context, cfg *config.Config, need access) (_ *admin.Local, closing func() error, err error) {
+	if need == toWork || cfg.Store.Postgres != nil { // the database's secret is needed
+		if cfg, err = a.load(); err != nil {
+			return nil, nil, err
 		}
 	}
 	back, err := asOwner(cfg.Store.Bolt.Path)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer back()
-	if full {
+	defer func() {
+		if err != nil {
+			back()
+		}
+	}()
+	if need == toWork {
 		p, err := openPipeline(ctx, cfg, a.logger(cfg))
 		if err != nil {
-			return unreached(cfg, err)
+			return nil, nil, err
 		}
 		p.local.Recent = admin.NewTally(p.store, cfg.Location)
 		p.engine.Observe(p.local.Recent)
 		if err := p.engine.Start(); err != nil {
-			return errors.Join(err, p.close())
+			return nil, nil, errors.Join(err, p.close())
 		}
-		err = f(ctx, p.local)
-		return errors.Join(err, p.local.Recent.Save(time.Now(), true), p.close())
+		return p.local, func() error {
+			defer back()
+			return errors.Join(p.local.Recent.Save(time.Now(), true), p.close())
+		}, nil
 	}
-	st, err := a.openStore(ctx, cfg)
+	st, err := a.openStore(ctx, cfg, need)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	err = f(ctx, &admin.Local{
+	return &admin.Local{
 		Store: st, Name: cfg.Name, Version: version, Lookback: cfg.Lookback, Region: cfg.Region,
 		Recent: admin.NewTally(st, cfg.Location), Notes: unattended(cfg, st),
-	})
-	return errors.Join(err, st.Close())
+	}, func() error { defer back(); return st.Close() }, nil
 }
 
 // change is with for a command that changes something: it says in which pipeline.
-func (a *app) change(c *cobra.Command, full bool, f func(context.Context, backend) error) error {
+func (a *app) change(c *cobra.Command, need access, f func(context.Context, backend) error) error {
 	a.announce = c.ErrOrStderr()
-	return a.with(c.Context(), full, f)
+	return a.with(c.Context(), need, f)
 }
 
 // sure asks on a terminal whether something that cannot be undone is meant. Elsewhere, and with --yes, it is.
@@ -209,7 +251,8 @@ func unreached(cfg *config.Config, err error) error {
 	if !errors.Is(err, store.ErrLocked) || cfg.Store.Postgres != nil {
 		return err
 	}
-	return fmt.Errorf("%w. If that is the daemon, it does not listen on this configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
+	return fmt.Errorf("%w. If that is the daemon, it starts or stops just now: try again in a moment. If that does not help, it does not listen on this "+
+		"configuration's admin.socket, %s: use the daemon's configuration (--config)", err, cfg.Admin.Socket)
 }
 
 // preview runs f against the daemon, if one runs, and else against a pipeline that is not started, over a copy of the state.
@@ -252,23 +295,23 @@ func openCopy(ctx context.Context, cfg *config.Config) (store.Store, error) {
 }
 
 // openStore opens the store, which has to be there.
-func (a *app) openStore(ctx context.Context, cfg *config.Config) (store.Store, error) {
+func (a *app) openStore(ctx context.Context, cfg *config.Config, need access) (store.Store, error) {
 	if cfg.Store.Postgres != nil {
 		return postgres.OpenForCommand(ctx, databaseOf(cfg), cfg.Name, node)
 	}
-	return a.openFile(cfg)
+	return openFile(cfg, need)
 }
 
 // openFile opens the state file, which has to be there.
-func (a *app) openFile(cfg *config.Config) (*bolt.DB, error) {
-	if bolt.Absent(cfg.Store.Bolt.Path) {
-		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", cfg.Store.Bolt.Path)}
+func openFile(cfg *config.Config, need access) (*bolt.DB, error) {
+	path := cfg.Store.Bolt.Path
+	if bolt.Absent(path) {
+		return nil, &exitError{exitLeft, fmt.Errorf("there is no state file %s yet: nothing has run with this configuration", path)}
 	}
-	st, err := bolt.Open(cfg.Store.Bolt.Path, bolt.Options{})
-	if err != nil {
-		return nil, unreached(cfg, err)
+	if need == toLook {
+		return bolt.OpenReadOnly(path)
 	}
-	return st, nil
+	return bolt.Open(path, bolt.Options{})
 }
 
 // dial returns the running daemon at the socket that holds the state file; nil if none runs.

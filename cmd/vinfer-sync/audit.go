@@ -27,7 +27,7 @@ func auditCommand(a *app) *cobra.Command {
 		if c.Flags().Changed("days") && (days < 1 || days > 3650) {
 			return usageError("--days %d: write 1 to 3650", days)
 		}
-		return a.change(c, true, func(ctx context.Context, b backend) error {
+		return a.change(c, toWork, func(ctx context.Context, b backend) error {
 			r, err := b.Audit(ctx, days)
 			if err != nil {
 				return err

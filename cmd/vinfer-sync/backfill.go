@@ -65,7 +65,7 @@ func backfillCommand(a *app) *cobra.Command {
 		if !dry {
 			a.announce = c.ErrOrStderr()
 		}
-		return a.with(c.Context(), true, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toWork, func(ctx context.Context, b backend) error {
 			if dry {
 				e, err := b.Estimate(ctx, r)
 				if err != nil {
@@ -162,7 +162,7 @@ func backfillListCommand(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the backfills and how far they are", Args: cobra.NoArgs}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			list, err := b.Backfills(ctx)
 			if err != nil {
 				return err
@@ -212,7 +212,7 @@ func backfillCancelCommand(a *app) *cobra.Command {
 			if err := a.sure(c, "Give up backfill %d?", id); err != nil {
 				return err
 			}
-			return a.change(c, false, func(ctx context.Context, b backend) error {
+			return a.change(c, toChange, func(ctx context.Context, b backend) error {
 				x, err := b.CancelBackfill(ctx, id)
 				if errors.Is(err, store.ErrUnknown) {
 					return &exitError{exitLeft, fmt.Errorf("there is no backfill %d; vinfer-sync backfill list shows them", id)}

@@ -42,7 +42,7 @@ func callsListCommand(a *app) *cobra.Command {
 		if q.N <= 0 {
 			return usageError("--number %d: write how many calls to list", q.N)
 		}
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			calls, err := b.Calls(ctx, q)
 			if errors.Is(err, store.ErrUnknown) {
 				return usageError("there is no destination %q; vinfer-sync status shows them", q.Dest)
@@ -117,7 +117,7 @@ func callsShowCommand(a *app) *cobra.Command {
 		if live {
 			return showLive(c, a, args[0], reveal)
 		}
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			l, err := b.Life(ctx, args[0])
 			if errors.Is(err, store.ErrUnknown) {
 				return &exitError{exitLeft, fmt.Errorf("call %s was never seen, or is older than the ledger; --live asks VInfer", args[0])}

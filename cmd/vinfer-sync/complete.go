@@ -20,7 +20,7 @@ func (a *app) completing(list func(context.Context, backend) ([]string, error)) 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), completionTime)
 		defer cancel()
 		var words []string
-		_ = a.with(ctx, false, func(ctx context.Context, b backend) (err error) { // no names, then: a shell shows no errors
+		_ = a.with(ctx, toLook, func(ctx context.Context, b backend) (err error) { // no names, then: a shell shows no errors
 			words, err = list(ctx, b)
 			return err
 		})

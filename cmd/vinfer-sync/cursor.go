@@ -22,7 +22,7 @@ func cursorCommand(a *app) *cobra.Command {
 	show := &cobra.Command{Use: "show", Short: "Print the cursor, one RFC 3339 line in UTC", Args: cobra.NoArgs}
 	o := outputFlags(show)
 	show.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			t, err := b.Cursor(ctx)
 			if err != nil {
 				return err
@@ -52,7 +52,7 @@ func cursorCommand(a *app) *cobra.Command {
 			if t.After(time.Now()) && !force {
 				return usageError("%s is in the future: every call until then would be skipped (--force if you mean it)", args[0])
 			}
-			return a.change(c, false, func(ctx context.Context, b backend) error {
+			return a.change(c, toChange, func(ctx context.Context, b backend) error {
 				if err := b.SetCursor(ctx, t.Truncate(time.Second)); err != nil {
 					return err
 				}
@@ -72,7 +72,7 @@ func pauseCommand(a *app) *cobra.Command {
 		Use: "pause DEST", Short: "Hold a destination for maintenance", Args: cobra.ExactArgs(1), ValidArgsFunction: a.destinations,
 		Long: "Holds a destination: nothing is written to it, its calls are kept in order, and status shows it as paused with the reason. This\noutlives restarts and new credentials; vinfer-sync resume DEST lifts it. A write that is in flight is finished.",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.change(c, false, func(ctx context.Context, b backend) error {
+			return a.change(c, toChange, func(ctx context.Context, b backend) error {
 				if err := b.Pause(ctx, admin.PauseRequest{Dest: args[0], Why: why}); err != nil {
 					return unknownDest(args[0], err)
 				}
@@ -89,7 +89,7 @@ func resumeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "resume DEST", Short: "Lift the halt or pause of a destination", Args: cobra.ExactArgs(1), ValidArgsFunction: a.destinations,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.change(c, false, func(ctx context.Context, b backend) error {
+			return a.change(c, toChange, func(ctx context.Context, b backend) error {
 				if err := b.Resume(ctx, args[0]); err != nil {
 					return unknownDest(args[0], err)
 				}

@@ -59,7 +59,7 @@ func deadListCommand(a *app) *cobra.Command {
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			if o.json() {
 				enc := json.NewEncoder(c.OutOrStdout())
 				return unknownDest(dest, eachDead(ctx, b, dest, func(d store.DeadLetter) error {
@@ -155,7 +155,7 @@ func deadShowCommand(a *app) *cobra.Command {
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			want := namedBy(args)
 			err := eachDead(ctx, b, "", func(d store.DeadLetter) error {
 				if !want.has(&d) {
@@ -237,10 +237,11 @@ func deadActCommand(a *app, name, short string, act func(context.Context, backen
 			if len(args) > 0 && all {
 				return usageError("either name dead letters or say --all")
 			}
+			need := toLook
 			if !dry {
-				a.announce = c.ErrOrStderr()
+				need, a.announce = toChange, c.ErrOrStderr()
 			}
-			return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+			return a.with(c.Context(), need, func(ctx context.Context, b backend) error {
 				want := namedBy(args)
 				var nums []uint64
 				dests := map[string]bool{}

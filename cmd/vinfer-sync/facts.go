@@ -74,11 +74,22 @@ func rulesOf(cfg *config.Config) alert.Rules {
 func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 	return func(s *engine.Status) {
 		s.Config = absolute(cfg.File)
-		if stats, err := st.Stats(); err == nil { // else the status itself fails
-			s.Alerts = alert.Find(st, rulesOf(cfg), storeFacts(cfg, stats))
-		}
 		roleOf(st, s)
+		if stats, err := st.Stats(); err == nil { // else the status itself fails
+			f := storeFacts(cfg, stats)
+			f.Down = s.Leader == nil && servedLast(st)
+			s.Alerts = alert.Find(st, rulesOf(cfg), f)
+		}
 	}
+}
+
+// settingService is kept from the start of a service until once has polled without one: who polls by cron has no service that could be down.
+const settingService = "service"
+
+// servedLast tells whether a service was the last to poll.
+func servedLast(st store.Store) bool {
+	v, err := st.Setting(settingService)
+	return err == nil && v != nil
 }
 
 // spaces returns the room on the disks that the pipeline writes to, each disk once.
@@ -178,6 +189,8 @@ func alertRemedy(cfg *config.Config, kind, dest string) string {
 		return "run vinfer-sync audit to see whether the gap is still there; else ask VInfer which calls its listing does not show"
 	case alert.Disk:
 		return "make room on it; nothing is lost, but nothing can be stored when it is full"
+	case alert.Down:
+		return "start it: systemctl start vinfer-sync; why it ended: journalctl -u vinfer-sync -n 50"
 	case alert.Stuck:
 		return "restart the service; systemd's watchdog does so by itself"
 	case alert.Listen:

@@ -92,6 +92,9 @@ func (r *wizard) run() error {
 	if in, ok := r.cmd.InOrStdin().(*os.File); ok && isTerminal(in) && !r.alone && r.keyFrom != "-" {
 		r.in, r.lines = in, bufio.NewReader(in)
 		r.say("This writes %s. Enter takes what is in brackets, Ctrl-C writes nothing.\n", r.path)
+	} else if !r.alone && !r.noCheck && r.keyFrom == "" && !isFile(filepath.Join(r.dir(), keyFile)) {
+		return usageError("nothing was written: standard input is no terminal to ask on, and there is no key. Name its file (--api-key-file FILE), "+
+			"pass it on standard input (--api-key-file -), or say --non-interactive and put it into %s later", filepath.Join(r.dir(), keyFile))
 	}
 	for _, step := range []func() error{r.destination, r.key, r.general, r.write} {
 		if err := step(); err != nil {

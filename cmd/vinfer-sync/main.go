@@ -31,7 +31,7 @@ const (
 	exitUnreachable = 69 // check: VInfer or a destination cannot be reached
 	exitLocked      = 75 // another process holds the store
 	exitRefused     = 77 // a key was refused
-	exitConfig      = 78 // bad configuration
+	exitConfig      = 78 // bad configuration; run: also a state that cannot be used
 )
 
 // exitError ends the program with a code; a nil err says nothing.

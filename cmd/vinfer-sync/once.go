@@ -19,7 +19,10 @@ func onceCommand(a *app) *cobra.Command {
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.change(c, true, func(ctx context.Context, b backend) error {
+		return a.change(c, toWork, func(ctx context.Context, b backend) error {
+			if l, alone := b.(*admin.Local); alone {
+				_ = l.Store.PutSetting(settingService, nil) // the run itself tells of a state that cannot be written
+			}
 			s, err := b.Once(ctx)
 			if perr := printSummary(c, s, o.json()); perr != nil {
 				return perr

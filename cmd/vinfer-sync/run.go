@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vinfer-sync/vinfer-sync/config"
+	"github.com/vinfer-sync/vinfer-sync/store"
 )
 
 func runCommand(a *app) *cobra.Command {
@@ -41,7 +42,7 @@ func runCommand(a *app) *cobra.Command {
 			for {
 				st, err := lead(c.Context(), cfg, log)
 				if err != nil {
-					return stopped(c.Context(), err)
+					return stopped(c.Context(), unusable(err))
 				}
 				p, err := assemble(cfg, st, log)
 				if err != nil {
@@ -68,7 +69,7 @@ func reloadCommand(a *app) *cobra.Command {
 		Use: "reload", Short: "Let the service take up its changed configuration", Args: cobra.NoArgs,
 		Long: "Asks the running service to read its configuration and the files of secrets again. One with faults is not taken up: its faults are printed, the one before stays in use, and the exit code is 78.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.change(c, false, func(ctx context.Context, b backend) error {
+			return a.change(c, toLook, func(ctx context.Context, b backend) error {
 				faults, err := b.Reload(ctx)
 				if err == nil && faults != "" {
 					err = &exitError{exitConfig, fmt.Errorf("the configuration has faults, and the one before stays in use:\n%s", faults)}
@@ -83,6 +84,14 @@ func reloadCommand(a *app) *cobra.Command {
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // what it waited for failed because it was told to stop
+	}
+	return err
+}
+
+// unusable gives a state that no other start can use the exit code after which systemd does not start the service again.
+func unusable(err error) error {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrOlder) || errors.Is(err, store.ErrNewer) {
+		return &exitError{exitConfig, err}
 	}
 	return err
 }

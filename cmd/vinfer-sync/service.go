@@ -149,6 +149,9 @@ func (s *service) run(ctx context.Context) error {
 	p := s.current()
 	cfg := p.cfg
 	s.log.Info("started", "version", version, "pipeline", cfg.Name, "schedule", cfg.Schedule, "state", cfg.State(), "destinations", len(p.dests))
+	if err := p.store.PutSetting(settingService, []byte("runs")); err != nil {
+		s.log.Warn("cannot keep that a service runs; status cannot tell when it is down", "error", err)
+	}
 	watchCtx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	beside.Go(func() { s.watchdog(watchCtx) })
@@ -312,7 +315,7 @@ func (s *service) assemble(cfg *config.Config, why string) (*pipeline, error) {
 	if s.took != nil {
 		s.took(cfg)
 	}
-	for _, w := range cfg.Warnings {
+	for _, w := range difference(cfg.Warnings, old.cfg.Warnings) { // the others have been told
 		s.log.Warn(w)
 	}
 	for _, f := range fixed {

@@ -21,53 +21,54 @@ func statusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Show the verdict, cursor, lag, queue and destination health", Args: cobra.NoArgs,
 		Long: "Shows first whether all is well, then the cursor, the lag, the queue and each destination.\n\n" +
-			"With --check it prints one line for monitoring. Exit code 0: fine; 1: something needs an operator.",
+			"With --check it prints one line for monitoring (-o json: the whole status). Exit code 0: fine; 1: something needs an operator.",
 		Example: "  vinfer-sync status\n  vinfer-sync status --check\n  vinfer-sync status -o json",
 	}
 	o := outputFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
-			for {
-				s, err := b.Status(ctx)
-				if err != nil {
-					return err
-				}
-				if check {
-					return a.checkStatus(c, s)
-				}
-				if watch && !o.json() && isTerminal(c.OutOrStdout()) {
-					fmt.Fprint(rawOf(c.OutOrStdout()), "\x1b[H\x1b[2J")
-				}
-				if o.json() {
-					err = json.NewEncoder(c.OutOrStdout()).Encode(s)
-				} else {
-					err = printStatus(a.screen(c, o), s)
-				}
-				if err != nil || !watch {
-					return err
-				}
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(2 * time.Second):
-				}
+		if watch && check {
+			return usageError("--watch and --check do not go together")
+		}
+		show := func(ctx context.Context, b backend) error {
+			s, err := b.Status(ctx)
+			if err != nil {
+				return err
 			}
-		})
+			if check {
+				return a.checkStatus(c, s, o.json())
+			}
+			if o.json() {
+				return json.NewEncoder(c.OutOrStdout()).Encode(s)
+			}
+			if watch && isTerminal(c.OutOrStdout()) {
+				fmt.Fprint(rawOf(c.OutOrStdout()), "\x1b[H\x1b[2J")
+			}
+			return printStatus(a.screen(c, o), s)
+		}
+		for { // the state is not held between two looks: a daemon may start
+			if err := a.with(c.Context(), toLook, show); err != nil || !watch || !pause(c.Context(), 2*time.Second) {
+				return err
+			}
+		}
 	}
 	c.Flags().BoolVar(&watch, "watch", false, "show it again every two seconds")
-	c.Flags().BoolVar(&check, "check", false, "one line for monitoring; exit code 1 if something needs an operator")
+	c.Flags().BoolVar(&check, "check", false, "print one line for monitoring; exit code 1 if something needs an operator")
 	return c
 }
 
-// checkStatus prints the verdict in one line, with the figures behind a bar as monitoring plug-ins write them.
-func (a *app) checkStatus(c *cobra.Command, s engine.Status) error {
+// checkStatus prints the verdict in one line, with the figures behind a bar as monitoring plug-ins write them, or the whole status as JSON.
+func (a *app) checkStatus(c *cobra.Command, s engine.Status, asJSON bool) (err error) {
 	k := a.clock()
 	v := admin.Judge(s, time.Now(), k.zone)
 	word := "OK"
 	if v.NeedsYou {
 		word = "NEEDS YOU"
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %s. %s | lag=%ds pending=%d dead=%d\n", word, v.Headline, strings.ReplaceAll(k.local(v.Sentence), "|", "/"), s.LagSeconds, s.Pending, s.Dead)
+	if asJSON {
+		err = json.NewEncoder(c.OutOrStdout()).Encode(s)
+	} else {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s. %s | lag=%ds pending=%d dead=%d\n", word, v.Headline, strings.ReplaceAll(k.local(v.Sentence), "|", "/"), s.LagSeconds, s.Pending, s.Dead)
+	}
 	if err == nil && v.NeedsYou {
 		err = &exitError{exitLeft, nil}
 	}

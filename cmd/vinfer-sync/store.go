@@ -40,7 +40,7 @@ func storeCheckCommand(a *app) *cobra.Command {
 			}
 			return printSurvey(c, s, o.json())
 		}
-		return a.with(c.Context(), false, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error {
 			s, err := b.Survey(ctx)
 			if err != nil {
 				return err
@@ -82,7 +82,7 @@ func storeBackupCommand(a *app) *cobra.Command {
 				return err
 			}
 			s, err := writeBackup(args[0], func(w io.Writer) error {
-				return a.with(c.Context(), false, func(ctx context.Context, b backend) error { return b.Backup(ctx, w) })
+				return a.with(c.Context(), toLook, func(ctx context.Context, b backend) error { return b.Backup(ctx, w) })
 			})
 			if err != nil {
 				return err
@@ -173,7 +173,7 @@ func storeCompactCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer back()
-			st, err := a.openFile(cfg)
+			st, err := openFile(cfg, toChange)
 			if err != nil {
 				return err
 			}

@@ -16,14 +16,46 @@ import (
 
 func markerPath(path string) string { return path + ".id" }
 
-// Absent tells that there is no store at path and has been none: neither it nor its marker is there.
+// Absent tells that there is no store at path and has been none: its marker is not there, and neither is the file, or it is empty. Open makes one.
 func Absent(path string) bool {
-	for _, name := range []string{path, markerPath(path)} {
-		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
-			return false
-		}
+	path = target(path)
+	if _, err := os.Lstat(markerPath(path)); !errors.Is(err, os.ErrNotExist) {
+		return false
 	}
-	return true
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	empty, err := holdsNothing(f)
+	return err == nil && empty
+}
+
+// target is the file that a path leads to: the marker is beside that.
+func target(path string) string {
+	if name, err := filepath.EvalSymlinks(path); err == nil {
+		return name
+	}
+	return path
+}
+
+// lost is the error of a store that is not there any more, though its marker is; nil: there is no marker.
+func lost(path string) error {
+	marker := markerPath(path)
+	if _, err := os.Lstat(marker); err != nil {
+		return nil //nolint:nilerr // what is not there says nothing
+	}
+	return fmt.Errorf("%w: %s is missing or empty, but %s says that there was one. Restore it from a backup; "+
+		"to begin again with an empty store, remove %s; calls may then be delivered again", store.ErrDamaged, path, marker, marker)
+}
+
+// broken is the error of a file whose structure is not that of a store.
+func broken(path string, err error) error {
+	return fmt.Errorf("%w: %s: %w. Restore it from a backup; if it is not this program's, set another path. "+
+		"To begin again with an empty store, move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
 }
 
 // checkMarker compares the marker with the store's id and writes it if there is none.

@@ -50,9 +50,7 @@ func Open(path string, o Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
+	path = target(path)
 	if err := ownerAllows(path); err != nil {
 		return nil, err
 	}
@@ -102,17 +100,15 @@ func acquire(path string, until time.Time) (*os.File, error) {
 			}
 			if err != nil {
 				_ = f.Close()
-				return nil, fmt.Errorf("%w: %s: %w. Restore it from a backup; if it is not this program's, set another path. "+
-					"To begin again with an empty store, move it and %s away; calls may then be delivered again", store.ErrDamaged, path, err, filepath.Base(markerPath(path)))
+				return nil, broken(path, err)
 			}
 			if !empty {
 				return f, nil
 			}
 			_ = f.Close()
 		}
-		if _, err := os.Lstat(markerPath(path)); err == nil {
-			return nil, fmt.Errorf("%w: %s is missing or empty, but %s says that there was one. Restore it from a backup; "+
-				"to begin again with an empty store, remove %s; calls may then be delivered again", store.ErrDamaged, path, markerPath(path), markerPath(path))
+		if err := lost(path); err != nil {
+			return nil, err
 		}
 		f, again, err := create(path, until)
 		if err != nil {

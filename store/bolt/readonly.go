@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -15,13 +16,17 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
 )
 
-// OpenReadOnly opens a store that no process has open for writing, and keeps others from doing so. What would change it is an error. Neither
-// the marker beside the file is looked at nor one is written.
+// OpenReadOnly opens a store that no process has open for writing, and keeps others from doing so. What would change it is an error. A marker
+// beside the file that names another store is an error; none is written.
 func OpenReadOnly(path string) (d *DB, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	path = target(path)
 	st, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, cmp.Or(lost(path), fmt.Errorf("store: %w", err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -41,14 +46,14 @@ func OpenReadOnly(path string) (d *DB, err error) {
 		return nil, fmt.Errorf("%w: %s%s", store.ErrLocked, path, holder(f))
 	}
 	empty, err := holdsNothing(f)
-	if err == nil && empty {
-		err = errors.New("it is empty")
-	}
-	if err == nil {
+	switch {
+	case err == nil && empty:
+		return nil, cmp.Or(lost(path), broken(path, errors.New("it is empty")))
+	case err == nil:
 		err = verifyFile(f)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, path, err)
+		return nil, broken(path, err)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	d = &DB{path: path, file: f}
@@ -63,11 +68,20 @@ func OpenReadOnly(path string) (d *DB, err error) {
 	if d.bolt, err = bbolt.Open(path, 0, o); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, path, err)
 	}
-	if _, err = d.identity(); err != nil {
+	install, err := d.identity()
+	if err == nil && exists(markerPath(path)) {
+		err = checkMarker(path, install)
+	}
+	if err != nil {
 		_ = d.bolt.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // OpenCopy opens a copy of the store at path that is gone when it is closed: what is done with it leaves the file as it is. The file is held only
@@ -77,9 +91,6 @@ func OpenCopy(path string, o Options) (*DB, error) {
 		return openEmpty(o)
 	}
 	from, err := OpenReadOnly(path)
-	if errors.Is(err, os.ErrNotExist) { // told by Open, which would refuse it for its marker
-		return nil, fmt.Errorf("%w: %s is missing: run vinfer-sync store check", store.ErrDamaged, path)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,8 @@ func (t *txn) deliveries(id string, rec *ledgerRec) (ways []store.DestLife, body
 			switch {
 			case d.Orphaned:
 				w.Waits = "the destination is no longer configured"
+			case d.Paused != "":
+				w.Waits = "the destination is " + d.Held()
 			case d.Held() != "":
 				w.Waits = "the destination is halted: " + d.Held()
 			}
