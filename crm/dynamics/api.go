@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -28,9 +28,9 @@ type api struct {
 	logins *httpx.Client
 	tokens *token.Source
 
-	mu      sync.Mutex
-	me      string             // id of the application user
-	columns map[string]*column // by table and name: see metadata.go
+	columns cache.Cache[*column]           // by table and name
+	types   cache.Cache[map[string]string] // by table: the types of its columns
+	me      cache.Cache[string]            // the id of the application user
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
@@ -50,7 +50,7 @@ func newAPI(cfg Config, workers int) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{cfg: cfg, root: "api/data/" + cmp.Or(cfg.Version, "v9.2") + "/", client: client, logins: logins, columns: map[string]*column{}}
+	a := &api{cfg: cfg, root: "api/data/" + cmp.Or(cfg.Version, "v9.2") + "/", client: client, logins: logins}
 	a.tokens = token.New(a.login)
 	return a, nil
 }
@@ -170,23 +170,14 @@ func (a *api) change(ctx context.Context, set, id string, f record.Fields) error
 
 // whoami returns the id of the application user.
 func (a *api) whoami(ctx context.Context) (string, error) {
-	a.mu.Lock()
-	me := a.me
-	a.mu.Unlock()
-	if me != "" {
-		return me, nil
-	}
-	var out struct{ UserID string }
-	if err := a.do(ctx, request{method: http.MethodGet, path: "WhoAmI", out: &out}); err != nil {
-		return "", err
-	}
-	if out.UserID == "" {
-		return "", fmt.Errorf("%s does not tell as whom: is url that of a Dataverse environment?", a.client.Base().Host)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.me = out.UserID
-	return a.me, nil
+	return a.me.Get(ctx, "", func(ctx context.Context) (string, time.Duration, error) {
+		var out struct{ UserID string }
+		err := a.do(ctx, request{method: http.MethodGet, path: "WhoAmI", out: &out})
+		if err == nil && out.UserID == "" {
+			err = fmt.Errorf("%s does not tell as whom: is url that of a Dataverse environment?", a.client.Base().Host)
+		}
+		return out.UserID, cache.Forever, err
+	})
 }
 
 // quoted writes a text as OData has it.

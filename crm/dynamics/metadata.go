@@ -15,18 +15,13 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
-// How long a definition is believed, and how long before one that lacks what a call needs is read again.
-const (
-	refresh = 10 * time.Minute
-	again   = 30 * time.Second
-)
+// refresh is how long a definition is believed.
+const refresh = 10 * time.Minute
 
-// column is the definition of a column, or of all columns of a table.
+// column is the definition of a column.
 type column struct {
-	at      time.Time
 	missing bool
-	options []option          // the values of a choice; none: it takes any text
-	types   map[string]string // of all columns of a table: AttributeType by logical name
+	options []option // the values of a choice; none: it takes any text
 }
 
 // option is a value of a choice.
@@ -69,38 +64,19 @@ func (c *column) label(v any) string {
 	return strconv.Itoa(int(n))
 }
 
-// define returns a definition, from the cache if it is not older than an age.
-func (a *api) define(key string, age time.Duration, read func() (*column, error)) (*column, error) {
-	a.mu.Lock()
-	c := a.columns[key]
-	a.mu.Unlock()
-	if c != nil && time.Since(c.at) < age {
-		return c, nil
-	}
-	c, err := read()
-	if err != nil {
-		return nil, err
-	}
-	c.at = time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.columns[key] = c
-	return c, nil
-}
-
 // choice reads the definition of a column that may be a choice.
-func (a *api) choice(ctx context.Context, table, name string, age time.Duration) (*column, error) {
-	return a.define(table+"."+name, age, func() (*column, error) {
+func (a *api) choice(ctx context.Context, table, name string) (*column, error) {
+	return a.columns.Get(ctx, table+"."+name, func(ctx context.Context) (*column, time.Duration, error) {
 		path := "EntityDefinitions(LogicalName='" + table + "')/Attributes(LogicalName='" + name + "')"
 		kind := "Status"
 		if name != Fields[fieldStatus] {
 			var is struct{ AttributeType string }
 			err := a.do(ctx, request{method: http.MethodGet, path: path, query: url.Values{"$select": {"LogicalName,AttributeType"}}, out: &is})
 			if httpx.StatusOf(err) == http.StatusNotFound {
-				return &column{missing: true}, nil
+				return &column{missing: true}, refresh, nil
 			}
 			if kind = is.AttributeType; err != nil || kind != "Picklist" && kind != "Status" {
-				return &column{}, err
+				return &column{}, refresh, err
 			}
 		}
 		var out struct {
@@ -112,32 +88,28 @@ func (a *api) choice(ctx context.Context, table, name string, age time.Duration)
 		}
 		err := a.do(ctx, request{method: http.MethodGet, path: path + "/Microsoft.Dynamics.CRM." + kind + "AttributeMetadata", query: q, out: &out})
 		if httpx.StatusOf(err) == http.StatusNotFound {
-			return &column{missing: true}, nil
+			return &column{missing: true}, refresh, nil
 		}
-		return &column{options: append(out.OptionSet.Options, out.GlobalOptionSet.Options...)}, err
+		return &column{options: append(out.OptionSet.Options, out.GlobalOptionSet.Options...)}, refresh, err
 	})
 }
 
-// has returns the types of the columns of phone calls.
-func (a *api) has(ctx context.Context, age time.Duration) (map[string]string, error) {
-	c, err := a.define(phonecalls, age, func() (*column, error) {
+// has returns the types of the columns of phone calls: AttributeType by logical name.
+func (a *api) has(ctx context.Context) (map[string]string, error) {
+	return a.types.Get(ctx, phonecalls, func(ctx context.Context) (map[string]string, time.Duration, error) {
 		var out struct {
 			Value []struct{ LogicalName, AttributeType string }
 		}
 		q := url.Values{"$select": {"LogicalName,AttributeType"}}
 		if err := a.do(ctx, request{method: http.MethodGet, path: "EntityDefinitions(LogicalName='phonecall')/Attributes", query: q, out: &out}); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		c := &column{types: map[string]string{}}
+		types := map[string]string{}
 		for _, v := range out.Value {
-			c.types[v.LogicalName] = v.AttributeType
+			types[v.LogicalName] = v.AttributeType
 		}
-		return c, nil
+		return types, refresh, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return c.types, nil
 }
 
 // statusColumn returns the definition of the lead status in a table. The statuscode of contacts tells only whether they are in use.
@@ -146,7 +118,7 @@ func (w *Writer) statusColumn(ctx context.Context, set string) (*column, error) 
 	if set == contacts && name == Fields[fieldStatus] {
 		return &column{missing: true}, nil
 	}
-	return w.api.choice(ctx, tableOf[set], name, refresh)
+	return w.api.choice(ctx, tableOf[set], name)
 }
 
 // takes returns why a status cannot be written; nil: it can. What was read before is read again first: the status may be new.
@@ -162,7 +134,8 @@ func (w *Writer) takes(ctx context.Context, known map[string]*column, status str
 		if set == contacts && name == Fields[fieldStatus] {
 			continue
 		}
-		c, err := w.api.choice(ctx, tableOf[set], name, again)
+		w.api.columns.Forget(tableOf[set] + "." + name)
+		c, err := w.api.choice(ctx, tableOf[set], name)
 		if err != nil {
 			return err
 		}
@@ -179,7 +152,7 @@ func (w *Writer) takes(ctx context.Context, known map[string]*column, status str
 
 // custom returns what is written to the columns of the configuration that the table has.
 func (w *Writer) custom(ctx context.Context, c *crm.Call) (record.Fields, error) {
-	types, err := w.api.has(ctx, refresh)
+	types, err := w.api.has(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,8 @@ var created = map[string]string{
 
 // lacking returns our columns that phone calls do not have.
 func (w *Writer) lacking(ctx context.Context) (names []string, err error) {
-	types, err := w.api.has(ctx, 0)
+	w.api.types.Forget()
+	types, err := w.api.has(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +158,8 @@ func (w *Writer) Provision(ctx context.Context, dry bool) ([]crm.Change, error) 
 		}
 		changes = append(changes, change)
 	}
-	if !dry && len(changes) > 0 {
-		_, err = w.api.has(ctx, 0)
-	}
-	return changes, err
+	w.api.types.Forget()
+	return changes, nil
 }
 
 // createColumn creates a column. One that somebody else has just created is no fault.
@@ -187,7 +186,8 @@ func (w *Writer) createColumn(ctx context.Context, ours, name string) error {
 	}
 	err := w.api.do(ctx, request{method: http.MethodPost, path: "EntityDefinitions(LogicalName='phonecall')/Attributes", query: url.Values{}, body: body})
 	if err != nil {
-		if types, herr := w.api.has(ctx, 0); herr == nil && types[name] != "" {
+		w.api.types.Forget()
+		if types, herr := w.api.has(ctx); herr == nil && types[name] != "" {
 			return nil
 		}
 		if crm.VerdictOf(err) == crm.Halt {
