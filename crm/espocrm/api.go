@@ -21,24 +21,8 @@ import (
 // object is a record as EspoCRM sends and takes it.
 type object = record.Fields
 
-const timeLayout = "2006-01-02 15:04:05"
-
-// when reads EspoCRM's times, which are UTC.
-func when(s string) time.Time {
-	t, err := time.ParseInLocation(timeLayout, s, time.UTC)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
-}
-
 // stamp writes a time as EspoCRM takes it; empty for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(timeLayout)
-}
+func stamp(t time.Time) string { return record.Stamp(t, time.DateTime) }
 
 // api sends requests as one user.
 type api struct {

@@ -8,9 +8,7 @@ package espocrm
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
-	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -54,13 +52,7 @@ func (c Config) Validate() error {
 	if (c.AdminUser == "") != c.AdminPassword.Empty() {
 		faults = append(faults, errors.New("admin_user: set it together with admin_password, or neither"))
 	}
-	for name := range c.Headers {
-		switch strings.ToLower(name) {
-		case "x-api-key", "x-hmac-authorization", "authorization", "espo-authorization":
-			faults = append(faults, fmt.Errorf("headers: %s cannot be set: the destination sets it", name))
-		}
-	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("X-Api-Key", "X-Hmac-Authorization", "Authorization", "Espo-Authorization"))...)
 }
 
 // Open makes the writer, as New does.
@@ -74,14 +66,9 @@ func (Config) FieldNames() map[string]string { return Fields }
 
 // base returns the root of the API: the site's with api/v1, whether or not that was written.
 func (c Config) base() (*url.URL, error) {
-	u, err := httpx.Origin("url", c.URL)
+	u, err := httpx.Base("url", c.URL, "/index.php", "/api/v1")
 	if err != nil {
 		return nil, err
 	}
-	if u.RawQuery != "" {
-		return nil, errors.New("url: write the site's address without a question mark and what follows")
-	}
-	path := strings.TrimSuffix(strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/index.php"), "/api/v1")
-	u.Path, u.RawPath = strings.TrimRight(path, "/")+"/api/v1/", ""
-	return u, nil
+	return u.JoinPath("/api/v1/"), nil
 }

@@ -32,10 +32,7 @@ type contacts struct {
 	p *crm.Progress
 }
 
-var (
-	_ record.Contacts = contacts{}
-	_ people.Holder   = contacts{}
-)
+var _ people.Holder = contacts{}
 
 // selected are the attributes that a Record is made of.
 func (d contacts) selected(entity string) []string {
@@ -184,7 +181,7 @@ func (d contacts) same(err error, n phone.Number) (people.Record, bool) {
 func (d contacts) record(entity string, o object) people.Record {
 	r := people.Record{
 		ID: entity + "/" + o.Text("id"), Name: o.Text("name"), Owner: o.Text("assignedUserId"),
-		Created: when(o.Text("createdAt")), Changed: when(o.Text("modifiedAt")),
+		Created: record.When(o.Text("createdAt")), Changed: record.When(o.Text("modifiedAt")),
 	}
 	r.DoNotCall, _ = o[d.w.doNotCall()].(bool)
 	if f := d.w.statusField(entity); f != "" {

@@ -30,13 +30,6 @@ type Writer struct {
 	there cache.Cache[struct{}] // custom fields that are known to be there, as "Call.cVinferCallId"
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // New returns a Writer. It sends nothing.
 func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
@@ -171,8 +164,6 @@ func (w *Writer) owner(ctx context.Context, owner string) (id string, err error)
 	}
 	return rows[0].Text("id"), nil
 }
-
-var _ record.Table = entity{}
 
 // owned says whose a new record is: EspoCRM demands an owner.
 func (w *Writer) owned(named string) record.Owner {

@@ -22,12 +22,6 @@ type Writer struct {
 	pool *programs // nil: a process for each entry
 }
 
-var (
-	_ crm.Writer     = (*Writer)(nil)
-	_ crm.AppendOnly = (*Writer)(nil)
-	_ crm.Checker    = (*Writer)(nil)
-)
-
 // New returns a Writer. It starts nothing.
 func New(cfg Config, workers int) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/pace"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
 
@@ -132,24 +133,8 @@ func (o object) text(property string) string {
 	}
 }
 
-// when reads a time as HubSpot writes it, by ISO 8601 or in milliseconds; zero: it is none.
-func when(s string) time.Time {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC()
-	}
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return time.UnixMilli(ms).UTC()
-	}
-	return time.Time{}
-}
-
 // stamp writes a time as HubSpot does; empty for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
+func stamp(t time.Time) string { return record.Stamp(t, "2006-01-02T15:04:05.000Z") }
 
 // list is an answer with records.
 type list struct {

@@ -10,10 +10,10 @@
 package hubspot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -63,12 +63,7 @@ func (c Config) Validate() error {
 	if c.SearchRate < 0 || c.SearchRate > 1000 {
 		faults = append(faults, fmt.Errorf("search_rate: %d: write 1 to 1000 searches a second, or none for %d", c.SearchRate, defaultSearches))
 	}
-	for name := range c.Headers {
-		if strings.EqualFold(name, "authorization") {
-			faults = append(faults, fmt.Errorf("headers: %s cannot be set: the destination sets it", name))
-		}
-	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("Authorization"))...)
 }
 
 // Open makes the writer, as New does.
@@ -82,17 +77,5 @@ func (Config) FieldNames() map[string]string { return Fields }
 
 // base returns the root of the API.
 func (c Config) base() (*url.URL, error) {
-	raw := c.BaseURL
-	if raw == "" {
-		raw = DefaultURL
-	}
-	u, err := httpx.Origin("base_url", raw)
-	if err != nil {
-		return nil, err
-	}
-	if u.RawQuery != "" {
-		return nil, errors.New("base_url: write it without a question mark and what follows")
-	}
-	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
-	return u, nil
+	return httpx.Base("base_url", cmp.Or(c.BaseURL, DefaultURL))
 }

@@ -35,8 +35,6 @@ type contacts struct {
 	taken bool // our key of the number belongs to a contact that has another number by now
 }
 
-var _ record.Contacts = (*contacts)(nil)
-
 // selected are the properties that a Record is made of.
 func (d *contacts) selected() []string {
 	return append([]string{
@@ -248,12 +246,12 @@ func (d *contacts) person(o object) people.Record {
 	r := people.Record{
 		ID: string(o.ID), Name: strings.TrimSpace(o.text("firstname") + " " + o.text("lastname")), Owner: o.text("hubspot_owner_id"),
 		Status: o.text(d.w.field(fieldStatus)), DoNotCall: o.text(d.w.field(fieldDoNotCall)) == "true",
-		Created: when(o.CreatedAt), Changed: when(o.UpdatedAt),
+		Created: record.When(o.CreatedAt), Changed: record.When(o.UpdatedAt),
 	}
-	if t := when(o.text("createdate")); !t.IsZero() {
+	if t := record.When(o.text("createdate")); !t.IsZero() {
 		r.Created = t
 	}
-	if t := when(o.text("lastmodifieddate")); !t.IsZero() {
+	if t := record.When(o.text("lastmodifieddate")); !t.IsZero() {
 		r.Changed = t
 	}
 	for _, name := range phones {

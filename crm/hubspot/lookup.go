@@ -32,8 +32,6 @@ type table struct {
 	shown []string                // the properties that are read
 }
 
-var _ record.Table = table{}
-
 // Find asks for the record by our key, or else looks for it among the contact's.
 func (t table) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {
 	o, err := t.find(ctx, j)
@@ -101,7 +99,7 @@ func (t table) Update(ctx context.Context, _ *record.Job, id string, _, f record
 // holds tells whether a record has a value already. HubSpot shows times in another form than it takes them.
 func holds(held record.Fields, name string, v any) bool {
 	old := held.Text(name)
-	return old == v || name == "hs_timestamp" && when(old).Equal(when(fmt.Sprint(v)))
+	return old == v || name == "hs_timestamp" && record.When(old).Equal(record.When(fmt.Sprint(v)))
 }
 
 // find returns the record that an earlier attempt made, with its body: by our key where its values are unique, else among the contact's

@@ -46,12 +46,6 @@ type Writer struct {
 	file    file
 }
 
-var (
-	_ crm.Writer     = (*Writer)(nil)
-	_ crm.AppendOnly = (*Writer)(nil)
-	_ crm.Checker    = (*Writer)(nil)
-)
-
 type record struct {
 	key  string
 	line []byte

@@ -5,8 +5,33 @@ import (
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
+	"github.com/vinfer-sync/vinfer-sync/crm/exec"
+	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
+	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
+	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
+	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
+	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
+	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
+	"github.com/vinfer-sync/vinfer-sync/crm/webhook"
+	"github.com/vinfer-sync/vinfer-sync/crm/zoho"
+)
+
+// What the writers can do besides Write is found out by assertion: who lost a method would be asked for less.
+var (
+	_ = []interface {
+		crm.Writer
+		crm.Checker
+		crm.Finder
+		crm.Provisioner
+	}{(*espocrm.Writer)(nil), (*hubspot.Writer)(nil), (*leadsquared.Writer)(nil), (*odoo.Writer)(nil), (*salesforce.Writer)(nil), (*sqlite.Writer)(nil), (*suitecrm.Writer)(nil), (*zoho.Writer)(nil)}
+	_ = []interface {
+		crm.Writer
+		crm.Checker
+		crm.AppendOnly
+	}{(*exec.Writer)(nil), (*jsonl.Writer)(nil), (*webhook.Writer)(nil)}
 )
 
 // TestEveryKindIsWhole looks at what the rest of the program takes from the list.

@@ -50,8 +50,6 @@ type activities struct {
 	layout layout
 }
 
-var _ record.Table = activities{}
-
 // lineOf is the last line of every text of ours about the call.
 func lineOf(j *record.Job) string { return "VInfer call: " + j.Entry.Call.ID }
 

@@ -96,13 +96,7 @@ func (c Config) Validate() error {
 	add(c.Rate < 0, "rate: out of range; write the requests in 5 seconds that the plan allows")
 	add(c.ActivityLimit < 0 || c.ActivityLimit > 0 && c.ActivityLimit < 500, "activity_limit: out of range; write 500 or more")
 	add(c.NoteLimit < 0 || c.NoteLimit > 0 && c.NoteLimit < 500, "note_limit: out of range; write 500 or more")
-	for name := range c.Headers {
-		switch strings.ToLower(name) {
-		case "x-lsq-accesskey", "x-lsq-secretkey":
-			add(true, "headers: %s cannot be set: the destination sets it", name)
-		}
-	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("x-LSQ-AccessKey", "x-LSQ-SecretKey"))...)
 }
 
 // Open makes the writer, as New does.
@@ -126,15 +120,11 @@ func (c Config) base() (*url.URL, error) {
 	default:
 		raw = "https://api-" + region + ".leadsquared.com"
 	}
-	u, err := httpx.Origin("url", raw)
+	u, err := httpx.Base("url", raw, "/v2")
 	if err != nil {
 		return nil, err
 	}
-	if u.RawQuery != "" {
-		return nil, errors.New("url: write the API host without a question mark and what follows")
-	}
-	u.Path, u.RawPath = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v2")+"/v2/", ""
-	return u, nil
+	return u.JoinPath("/v2/"), nil
 }
 
 // Host returns what the destination is told apart by: its API host.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,8 +29,6 @@ type leads struct {
 	j     *record.Job
 	other bool // the last search brought leads of other numbers only
 }
-
-var _ record.Contacts = (*leads)(nil)
 
 // Search asks by the number as LeadSquared compares it, which shows the lead with the latest activity only. Where nobody has it
 // so, or where several matter, it asks for what people have typed.
@@ -239,7 +235,7 @@ func (w *Writer) leadQuery(id string) url.Values {
 
 func (d *leads) person(r row) people.Record {
 	out := people.Record{
-		ID: r.text("ProspectID"), Owner: r.text("OwnerId"), Created: when(r.text("CreatedOn")), Changed: when(r.text("ModifiedOn", "LeadLastModifiedOn")),
+		ID: r.text("ProspectID"), Owner: r.text("OwnerId"), Created: record.When(r.text("CreatedOn")), Changed: record.When(r.text("ModifiedOn", "LeadLastModifiedOn")),
 		Name:   strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName")),
 		Status: r.text(d.w.s.Field(fieldStatus, Fields[fieldStatus])),
 	}
@@ -257,30 +253,8 @@ func (d *leads) person(r row) people.Record {
 	return out
 }
 
-const timeLayout = "2006-01-02 15:04:05"
-
 // stamp writes a time as LeadSquared takes it, which is UTC; empty for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(timeLayout)
-}
-
-var ticks = regexp.MustCompile(`^/Date\((-?\d{1,15})`)
-
-// when reads LeadSquared's times; zero: it is none.
-func when(s string) time.Time {
-	if m := ticks.FindStringSubmatch(s); m != nil {
-		ms, _ := strconv.ParseInt(m[1], 10, 64)
-		return time.UnixMilli(ms).UTC()
-	}
-	t, err := time.ParseInLocation(timeLayout, s, time.UTC) // a fraction after the seconds is read too
-	if err != nil {
-		return time.Time{}
-	}
-	return t
-}
+func stamp(t time.Time) string { return record.Stamp(t, time.DateTime) }
 
 // nameOf makes of s what a lead has as a name.
 func nameOf(s string) string { return text.Line(s, nameLimit) }

@@ -70,7 +70,7 @@ func past(j *record.Job, page []row) bool {
 	}
 	var before time.Time
 	for i, r := range page {
-		at := when(r.text("CreatedOn", "ActivityDateTime"))
+		at := record.When(r.text("CreatedOn", "ActivityDateTime"))
 		if at.IsZero() || i > 0 && at.After(before) {
 			return false
 		}

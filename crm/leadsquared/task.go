@@ -34,15 +34,13 @@ func (s schema) Task(_ context.Context, j *record.Job) (*record.Record, error) {
 		Optional: []string{"TaskType", "OwnerEmailAddress", "OwnerId"}, Named: aboutTask,
 		Untouched: func(held record.Fields) bool { return !finished(row(held)) },
 		Same: func(held record.Fields, name string, _ any) bool {
-			return when(row(held).text(name)).Equal(t.Due.UTC().Truncate(time.Second))
+			return record.When(row(held).text(name)).Equal(t.Due.UTC().Truncate(time.Second))
 		},
 	}, nil
 }
 
 // tasks are those of a lead.
 type tasks struct{ w *Writer }
-
-var _ record.Table = tasks{}
 
 // Find looks for the task of the call.
 func (t tasks) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {

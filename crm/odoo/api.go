@@ -260,11 +260,6 @@ func (r row) on(model, id string) string {
 	return nameOf(r.text(model), int64(n))
 }
 
-func (r row) time(field string) time.Time {
-	t, _ := time.Parse(time.DateTime, r.text(field))
-	return t
-}
-
 // find returns the records of a model that fit the domain, archived ones too.
 func (s *server) find(ctx context.Context, model string, domain []any, fields []string, limit int) (rows []row, err error) {
 	err = s.call(ctx, model, "search_read", nil, named{

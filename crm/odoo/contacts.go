@@ -13,6 +13,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/people"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/phone"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/text"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 )
@@ -31,8 +32,6 @@ type contacts struct {
 	*Writer
 	p *crm.Progress
 }
-
-var _ people.Directory = contacts{}
 
 // Search returns the leads that have the number; where there is none the partners, who have no status.
 func (d contacts) Search(ctx context.Context, n phone.Number) ([]people.Record, error) {
@@ -109,7 +108,7 @@ func shown(model string, has map[string]bool) []string {
 func personOf(model string, r row) people.Record {
 	out := people.Record{
 		ID: nameOf(model, r.id()), Name: cmp.Or(r.text("contact_name"), r.text("name")), DoNotCall: r.yes("phone_blacklisted"),
-		Created: r.time("create_date"), Changed: r.time("write_date"),
+		Created: record.When(r.text("create_date")), Changed: record.When(r.text("write_date")),
 	}
 	for _, f := range []string{"phone", "mobile", "phone_sanitized"} {
 		if v := r.text(f); v != "" {

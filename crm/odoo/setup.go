@@ -74,7 +74,7 @@ func (w *Writer) checkKey(ctx context.Context, user int64) []crm.Finding {
 	}
 	var found []crm.Finding
 	for _, r := range rows {
-		until := r.time("expiration_date")
+		until := record.When(r.text("expiration_date"))
 		switch left := time.Until(until); {
 		case until.IsZero():
 		case left < 0:

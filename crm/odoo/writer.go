@@ -24,13 +24,6 @@ type Writer struct {
 	daily warn.Daily
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // New returns a Writer. It sends nothing yet.
 func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {

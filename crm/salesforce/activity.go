@@ -180,7 +180,7 @@ func equal(held, ours any) bool {
 	}
 	a, okA := held.(string)
 	b, okB := ours.(string)
-	return okA && okB && !when(a).IsZero() && when(a).Equal(when(b))
+	return okA && okB && !record.When(a).IsZero() && record.When(a).Equal(record.When(b))
 }
 
 // ownerOf returns who is to own what is made: the user named, else the contact's owner; empty: who writes. Queues own no Tasks.

@@ -108,12 +108,7 @@ func (c Config) Validate() error {
 	if c.KeepFree < 0 {
 		fault("keep_free: %d is less than 0", c.KeepFree)
 	}
-	for name := range c.Headers {
-		if strings.EqualFold(name, "Authorization") {
-			fault("headers: %s cannot be set: the destination sets it", name)
-		}
-	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("Authorization"))...)
 }
 
 // Open makes the writer, as New does.

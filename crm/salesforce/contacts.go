@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
@@ -28,10 +27,7 @@ type contacts struct {
 	j *job // nil: only contacts are looked for
 }
 
-var (
-	_ people.Directory = contacts{}
-	_ people.Holder    = contacts{}
-)
+var _ people.Holder = contacts{}
 
 // columns are the fields that a Record is made of, without those that the org does not show us.
 func (w *Writer) columns(entity string) []string {
@@ -356,7 +352,7 @@ func (v contacts) same(ctx context.Context, refusal error, n phone.Number) (peop
 func (w *Writer) record(entity string, o object) people.Record {
 	r := people.Record{
 		ID: entity + "/" + o.Text("Id"), Name: strings.TrimSpace(o.Text("Name")), Owner: o.Text("OwnerId"),
-		Created: when(o.Text("CreatedDate")), Changed: when(o.Text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
+		Created: record.When(o.Text("CreatedDate")), Changed: record.When(o.Text("LastModifiedDate")), Superseded: o["IsConverted"] == true,
 	}
 	r.DoNotCall, _ = o[w.doNotCall()].(bool)
 	if f := w.statusField(entity); f != "" {
@@ -368,16 +364,6 @@ func (w *Writer) record(entity string, o object) people.Record {
 		}
 	}
 	return r
-}
-
-// when reads Salesforce's times.
-func when(s string) time.Time {
-	for _, layout := range []string{"2006-01-02T15:04:05.999-0700", time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC()
-		}
-	}
-	return time.Time{}
 }
 
 // Limits of names, in characters.

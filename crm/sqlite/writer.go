@@ -53,13 +53,6 @@ type Writer struct {
 	db      *database // only the committer's goroutine uses it
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // job is one entry on its way, and what it became.
 type job struct {
 	e       *crm.Entry

@@ -132,14 +132,7 @@ func (b bean) plain(name string) string {
 	return s
 }
 
-func (b bean) time(name string) time.Time {
-	for _, layout := range []string{time.RFC3339, time.DateTime} {
-		if t, err := time.Parse(layout, b.text(name)); err == nil {
-			return t.UTC()
-		}
-	}
-	return time.Time{}
-}
+func (b bean) time(name string) time.Time { return record.When(b.text(name)) }
 
 type single struct {
 	Data bean `json:"data"`

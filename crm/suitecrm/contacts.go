@@ -36,10 +36,7 @@ func shown(module string) []string {
 // contacts are SuiteCRM's leads and contacts.
 type contacts struct{ *Writer }
 
-var (
-	_ record.Contacts = contacts{}
-	_ people.Holder   = contacts{}
-)
+var _ people.Holder = contacts{}
 
 // Search asks both modules for the number's digits in this order, whatever stands between them.
 func (d contacts) Search(ctx context.Context, n phone.Number) (found []people.Record, err error) {

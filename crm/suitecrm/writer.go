@@ -23,13 +23,6 @@ type Writer struct {
 	owners *people.Owners
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // New returns a Writer. It sends nothing yet.
 func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
@@ -70,8 +63,6 @@ type module struct {
 	what  string   // what the ids are made of besides
 	shown []string // the fields that are read
 }
-
-var _ record.Table = module{}
 
 // Find reads the record by its id.
 func (m module) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {

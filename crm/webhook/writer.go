@@ -26,12 +26,6 @@ type Writer struct {
 	events map[string]bool
 }
 
-var (
-	_ crm.Writer     = (*Writer)(nil)
-	_ crm.AppendOnly = (*Writer)(nil)
-	_ crm.Checker    = (*Writer)(nil)
-)
-
 // New returns a Writer that keeps a connection for each of workers.
 func New(cfg Config, workers int) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {

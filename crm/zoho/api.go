@@ -15,6 +15,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/cache"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/record"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/step"
 	"github.com/vinfer-sync/vinfer-sync/crm/internal/token"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
@@ -147,13 +148,7 @@ func (r row) ref(name string) string {
 	return ""
 }
 
-func (r row) time(name string) time.Time {
-	t, err := time.Parse(time.RFC3339, r.text(name))
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
+func (r row) time(name string) time.Time { return record.When(r.text(name)) }
 
 // list is what a read answers; nothing found is an empty body.
 type list struct {

@@ -35,10 +35,7 @@ type contacts struct {
 	p *crm.Progress
 }
 
-var (
-	_ record.Contacts = contacts{}
-	_ people.Holder   = contacts{}
-)
+var _ people.Holder = contacts{}
 
 // shown are the fields that a people.Record is made of.
 func (w *Writer) shown(name string, m module) []string {

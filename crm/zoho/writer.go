@@ -25,13 +25,6 @@ type Writer struct {
 	company atomic.Bool   // leads must have a company here
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // New returns a Writer. It sends nothing yet.
 func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
@@ -81,8 +74,6 @@ type table struct {
 	name  string
 	where string // the condition of a query that finds the record among others, where the module has no field for the call's id
 }
-
-var _ record.Table = table{}
 
 // Read reads a record with all its fields.
 func (t table) Read(ctx context.Context, _ *record.Job, id string) (record.Fields, error) {

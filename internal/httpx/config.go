@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +75,8 @@ var forbidden = map[string]string{
 // HTTP returns the settings themselves, for kinds that embed them.
 func (c *Config) HTTP() *Config { return c }
 
-// Validate checks the settings without touching a file or the network. Each fault begins with its key.
-func (c Config) Validate() error {
+// Validate checks the settings without touching a file or the network. Each fault begins with its key. own are the headers that the kind sets itself.
+func (c Config) Validate(own ...string) error {
 	var faults []error
 	if (c.ClientCert == "") != (c.ClientKey == "") {
 		faults = append(faults, errors.New("client_cert and client_key: set both or neither"))
@@ -89,6 +90,9 @@ func (c Config) Validate() error {
 	for name, value := range c.Headers {
 		if why, bad := forbidden[textproto.CanonicalMIMEHeaderKey(name)]; bad {
 			faults = append(faults, fmt.Errorf("headers: %s cannot be set: %s", name, why))
+		}
+		if slices.ContainsFunc(own, func(o string) bool { return strings.EqualFold(o, name) }) {
+			faults = append(faults, fmt.Errorf("headers: %s cannot be set: the destination sets it", name))
 		}
 		if !headerName(name) {
 			faults = append(faults, fmt.Errorf("headers: %q is not a header name", name))
@@ -116,6 +120,23 @@ func Origin(key, raw string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%s: a fragment (#…) is never sent; remove it", key)
 	}
+	return u, nil
+}
+
+// Base reads an address below which an API is, as people write it: with or without a slash at its end, or one of endings, which then are left off.
+func Base(key, raw string, endings ...string) (*url.URL, error) {
+	u, err := Origin(key, raw)
+	if err != nil {
+		return nil, err
+	}
+	if u.RawQuery != "" {
+		return nil, fmt.Errorf("%s: write it without a question mark and what follows", key)
+	}
+	path := strings.TrimRight(u.Path, "/")
+	for _, e := range endings {
+		path = strings.TrimRight(strings.TrimSuffix(path, e), "/")
+	}
+	u.Path, u.RawPath = path, ""
 	return u, nil
 }
 

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"regexp"
 	"strconv"
 	"time"
 
@@ -55,6 +56,32 @@ func Extras(c *crm.Call, limit int) map[string]string {
 		out[text.Seconds] = strconv.Itoa(int(*c.Duration + 0.5))
 	}
 	return out
+}
+
+var ticks = regexp.MustCompile(`^/Date\((-?\d{1,15})`)
+
+// When reads a time as CRMs write it: by ISO 8601, with or without a zone, which then is UTC, or in milliseconds; zero: it is none.
+func When(s string) time.Time {
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02T15:04:05.999-0700"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
+	}
+	if m := ticks.FindStringSubmatch(s); m != nil {
+		s = m[1]
+	}
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.UnixMilli(ms).UTC()
+	}
+	return time.Time{}
+}
+
+// Stamp writes a time in UTC; empty for none.
+func Stamp(t time.Time, layout string) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(layout)
 }
 
 // Numbered returns a value of Extras as a number, if it is one by its nature.

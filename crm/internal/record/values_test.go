@@ -32,6 +32,26 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+func TestTimes(t *testing.T) {
+	want := time.Date(2026, 1, 5, 10, 2, 3, 0, time.UTC)
+	for _, s := range []string{
+		"2026-01-05T10:02:03Z", "2026-01-05T10:02:03.000+0000", "2026-01-05T15:32:03+05:30", "2026-01-05 10:02:03", "2026-01-05 10:02:03.000", "1767607323000",
+		"/Date(1767607323000)/",
+	} {
+		if got := record.When(s); !got.Equal(want) {
+			t.Errorf("%q: %s", s, got)
+		}
+	}
+	for _, s := range []string{"", "soon", "2026-01-05", "/Date(x)/"} {
+		if got := record.When(s); !got.IsZero() {
+			t.Errorf("%q: %s", s, got)
+		}
+	}
+	if got := record.Stamp(want.In(time.FixedZone("", 3600)), time.DateTime); got != "2026-01-05 10:02:03" || record.Stamp(time.Time{}, time.DateTime) != "" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestSplitName(t *testing.T) {
 	for name, want := range map[string][2]string{"Priya Sharma": {"Priya", "Sharma"}, "Maria del Mar": {"Maria del", "Mar"}, "Cher": {"", "Cher"}, "": {"", ""}} {
 		if first, last := record.SplitName(name); first != want[0] || last != want[1] {
