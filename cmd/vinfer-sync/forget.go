@@ -35,14 +35,13 @@ func forgetCommand(a *app) *cobra.Command {
 		if slices.Contains(r.Calls, "") {
 			return usageError("--call is empty")
 		}
-		need := toLook
 		if !r.Dry {
 			if err := a.sure(c, "Erase this from the store for good?"); err != nil {
 				return err
 			}
-			need, a.announce = toChange, c.ErrOrStderr()
+			a.announce = c.ErrOrStderr()
 		}
-		return a.with(c.Context(), need, func(ctx context.Context, b backend) error {
+		return a.with(c.Context(), toChange, func(ctx context.Context, b backend) error { // --dry-run erases too, in a transaction that is undone
 			f, err := b.Forget(ctx, r)
 			if err != nil && strings.Contains(err.Error(), engine.ErrNoNumber.Error()) {
 				return usageError("--phone: %w", engine.ErrNoNumber)
