@@ -28,6 +28,7 @@ var leaky = []struct {
 	{"salesforce", "salesforce", []string{"url: {URL}", "client_id: me", "company: x"}, "private_key"},
 	{"salesforce-jwt", "salesforce", []string{"url: {URL}", "client_id: me", "username: me@example.com"}, "client_secret"},
 	{"dynamics", "dynamics", []string{"url: {URL}", `token_url: "{URL}/token"`, "client_id: me"}, ""},
+	{"freshsales", "freshsales", []string{"url: {URL}"}, ""},
 	{"hubspot", "hubspot", []string{"base_url: {URL}"}, ""},
 	{"zoho", "zoho", []string{"accounts_url: {URL}", "api_url: {URL}", "client_id: me"}, ""},
 	{"leadsquared", "leadsquared", []string{"url: {URL}", "auth: headers"}, ""},

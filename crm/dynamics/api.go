@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,8 +79,8 @@ func (a *api) login(ctx context.Context) (string, time.Duration, error) {
 		return "", 0, err
 	}
 	var t struct {
-		Token   string  `json:"access_token"`
-		Expires float64 `json:"expires_in"`
+		Token   string `json:"access_token"`
+		Expires any    `json:"expires_in"` // a number; older servers write it as text
 	}
 	if err := answer.JSON(&t); err != nil {
 		return "", 0, err
@@ -87,7 +88,8 @@ func (a *api) login(ctx context.Context) (string, time.Duration, error) {
 	if t.Token == "" {
 		return "", 0, fmt.Errorf("%s answers without an access token", a.logins.Base().Host)
 	}
-	return t.Token, time.Duration(min(t.Expires, 1e6)) * time.Second, nil
+	seconds, _ := strconv.ParseFloat(fmt.Sprint(t.Expires), 64)
+	return t.Token, time.Duration(min(seconds, 1e6)) * time.Second, nil
 }
 
 // request is one request below the root of the Web API.

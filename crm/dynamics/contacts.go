@@ -59,11 +59,7 @@ func (d persons) shown(set string) []string {
 // Search asks for the number in every form that people type. Columns are compared whole, without regard to case: an index serves that, a search
 // inside of numbers would read the table.
 func (d persons) Search(ctx context.Context, n phone.Number) (found []people.Record, err error) {
-	all := n.Typed()
-	if country, ok := strings.CutSuffix(n.E164(), n.Tail(10)); ok {
-		all = append(all, country+" "+n.Tail(10), country+"-"+n.Tail(10))
-	}
-	spellings, err := json.Marshal(all)
+	spellings, err := json.Marshal(n.Typed())
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/dynamics"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
+	"github.com/vinfer-sync/vinfer-sync/crm/freshsales"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
@@ -41,6 +42,7 @@ type All struct {
 	HubSpot     *hubspot.Config     `yaml:"hubspot"`
 	Zoho        *zoho.Config        `yaml:"zoho"`
 	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
+	Freshsales  *freshsales.Config  `yaml:"freshsales"`
 }
 
 // Config is what the configuration of every kind can do. What only some can do is said by the other interfaces of this package.

@@ -90,7 +90,7 @@ func (n Number) Typed() []string {
 		area, rest := n.national[:3], n.national[3:6]+"-"+n.national[6:]
 		all = append(all, "("+area+") "+rest, "("+area+")"+rest, country+" ("+area+") "+rest)
 	}
-	return unique(append(all, international, national)...)
+	return unique(append(all, international, national, country+" "+n.national, country+"-"+n.national)...)
 }
 
 // halves writes ten digits as people in India do: 98765 43210.
