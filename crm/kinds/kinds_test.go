@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/dynamics"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
@@ -28,7 +29,7 @@ var (
 		crm.Checker
 		crm.Finder
 		crm.Provisioner
-	}{(*espocrm.Writer)(nil), (*hubspot.Writer)(nil), (*leadsquared.Writer)(nil), mysql.Writer{}, (*odoo.Writer)(nil), postgres.Writer{}, (*salesforce.Writer)(nil), (*sqlite.Writer)(nil), (*suitecrm.Writer)(nil), (*zoho.Writer)(nil)}
+	}{(*dynamics.Writer)(nil), (*espocrm.Writer)(nil), (*hubspot.Writer)(nil), (*leadsquared.Writer)(nil), mysql.Writer{}, (*odoo.Writer)(nil), postgres.Writer{}, (*salesforce.Writer)(nil), (*sqlite.Writer)(nil), (*suitecrm.Writer)(nil), (*zoho.Writer)(nil)}
 	_ = []interface {
 		crm.Writer
 		crm.Checker

@@ -41,7 +41,7 @@ func (c Config) Validate() error {
 	if c.APIKey.Empty() {
 		faults = append(faults, errors.New("api_key: missing; make one under Settings > API"))
 	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("X-Api-Key"))...)
 }
 
 // Open makes the writer, as New does.
@@ -194,10 +194,9 @@ func (c contacts) fields(change record.Change) record.Fields {
 }
 
 func (c contacts) person(r record.Fields) people.Record {
-	made, _ := time.Parse(time.RFC3339, r.Text("created"))
 	return people.Record{
 		ID: r.Text("id"), Phones: []string{r.Text("phone")}, Name: r.Text("name"), Status: r.Text(c.field("status")), Owner: r.Text("owner"),
-		DoNotCall: r[c.field("do_not_call")] == true, Created: made,
+		DoNotCall: r[c.field("do_not_call")] == true, Created: record.When(r.Text("created")),
 	}
 }
 
