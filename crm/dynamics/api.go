@@ -35,19 +35,12 @@ type api struct {
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
-	base, err := httpx.Origin("url", cfg.URL)
+	client, err := httpx.Open("url", cfg.URL, cfg.Config, workers, cfg.ClientSecret.Reveal())
 	if err != nil {
 		return nil, err
 	}
-	login, err := httpx.Origin("token_url", cmp.Or(cfg.TokenURL, entra+"/"+url.PathEscape(cfg.Tenant)+"/oauth2/v2.0/token"))
-	if err != nil {
-		return nil, err
-	}
-	client, err := httpx.New(base, cfg.Config, workers, cfg.ClientSecret.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	logins, err := httpx.New(login, cfg.Config, 1, cfg.ClientSecret.Reveal())
+	tokens := cmp.Or(cfg.TokenURL, entra+"/"+url.PathEscape(cfg.Tenant)+"/oauth2/v2.0/token")
+	logins, err := httpx.Open("token_url", tokens, cfg.Config, 1, cfg.ClientSecret.Reveal())
 	if err != nil {
 		return nil, err
 	}

@@ -34,10 +34,7 @@ type persons struct {
 	p      *crm.Progress
 }
 
-var (
-	_ record.Contacts = persons{}
-	_ people.Holder   = persons{}
-)
+var _ people.Holder = persons{}
 
 // numbers are the columns that hold numbers, the one into which a new contact's goes included.
 func (w *Writer) numbers() []string {
@@ -83,7 +80,7 @@ func (d persons) Search(ctx context.Context, n phone.Number) (found []people.Rec
 // person reads a record. A qualified lead has become a contact, a merged record another one, and an inactive contact is not in use.
 func (d persons) person(set, id string, f record.Fields) people.Record {
 	r := people.Record{
-		ID: set + "/" + id, Name: f.Text("fullname"), DoNotCall: f[d.field(fieldDoNotCall)] == true, Created: at(f, "createdon"), Changed: at(f, "modifiedon"),
+		ID: set + "/" + id, Name: f.Text("fullname"), DoNotCall: f[d.field(fieldDoNotCall)] == true, Created: record.When(f.Text("createdon")), Changed: record.When(f.Text("modifiedon")),
 		Owner: ownerOf(f), Status: d.status[set].label(f[d.field(fieldStatus)]), Superseded: f["merged"] == true || f["statecode"] == 1.0,
 	}
 	for _, name := range d.numbers() {
@@ -104,11 +101,6 @@ func ownerOf(f record.Fields) string {
 		return "teams(" + id + ")"
 	}
 	return "systemusers(" + id + ")"
-}
-
-func at(f record.Fields, name string) time.Time {
-	t, _ := time.Parse(time.RFC3339, f.Text(name))
-	return t.UTC()
 }
 
 // Read reads a lead or contact; the one that it was merged into, if it was.

@@ -24,13 +24,6 @@ type Writer struct {
 	owners *people.Owners
 }
 
-var (
-	_ crm.Writer      = (*Writer)(nil)
-	_ crm.Checker     = (*Writer)(nil)
-	_ crm.Finder      = (*Writer)(nil)
-	_ crm.Provisioner = (*Writer)(nil)
-)
-
 // New returns a Writer. It sends nothing.
 func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
@@ -84,8 +77,6 @@ type set struct {
 	what  string   // what the ids are made of besides
 	shown []string // the columns that are read
 }
-
-var _ record.Table = set{}
 
 // Find reads the record by its id.
 func (t set) Find(ctx context.Context, j *record.Job, _ *record.Record) (record.Found, error) {

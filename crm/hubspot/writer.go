@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -46,10 +47,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	searches := cfg.SearchRate
-	if searches == 0 {
-		searches = defaultSearches
-	}
+	searches := cmp.Or(cfg.SearchRate, defaultSearches)
 	w := &Writer{
 		api: &api{client, token, pace.New(defaultMax, defaultWindow), pace.New(searches, time.Second)}, s: s,
 		keyed: people.NewBook(s, 0), slow: people.NewBook(s, lag),

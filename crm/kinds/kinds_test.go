@@ -5,13 +5,16 @@ import (
 	"testing"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/dynamics"
 	"github.com/vinfer-sync/vinfer-sync/crm/espocrm"
 	"github.com/vinfer-sync/vinfer-sync/crm/exec"
 	"github.com/vinfer-sync/vinfer-sync/crm/hubspot"
 	"github.com/vinfer-sync/vinfer-sync/crm/jsonl"
 	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
 	"github.com/vinfer-sync/vinfer-sync/crm/leadsquared"
+	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
+	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
 	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
@@ -26,7 +29,7 @@ var (
 		crm.Checker
 		crm.Finder
 		crm.Provisioner
-	}{(*espocrm.Writer)(nil), (*hubspot.Writer)(nil), (*leadsquared.Writer)(nil), (*odoo.Writer)(nil), (*salesforce.Writer)(nil), (*sqlite.Writer)(nil), (*suitecrm.Writer)(nil), (*zoho.Writer)(nil)}
+	}{(*dynamics.Writer)(nil), (*espocrm.Writer)(nil), (*hubspot.Writer)(nil), (*leadsquared.Writer)(nil), mysql.Writer{}, (*odoo.Writer)(nil), postgres.Writer{}, (*salesforce.Writer)(nil), (*sqlite.Writer)(nil), (*suitecrm.Writer)(nil), (*zoho.Writer)(nil)}
 	_ = []interface {
 		crm.Writer
 		crm.Checker

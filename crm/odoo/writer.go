@@ -29,11 +29,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	base, err := httpx.Origin("url", cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	client, err := httpx.New(base, cfg.Config, s.Workers, cfg.APIKey.Reveal())
+	client, err := httpx.Open("url", cfg.URL, cfg.Config, s.Workers, cfg.APIKey.Reveal())
 	if err != nil {
 		return nil, err
 	}

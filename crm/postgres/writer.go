@@ -11,7 +11,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -72,13 +71,9 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 
 // settings returns how to connect, with the DSN as it is now.
 func (c Config) settings() (*pgx.ConnConfig, error) {
-	dsn := c.DSN.Reveal()
-	if c.DSNFile != "" {
-		b, err := os.ReadFile(c.DSNFile)
-		if err != nil {
-			return nil, fmt.Errorf("dsn_file: %w", err)
-		}
-		dsn = string(b)
+	dsn, err := table.DSN(c.DSN, c.DSNFile)
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := parse(dsn)
 	if err != nil {
@@ -99,13 +94,6 @@ func (c Config) settings() (*pgx.ConnConfig, error) {
 
 // Writer writes to the tables of one schema. It connects with the first Write.
 type Writer struct{ *table.Server }
-
-var (
-	_ crm.Writer      = Writer{}
-	_ crm.Checker     = Writer{}
-	_ crm.Finder      = Writer{}
-	_ crm.Provisioner = Writer{}
-)
 
 // New returns a Writer with as many connections as there are workers. Of s only Workers, OwnNumbers and Region matter. It connects to nothing.
 func New(c Config, s crm.Settings) (Writer, error) {

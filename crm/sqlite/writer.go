@@ -221,8 +221,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 }
 
 // Find tells which contact a call would be written to.
-func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
-	var m crm.Match
+func (w *Writer) Find(ctx context.Context, c crm.Contact) (m crm.Match, err error) {
 	table.Disown(&c, w.s)
 	if c.Phone == "" && c.E164 == "" {
 		return m, nil
@@ -230,23 +229,14 @@ func (w *Writer) Find(ctx context.Context, c crm.Contact) (crm.Match, error) {
 	if _, err := os.Stat(w.path); errors.Is(err, os.ErrNotExist) {
 		return m, nil
 	}
-	return m, w.read(ctx, func(ctx context.Context, db *sql.DB) error {
+	err = w.read(ctx, func(ctx context.Context, db *sql.DB) error {
 		if version, err := version(ctx, db); err != nil || version == 0 {
 			return err
 		}
-		var name sql.NullString
-		err := db.QueryRowContext(ctx, findContact, values.Text(c.E164), values.Text(c.Phone)).Scan(&m.ID, &name)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err == nil {
-			m.Count, m.Label = 1, name.String
-			if m.Label == "" {
-				m.Label = "contact " + m.ID
-			}
-		}
+		m, err = table.Match(db.QueryRowContext(ctx, findContact, values.Text(c.E164), values.Text(c.Phone)))
 		return err
 	})
+	return m, err
 }
 
 func (w *Writer) version(ctx context.Context) (v int, err error) {

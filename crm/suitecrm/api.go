@@ -36,11 +36,7 @@ type api struct {
 const refresh = 10 * time.Minute
 
 func newAPI(cfg Config, workers int) (*api, error) {
-	base, err := httpx.Origin("url", cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	client, err := httpx.New(base, cfg.Config, workers, cfg.ClientSecret.Reveal())
+	client, err := httpx.Open("url", cfg.URL, cfg.Config, workers, cfg.ClientSecret.Reveal())
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/crm/internal/line"
 )
 
 // payload has the documented keys in the documented order; all of them are always there.
@@ -55,39 +56,27 @@ type segment struct {
 func body(event string, e *crm.Entry) ([]byte, error) {
 	c := &e.Call
 	p := payload{
-		Event: event, CallID: c.ID, CampaignID: text(c.Campaign),
-		Contact:     contact{Phone: text(c.Contact.Phone), Name: text(c.Contact.Name)},
-		Disposition: text(c.RawDisposition), Duration: number(c.Duration), Language: text(c.Language),
-		Timestamp: timestamp(c.EndedAt), TranscriptURL: text(c.TranscriptURL),
-		NeuronLens: neuronLens{Sentiment: sentiment(c.Sentiment), QAScore: number(c.QAScore), Summary: text(c.Summary)},
+		Event: event, CallID: c.ID, CampaignID: line.Text(c.Campaign),
+		Contact:     contact{Phone: line.Text(c.Contact.Phone), Name: line.Text(c.Contact.Name)},
+		Disposition: line.Text(c.RawDisposition), Duration: number(c.Duration), Language: line.Text(c.Language),
+		Timestamp: timestamp(c.EndedAt), TranscriptURL: line.Text(c.TranscriptURL),
+		NeuronLens: neuronLens{Sentiment: sentiment(c.Sentiment), QAScore: number(c.QAScore), Summary: line.Text(c.Summary)},
 	}
 	if t := e.Transcript; t != nil && event == string(crm.TranscriptReady) {
-		p.Transcript = &transcript{Text: t.Text, Segments: make([]segment, 0, len(t.Segments)), Summary: text(t.Summary), Language: text(t.Language)}
+		p.Transcript = &transcript{Text: t.Text, Segments: make([]segment, 0, len(t.Segments)), Summary: line.Text(t.Summary), Language: line.Text(t.Language)}
 		for _, s := range t.Segments {
-			seg := segment{Speaker: text(s.Speaker), Text: s.Text, Start: null, End: null}
+			seg := segment{Speaker: line.Text(s.Speaker), Text: s.Text, Start: null, End: null}
 			if s.Start != 0 || s.End != 0 {
 				seg.Start, seg.End = number(&s.Start), number(&s.End)
 			}
 			p.Transcript.Segments = append(p.Transcript.Segments, seg)
 		}
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	b, err := line.Encode(p)
+	return bytes.TrimSuffix(b, []byte("\n")), err
 }
 
 var null = json.RawMessage("null")
-
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
 
 func number(f *float64) json.RawMessage {
 	if f == nil || math.IsNaN(*f) || math.IsInf(*f, 0) {
@@ -114,5 +103,5 @@ func timestamp(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
-	return text(t.UTC().Format(time.RFC3339Nano))
+	return line.Text(t.UTC().Format(time.RFC3339Nano))
 }

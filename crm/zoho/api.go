@@ -2,6 +2,7 @@ package zoho
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,28 +41,16 @@ type api struct {
 }
 
 func newAPI(cfg Config, workers int) (*api, error) {
-	base, err := httpx.Origin("api_url", cfg.API())
-	if err != nil {
-		return nil, err
-	}
-	accounts, err := httpx.Origin("accounts_url", cfg.accounts())
-	if err != nil {
-		return nil, err
-	}
 	hide := []string{cfg.ClientSecret.Reveal(), cfg.RefreshToken.Reveal()}
-	client, err := httpx.New(base, cfg.Config, workers, hide...)
+	client, err := httpx.Open("api_url", cfg.API(), cfg.Config, workers, hide...)
 	if err != nil {
 		return nil, err
 	}
-	gate, err := httpx.New(accounts, cfg.Config, 1, hide...)
+	gate, err := httpx.Open("accounts_url", cfg.accounts(), cfg.Config, 1, hide...)
 	if err != nil {
 		return nil, err
 	}
-	n := cfg.Concurrency
-	if n == 0 {
-		n = everybody
-	}
-	a := &api{cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: base}, turns: make(chan struct{}, n)}
+	a := &api{cfg: cfg, client: client, mint: &minter{cfg: cfg, client: gate, api: client.Base()}, turns: make(chan struct{}, cmp.Or(cfg.Concurrency, everybody))}
 	a.tokens = token.New(a.mint.fetch)
 	return a, nil
 }

@@ -9,6 +9,7 @@
 package zoho
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,20 +62,10 @@ var Fields = map[string]string{
 }
 
 // accounts returns the URL of the accounts server.
-func (c Config) accounts() string {
-	if c.AccountsURL != "" {
-		return c.AccountsURL
-	}
-	return centers[c.DataCenter][0]
-}
+func (c Config) accounts() string { return cmp.Or(c.AccountsURL, centers[c.DataCenter][0]) }
 
 // API returns the URL of the API.
-func (c Config) API() string {
-	if c.APIURL != "" {
-		return c.APIURL
-	}
-	return centers[c.DataCenter][1]
-}
+func (c Config) API() string { return cmp.Or(c.APIURL, centers[c.DataCenter][1]) }
 
 // Validate checks the configuration without touching a file or the network. Each fault begins with its key.
 func (c Config) Validate() error {

@@ -40,6 +40,15 @@ type Client struct {
 	limit     int64
 }
 
+// Open returns a Client as New does, for an address that the configuration has under key.
+func Open(key, raw string, cfg Config, workers int, hide ...string) (*Client, error) {
+	base, err := Origin(key, raw)
+	if err != nil {
+		return nil, err
+	}
+	return New(base, cfg, workers, hide...)
+}
+
 // New returns a Client for the origin of base, with as many idle connections as there are workers. hide lists
 // secrets that must not come back in an error besides those of cfg, of base and of the requests' own headers.
 func New(base *url.URL, cfg Config, workers int, hide ...string) (*Client, error) {

@@ -76,22 +76,22 @@ func Of(e *crm.Entry) Line {
 	c := &e.Call
 	l := Line{
 		Event: e.Event, Key: e.Key, Revision: e.Revision, Attempt: e.Attempt, Late: e.Late,
-		CallID: c.ID, Campaign: text(c.Campaign), Direction: text(c.Direction), CallStatus: text(c.Status),
+		CallID: c.ID, Campaign: Text(c.Campaign), Direction: Text(c.Direction), CallStatus: Text(c.Status),
 		Contact: contact{
-			Phone: text(c.Contact.Phone), E164: text(c.Contact.E164), National: text(c.Contact.National), Name: text(c.Contact.Name),
+			Phone: Text(c.Contact.Phone), E164: Text(c.Contact.E164), National: Text(c.Contact.National), Name: Text(c.Contact.Name),
 		},
-		Disposition: text(c.Disposition), RawDisposition: text(c.RawDisposition), Duration: number(c.Duration), Language: text(c.Language),
-		StartedAt: at(c.StartedAt), EndedAt: at(c.EndedAt), TranscriptURL: text(c.TranscriptURL), Sentiment: text(c.Sentiment),
-		QAScore: number(c.QAScore), Summary: text(c.Summary), CallbackAt: at(c.CallbackAt),
-		Status: text(e.Status), SetStatus: e.SetStatus, DoNotCall: e.DoNotCall,
+		Disposition: Text(c.Disposition), RawDisposition: Text(c.RawDisposition), Duration: number(c.Duration), Language: Text(c.Language),
+		StartedAt: at(c.StartedAt), EndedAt: at(c.EndedAt), TranscriptURL: Text(c.TranscriptURL), Sentiment: Text(c.Sentiment),
+		QAScore: number(c.QAScore), Summary: Text(c.Summary), CallbackAt: at(c.CallbackAt),
+		Status: Text(e.Status), SetStatus: e.SetStatus, DoNotCall: e.DoNotCall,
 	}
 	if e.Task != nil {
-		l.Task = &task{Title: e.Task.Title, Due: at(e.Task.Due), Owner: text(e.Task.Owner)}
+		l.Task = &task{Title: e.Task.Title, Due: at(e.Task.Due), Owner: Text(e.Task.Owner)}
 	}
 	if t := e.Transcript; t != nil {
-		l.Transcript = &transcript{Text: t.Text, Segments: make([]segment, 0, len(t.Segments)), Language: text(t.Language), Summary: text(t.Summary)}
+		l.Transcript = &transcript{Text: t.Text, Segments: make([]segment, 0, len(t.Segments)), Language: Text(t.Language), Summary: Text(t.Summary)}
 		for _, s := range t.Segments {
-			seg := segment{Speaker: text(s.Speaker), Text: s.Text}
+			seg := segment{Speaker: Text(s.Speaker), Text: s.Text}
 			if s.Start != 0 || s.End != 0 {
 				seg.Start, seg.End = number(&s.Start), number(&s.End)
 			}
@@ -110,7 +110,8 @@ func Encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func text(s string) *string {
+// Text returns s, or nothing for an empty one.
+func Text(s string) *string {
 	if s == "" {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (c Config) Validate() error {
 	if c.APIKey.Empty() {
 		faults = append(faults, errors.New("api_key: missing; make one under Settings > API"))
 	}
-	return errors.Join(append(faults, c.Config.Validate())...)
+	return errors.Join(append(faults, c.Config.Validate("X-Api-Key"))...)
 }
 
 // Open makes the writer, as New does.
@@ -67,11 +67,7 @@ func New(cfg Config, s crm.Settings) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	base, err := httpx.Origin("url", cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	client, err := httpx.New(base, cfg.Config, s.Workers, cfg.APIKey.Reveal())
+	client, err := httpx.Open("url", cfg.URL, cfg.Config, s.Workers, cfg.APIKey.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -194,10 +190,9 @@ func (c contacts) fields(change record.Change) record.Fields {
 }
 
 func (c contacts) person(r record.Fields) people.Record {
-	made, _ := time.Parse(time.RFC3339, r.Text("created"))
 	return people.Record{
 		ID: r.Text("id"), Phones: []string{r.Text("phone")}, Name: r.Text("name"), Status: r.Text(c.field("status")), Owner: r.Text("owner"),
-		DoNotCall: r[c.field("do_not_call")] == true, Created: made,
+		DoNotCall: r[c.field("do_not_call")] == true, Created: record.When(r.Text("created")),
 	}
 }
 

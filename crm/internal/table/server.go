@@ -1,14 +1,17 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
 // DefaultTimeout is how long the transaction of one call may take.
@@ -24,6 +27,29 @@ func CheckTimeout(d time.Duration) error {
 		return errors.New("timeout: write 1s to 10m")
 	}
 	return nil
+}
+
+// DSN returns a connection string, as its file now has it if one is named.
+func DSN(dsn secret.Text, file string) (string, error) {
+	if file == "" {
+		return dsn.Reveal(), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("dsn_file: %w", err)
+	}
+	return string(b), nil
+}
+
+// Match reads the row that FindContact returns, if there is one.
+func Match(row *sql.Row) (m crm.Match, err error) {
+	var name sql.NullString
+	err = row.Scan(&m.ID, &name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return crm.Match{}, nil
+	}
+	m.Count, m.Label = 1, cmp.Or(name.String, "contact "+m.ID)
+	return m, err
 }
 
 // Dialect is what one kind of database server does in its own way. Its functions may be called concurrently.
@@ -200,17 +226,7 @@ func (s *Server) Find(ctx context.Context, c crm.Contact) (m crm.Match, err erro
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		var name sql.NullString
-		err = s.d.Tx(tx, "").QueryRowContext(ctx, s.d.Statements.FindContact, s.d.Values.Text(c.E164), s.d.Values.Text(c.Phone)).Scan(&m.ID, &name)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err == nil {
-			m.Count, m.Label = 1, name.String
-			if m.Label == "" {
-				m.Label = "contact " + m.ID
-			}
-		}
+		m, err = Match(s.d.Tx(tx, "").QueryRowContext(ctx, s.d.Statements.FindContact, s.d.Values.Text(c.E164), s.d.Values.Text(c.Phone)))
 		return err
 	})
 	return m, err
