@@ -123,7 +123,7 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 		t.load(b)
 		t.run(b)
 		if t.err == nil && bytes.Equal(t.head.lastTx, name) {
-			d.rev.Store(t.head.rev)
+			d.saw(t.head.rev)
 			return nil
 		}
 	}
@@ -142,6 +142,10 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	if t.head.epoch != epoch {
 		return d.deposed()
 	}
+	if t.head.rev < d.rev.Load() {
+		d.held.Load().End()
+		return fmt.Errorf("%w: the database has gone back in time", ErrLost)
+	}
 	whole := &batch{}
 	whole.add(nil, "BEGIN")
 	whole.add(nil, fence, bytea(name), bigint(epoch), bigint(t.head.rev))
@@ -153,7 +157,7 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	if err := t.link.run(whole); err != nil {
 		return refusal(err)
 	}
-	d.rev.Store(t.head.rev + 1)
+	d.saw(t.head.rev + 1)
 	return nil
 }
 
