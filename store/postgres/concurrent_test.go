@@ -51,7 +51,7 @@ func pageOf(n int) store.Page {
 func scanAll(t testing.TB, s store.Store, dest string) (all []store.JobRef) {
 	t.Helper()
 	for from := []byte(nil); ; {
-		jobs, next, err := s.Scan(dest, from, 64, nil)
+		jobs, next, err := s.Scan(dest, from, 256, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

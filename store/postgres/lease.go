@@ -69,6 +69,7 @@ func (d *DB) Lead(ctx context.Context) error {
 		return err
 	}
 	before := d.rev.Swap(rev)
+	d.small.Store(nil)
 	l := &held{lease.New(d.clock, sent+trustTime), epoch, since}
 	d.held.Store(l)
 	d.renewals.Go(l.Watch)

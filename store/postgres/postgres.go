@@ -58,9 +58,9 @@ type DB struct {
 	leases                 *pgxpool.Pool // one connection, for the lease alone: it must not wait for a transaction
 	ctx                    context.Context
 	cancel                 context.CancelFunc
-	writing                sync.Mutex   // one transaction at a time writes
-	rev                    atomic.Int64 // the highest that was seen
-	seen                   atomic.Pointer[map[string][]uint64]
+	writing                sync.Mutex           // one transaction at a time writes
+	rev                    atomic.Int64         // the highest that was seen
+	small                  atomic.Pointer[seed] // nil: not known
 	held                   atomic.Pointer[held]
 	clock                  func() time.Duration // of the lease: see internal/lease
 	taking                 sync.Mutex           // held while a command takes the lease
