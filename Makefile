@@ -45,7 +45,8 @@ test: ## run the tests (two minutes)
 
 test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, python3 and strace
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec ./alert ./store/postgres
-	CGO_ENABLED=0 $(GO) test -tags external -run 'Databases|Connections|Nodes' ./cmd/vinfer-sync
+	CGO_ENABLED=0 $(GO) test -tags external -run 'Order|Sick|Late|Lease|Plan|Unfinished|Transcript|Disposition|Refused|Backfill' ./sync
+	CGO_ENABLED=0 $(GO) test -tags external -run 'Databases|Connections|Nodes|Migrate' ./cmd/vinfer-sync
 
 test-browser: ## look at the dashboard in a browser (needs chromium); SCREENSHOTS=DIR keeps pictures
 	CGO_ENABLED=0 $(GO) test -count=1 -tags browser -run Browser ./admin

@@ -84,6 +84,7 @@ func (d *dashboard) render(ctx context.Context) ([]byte, error) {
 // view is what the page's template shows. All of it is text: the template escapes.
 type view struct {
 	Pipeline, Version, Now, Zone string
+	Leader                       string // who leads, where nodes share the pipeline
 	Verdict                      Verdict
 	Alerts                       []notice
 	Tiles                        []tile
@@ -148,6 +149,9 @@ func (d *dashboard) look(ctx context.Context) (*view, error) {
 	v := &view{
 		Pipeline: f.Status.Pipeline, Version: f.Status.Version, Now: f.Now.In(zone).Format("2 January 2006, 15:04:05"), Zone: zone.String(),
 		Late: f.Stats.LateFound, StoreSize: bytesText(uint64(f.StoreBytes)),
+	}
+	if l := f.Status.Leader; l != nil {
+		v.Leader = "node " + l.Node + " leads since " + clock(l.Since, f.Now, zone)
 	}
 	if !f.Stats.AuditedUntil.IsZero() {
 		v.Audited = clock(f.Stats.AuditedUntil, f.Now, zone)

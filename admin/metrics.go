@@ -115,8 +115,29 @@ func (m *Metrics) Attempted(a engine.Attempt) {
 }
 
 // handler answers scrapes.
-func (m *Metrics) handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+func (m *Metrics) handler(log *slog.Logger) http.Handler { return scraped(m.registry, log) }
+
+// standbyMetrics are those of a node that stands by.
+func standbyMetrics(pipeline, version string, log *slog.Logger) http.Handler {
+	r := prometheus.NewRegistry()
+	labels := prometheus.Labels{"pipeline": pipeline}
+	leads := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "leader", Help: leaderHelp, ConstLabels: labels})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: buildHelp,
+		ConstLabels: prometheus.Labels{"pipeline": pipeline, "version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	r.MustRegister(leads, build)
+	return scraped(r, log)
+}
+
+const (
+	buildHelp  = "1, labelled with the program's version and Go's."
+	leaderHelp = "1 on the node that leads a pipeline that several share, 0 on a standby."
+)
+
+func scraped(r *prometheus.Registry, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
 		DisableCompression: true, // it costs more memory than it saves on this machine
 	})
@@ -132,6 +153,7 @@ type state struct {
 	budgetLimit, budgetLeft, budgetReset, skew                        *prometheus.Desc
 	transcripts, unfinished, backfills, audited                       *prometheus.Desc
 	storeBytes, diskFree, diskBytes, alerts, configOK, stuck, started *prometheus.Desc
+	leader, leaderSince                                               *prometheus.Desc
 }
 
 func newState(version string, facts func() (Facts, error)) *state {
@@ -140,7 +162,9 @@ func newState(version string, facts func() (Facts, error)) *state {
 	}
 	return &state{
 		facts: facts, version: version,
-		build:       desc("build_info", "1, labelled with the program's version and Go's.", "version", "goversion"),
+		build:       desc("build_info", buildHelp, "version", "goversion"),
+		leader:      desc("leader", leaderHelp),
+		leaderSince: desc("leader_since_timestamp_seconds", "Since when this node leads, in Unix time."),
 		started:     desc("start_timestamp_seconds", "When the process started, in Unix time."),
 		lag:         desc("lag_seconds", "How long ago the moment is up to which calls have been read."),
 		lastSuccess: desc("last_success_timestamp_seconds", "When the last good poll began, in Unix time; 0: none yet."),
@@ -185,6 +209,12 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(s.build, 1, s.version, runtime.Version())
 	gauge(s.started, unix(f.Started))
+	if f.Status.Role != "" {
+		gauge(s.leader, bit(f.Status.Role == "leader"))
+		if f.Status.Leader != nil {
+			gauge(s.leaderSince, unix(f.Status.Leader.Since))
+		}
+	}
 	gauge(s.lag, max(f.Now.Sub(f.Stats.Watermark).Seconds(), 0))
 	gauge(s.lastSuccess, unix(f.Stats.LastRun.LastSuccess))
 	gauge(s.lastRun, unix(f.Stats.LastRun.At))

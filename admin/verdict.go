@@ -31,7 +31,7 @@ type Verdict struct {
 // classOf returns how bad an alert is.
 func classOf(a engine.Alert) string {
 	switch a.Alert {
-	case alert.Dead, alert.Clock, alert.LeftOut, alert.Listen:
+	case alert.Dead, alert.Clock, alert.LeftOut, alert.Listen, alert.WentBack:
 		return mild
 	}
 	return grave
@@ -106,6 +106,7 @@ func headline(a engine.Alert, now time.Time, zone *time.Location) string {
 		alert.Halted: a.Destination + " is halted", alert.Runs: "polls fail", alert.Clock: "the clock is off", alert.Disk: "the disk of " + a.Destination + " is nearly full",
 		alert.Dead: cmp.Or(a.Destination, "the reading of calls") + " has dead letters", alert.Lag: cmp.Or(a.Destination, "reading") + " is late",
 		alert.Gap: "VInfer's listing is incomplete", alert.Key: "VInfer refuses the key", alert.Stuck: "the service is stuck", alert.Down: "the service does not run", alert.Listen: "an address is taken",
+		alert.NoLeader: "no node leads", alert.WentBack: "the database went back in time",
 	}[a.Alert], a.Message)
 	if a.Destination == "" { // a destination's name is written as it is
 		first, size := utf8.DecodeRuneInString(what)

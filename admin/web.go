@@ -59,13 +59,34 @@ func ServeWeb(o WebOptions) (*Web, error) {
 			_, _ = w.Write(text)
 		})
 	}
+	return serveWeb(ln, o.Listen, mux, o.Log), nil
+}
+
+func serveWeb(ln net.Listener, configured string, mux *http.ServeMux, log *slog.Logger) *Web {
 	addr := ln.Addr().String()
 	w := &Web{Addr: addr, http: &http.Server{
-		Handler: guarded(mux, o.Listen, addr), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ConnState: (&crowd{most: maxConnections}).changed, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		Handler: guarded(mux, configured, addr), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ConnState: (&crowd{most: maxConnections}).changed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 	go func() { _ = w.http.Serve(ln) }()
-	return w, nil
+	return w
+}
+
+// ServeStandby listens for a node that stands by. why tells what it waits for. It is alive, not ready, and says so in each place that a leader answers in.
+func ServeStandby(listen, pipeline, version string, why func() error, log *slog.Logger) (*Web, error) {
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", standbyMetrics(pipeline, version, log))
+	mux.Handle("GET /healthz", health(func() error { return nil }))
+	mux.Handle("GET /readyz", health(why))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprintf(w, "%s: %v\n", pipeline, why())
+	})
+	return serveWeb(ln, listen, mux, log), nil
 }
 
 // Close ends it.

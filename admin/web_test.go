@@ -46,6 +46,7 @@ func someFacts() Facts {
 	f.Disks = []alert.Space{{Path: "/var/lib/vinfer-sync", Free: 1 << 30, Total: 1 << 34}}
 	f.Status = engine.StatusOf(f.Stats, "default", "1.0")
 	f.Status.Budget = engine.BudgetStatus{Limit: 1000, Remaining: 900, Reset: now.Add(time.Minute).Format(time.RFC3339)}
+	f.Status.Role, f.Status.Leader = "leader", &engine.Leader{Node: "a/1", Since: now}
 	f.Status.NextRun = now.Add(40 * time.Second).Format(time.RFC3339)
 	f.Status.Alerts = []engine.Alert{{Alert: alert.Halted, Destination: "none", Message: "none is halted", Since: now}}
 	return f
@@ -265,5 +266,27 @@ func TestHealth(t *testing.T) {
 	ill := func() error { return errors.New("no poll has ended yet") }
 	if resp, text := get(t, health(ill), "/readyz"); resp.StatusCode != http.StatusServiceUnavailable || text != "no poll has ended yet\n" {
 		t.Errorf("%d %q", resp.StatusCode, text)
+	}
+}
+
+func TestStandby(t *testing.T) {
+	w, err := ServeStandby("127.0.0.1:0", "sales", "1.0", func() error { return errors.New("standby: node b leads") }, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	for path, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"/healthz": {http.StatusOK, "ok"},
+		"/readyz":  {http.StatusServiceUnavailable, "node b leads"},
+		"/":        {http.StatusOK, "sales: standby: node b leads"},
+		"/metrics": {http.StatusOK, `vinfer_sync_leader{pipeline="sales"} 0`},
+	} {
+		resp, text := get(t, w.http.Handler, path)
+		if resp.StatusCode != want.code || !strings.Contains(text, want.text) {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, text)
+		}
 	}
 }

@@ -33,15 +33,20 @@ const (
 	Listen = "listen"
 	// Down: a service worked on the pipeline last, and none runs. Only who looks without it finds that.
 	Down = "down"
+	// NoLeader: no node can lead the pipeline.
+	NoLeader = "no_leader"
+	// WentBack: the database of the state went back in time.
+	WentBack = "went_back"
 )
 
 // Kinds are all of them.
-var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap, Key, Stuck, Listen, Down}
+var Kinds = []string{Lag, Runs, Clock, Halted, Dead, Disk, LeftOut, Gap, Key, Stuck, Listen, Down, NoLeader, WentBack}
 
 const (
 	missedRuns = 5                // intervals without a successful run
 	maxSkew    = 30 * time.Second // as check has it
 	fewCalls   = 5                // that are left out in a row tell nothing
+	backFor    = 24 * time.Hour   // a database that went back is told of
 	gapAfter   = 10 * time.Minute // the range of a passing fault has been read again by then
 )
 
@@ -57,6 +62,9 @@ type Facts struct {
 	Down    bool    // a service should run, and does not
 	Stuck   error   // what shows no sign of life; nil: nothing
 	Listen  []error // of the addresses that could not be had
+
+	NoLeader string    // why neither this node nor another one leads; nothing else is known then
+	WentBack time.Time // when the database was found to have gone back; zero: it did not
 }
 
 // Space is the room on a disk.
@@ -90,6 +98,13 @@ func (r Rules) look(f Facts) []found {
 			a.Remedy = r.Remedy(kind, dest)
 		}
 		all = append(all, found{a, size, kind == Lag})
+	}
+	if f.NoLeader != "" {
+		add(NoLeader, "", 1, "no node can lead, and nothing is read or delivered: %s", f.NoLeader)
+		return all
+	}
+	if !f.WentBack.IsZero() && f.Now.Sub(f.WentBack) < backFor {
+		add(WentBack, "", 1, "the database was found to have gone back in time at %s: what was delivered after that time is delivered again", f.WentBack.UTC().Format(time.RFC3339))
 	}
 	if f.Down {
 		add(Down, "", 1, "the service does not run; it polled last at %s", lastPoll(f))

@@ -44,6 +44,9 @@ func TestRules(t *testing.T) {
 		want           string // kinds and destinations
 	}{
 		{"all is well", minutely, func(*Facts) {}, ""},
+		{"no node leads", minutely, func(f *Facts) { *f = Facts{Now: now, NoLeader: "connection refused"} }, "no_leader"},
+		{"the database went back", minutely, func(f *Facts) { f.WentBack = ago(time.Hour) }, "went_back"},
+		{"the database went back long ago", minutely, func(f *Facts) { f.WentBack = ago(25 * time.Hour) }, ""},
 		{"a filter leaves all calls out", minutely, func(f *Facts) {
 			f.Stats.Dests[0].LeftOut = store.LeftOut{InARow: fewCalls, Since: ago(3 * time.Hour), Until: ago(2 * time.Hour), Last: "filter"}
 		}, "left_out sales"},

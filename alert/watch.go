@@ -148,7 +148,7 @@ func (w *Watch) tell(n Notice) {
 	} else {
 		level := slog.LevelError
 		switch n.Alert.Alert {
-		case Dead, Clock, LeftOut, Listen:
+		case Dead, Clock, LeftOut, Listen, WentBack:
 			level = slog.LevelWarn
 		case Halted: // the engine has logged the halt as an error
 			level = slog.LevelInfo

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,7 +26,20 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testsOf(m)) }
+
+// These are others where the state is in a database. stored is another text after each change.
+var (
+	stored = func(t *testing.T, path string) string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	openStore = func(_ *testing.T, path string) (store.Store, error) { return bolt.Open(path, bolt.Options{}) }
+	testsOf   = func(m *testing.M) goleak.TestingM { return m }
+)
 
 // row is a call as the small API of these tests serves it.
 type row struct {
@@ -236,7 +250,7 @@ func newRig(t *testing.T, a *api, writer crm.Writer, change func(*Options)) *rig
 
 func (r *rig) open() {
 	r.t.Helper()
-	st, err := bolt.Open(r.path, bolt.Options{})
+	st, err := openStore(r.t, r.path)
 	if err != nil {
 		r.t.Fatal(err)
 	}

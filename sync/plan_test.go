@@ -1,13 +1,11 @@
 package sync
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -115,18 +113,14 @@ func TestPlanWritesNothing(t *testing.T) {
 			return false
 		}
 	})
-	before, err := os.ReadFile(rig.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := stored(t, rig.path)
 	asked := len(r.asked())
 	p, err := rig.e.Plan(t.Context(), PlanRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := os.ReadFile(rig.path)
-	if err != nil || !bytes.Equal(before, after) {
-		t.Fatal("the state file changed", err)
+	if after := stored(t, rig.path); after != before {
+		t.Fatal("the state changed")
 	}
 	looked := r.asked()[asked:]
 	if len(looked) != 4 {

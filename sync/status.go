@@ -72,7 +72,7 @@ type Leader struct {
 
 // Alert is something that needs an operator.
 type Alert struct {
-	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out, gap, key, stuck, listen or down
+	Alert       string    `json:"alert"`       // lag, runs, clock, halted, dead, disk, left_out, gap, key, stuck, listen, down, no_leader or went_back
 	Destination string    `json:"destination"` // empty: it concerns none in particular
 	Message     string    `json:"message"`
 	Remedy      string    `json:"remedy"`

@@ -18,6 +18,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
+	"github.com/vinfer-sync/vinfer-sync/store/postgres"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
 	"github.com/vinfer-sync/vinfer-sync/vinfer"
 )
@@ -34,7 +35,7 @@ func (s *service) facts() (admin.Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	f.Facts = storeFacts(p.cfg, stats)
+	f.Facts = storeFacts(p.cfg, p.store, stats)
 	f.Started, f.Skew = s.began, p.api.Skew()
 	f.Oldest = map[string]time.Time{}
 	for _, d := range f.Stats.Dests {
@@ -54,8 +55,11 @@ func (s *service) facts() (admin.Facts, error) {
 }
 
 // storeFacts gathers what the store alone tells.
-func storeFacts(cfg *config.Config, stats store.Stats) alert.Facts {
+func storeFacts(cfg *config.Config, st store.Store, stats store.Stats) alert.Facts {
 	f := alert.Facts{Now: time.Now().UTC(), Stats: stats, Disks: spaces(cfg)}
+	if at, err := st.Setting(postgres.WentBack); err == nil && at != nil {
+		f.WentBack, _ = time.Parse(time.RFC3339, string(at))
+	}
 	if _, how, refused := strings.Cut(stats.LastRun.Error, vinfer.ErrRefused.Error()); refused {
 		f.Refusal = or(strings.TrimPrefix(how, ": "), "it was refused")
 	}
@@ -76,7 +80,7 @@ func unattended(cfg *config.Config, st store.Store) func(*engine.Status) {
 		s.Config = absolute(cfg.File)
 		roleOf(st, s)
 		if stats, err := st.Stats(); err == nil { // else the status itself fails
-			f := storeFacts(cfg, stats)
+			f := storeFacts(cfg, st, stats)
 			f.Down = s.Leader == nil && servedLast(st)
 			s.Alerts = alert.Find(st, rulesOf(cfg), f)
 		}
@@ -193,6 +197,10 @@ func alertRemedy(cfg *config.Config, kind, dest string) string {
 		return "start it: systemctl start vinfer-sync; why it ended: journalctl -u vinfer-sync -n 50"
 	case alert.Stuck:
 		return "restart the service; systemd's watchdog does so by itself"
+	case alert.NoLeader:
+		return "see that the database can be reached and takes writes: vinfer-sync check"
+	case alert.WentBack:
+		return "see docs/HA.md for what may be there twice, and why a database goes back"
 	case alert.Listen:
 		return "end what listens there, or change admin.listen or admin.socket, then restart the service"
 	case alert.Lag:

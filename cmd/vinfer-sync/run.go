@@ -39,8 +39,9 @@ func runCommand(a *app) *cobra.Command {
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
+			waits := newStandby(c.Context(), cfg, log)
 			for {
-				st, err := lead(c.Context(), cfg, log)
+				st, err := waits.lead(c.Context(), cfg)
 				if err != nil {
 					return stopped(c.Context(), unusable(err))
 				}

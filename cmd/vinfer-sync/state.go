@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/vinfer-sync/vinfer-sync/admin"
+	"github.com/vinfer-sync/vinfer-sync/alert"
 	"github.com/vinfer-sync/vinfer-sync/config"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/bolt"
@@ -23,7 +27,17 @@ var node = postgres.Node()
 
 // databaseOf says where the state is, for a configuration that keeps it in a database.
 func databaseOf(cfg *config.Config) postgres.Config {
-	return postgres.Config{DSN: cfg.Store.Postgres.DSN.Read, Schema: cfg.Store.Postgres.Schema}
+	return postgres.Config{DSN: cfg.Store.Postgres.DSN.Read, Schema: cfg.Store.Postgres.Schema, Dir: stateDirectory(cfg)}
+}
+
+// stateDirectory is where this node keeps what it knows by itself; empty: there is no such directory.
+func stateDirectory(cfg *config.Config) string {
+	dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":") // set by systemd
+	dir = or(dir, filepath.Dir(cfg.Store.Bolt.Path))
+	if !isDir(dir) {
+		return ""
+	}
+	return dir
 }
 
 // openState opens the state to work on it. In a database that takes the lease, which errs with store.ErrLocked if another node leads.
@@ -44,15 +58,40 @@ func openState(ctx context.Context, cfg *config.Config) (store.Store, error) {
 // standEvery is how often a node that stands by asks whether it can lead.
 const standEvery = time.Second
 
+// standby is a node that waits until it may lead: it answers health checks and scrapes, and tells when for long no node leads.
+type standby struct {
+	log    *slog.Logger
+	alerts *alert.Watch
+	web    *admin.Web
+	since  time.Time // since when no node leads, as far as it knows; zero: one does
+
+	mu  sync.Mutex
+	why error
+}
+
+// newStandby returns one that may wait several times, until ctx ends.
+func newStandby(ctx context.Context, cfg *config.Config, log *slog.Logger) *standby {
+	program := alert.NewProgram(log)
+	if cfg.Store.Postgres != nil {
+		go program.Run(ctx, func() []string { return cfg.Alerts.Exec })
+	}
+	return &standby{log: log, alerts: alert.NewWatch(cfg.Name, nowhere{}, log, program.Send)}
+}
+
+// nowhere keeps no settings: the database that could is not this node's.
+type nowhere struct{}
+
+func (nowhere) Setting(string) ([]byte, error)  { return nil, nil }
+func (nowhere) PutSetting(string, []byte) error { return nil }
+
 // lead opens the state once this node may: in a database it stands by until no other node leads, or until the database can be reached.
-func lead(ctx context.Context, cfg *config.Config, log *slog.Logger) (store.Store, error) {
+func (s *standby) lead(ctx context.Context, cfg *config.Config) (store.Store, error) {
 	if cfg.Store.Postgres == nil {
 		return openState(ctx, cfg)
 	}
-	s := &standby{}
-	defer s.end()
+	defer s.end(cfg)
 	var st *postgres.DB
-	for told := ""; ; {
+	for {
 		var err error
 		if st == nil {
 			st, err = postgres.Open(ctx, databaseOf(cfg), cfg.Name, node)
@@ -68,12 +107,7 @@ func lead(ctx context.Context, cfg *config.Config, log *slog.Logger) (store.Stor
 			}
 			return nil, err
 		}
-		if err.Error() != told {
-			told = err.Error()
-			log.Info("standing by", "node", node, "reason", told)
-			s.say(cfg.Admin.Listen, told)
-			notify(daemon.SdNotifyReady + "\nSTATUS=standing by: " + told)
-		}
+		s.wait(cfg, err)
 		notify(daemon.SdNotifyWatchdog)
 		select {
 		case <-ctx.Done():
@@ -82,46 +116,54 @@ func lead(ctx context.Context, cfg *config.Config, log *slog.Logger) (store.Stor
 	}
 }
 
-// standby answers health checks while another node leads.
-type standby struct {
-	server *http.Server
-	why    chan string // the newest reason
+// wait tells why this node does not lead, where that is news.
+func (s *standby) wait(cfg *config.Config, why error) {
+	s.mu.Lock()
+	news := s.why == nil || s.why.Error() != why.Error()
+	s.why = why
+	s.mu.Unlock()
+	if s.web == nil && cfg.Admin.Listen != "" {
+		s.web, _ = admin.ServeStandby(cfg.Admin.Listen, cfg.Name, version, s.reason, s.log) // an address that is taken is told of when this node leads
+	}
+	if news {
+		s.log.Info("standing by", "node", node, "reason", why)
+		notify(daemon.SdNotifyReady + "\nSTATUS=standing by: " + why.Error())
+	}
+	s.look(cfg, why)
 }
 
-func (s *standby) say(listen, why string) {
-	if s.why == nil {
-		s.why = make(chan string, 1)
-		s.serve(listen)
+// noLeaderAfter is how long no node may lead before that is told: a takeover is over by then.
+const noLeaderAfter = time.Minute
+
+func (s *standby) look(cfg *config.Config, why error) {
+	now := time.Now().UTC()
+	f := alert.Facts{Now: now}
+	if why == nil || errors.Is(why, store.ErrLocked) {
+		s.since = time.Time{}
+	} else {
+		if s.since.IsZero() {
+			s.since = now
+		}
+		if now.Sub(s.since) < noLeaderAfter {
+			return
+		}
+		f.NoLeader = why.Error()
 	}
-	select {
-	case <-s.why:
-	default:
-	}
-	s.why <- why
+	s.alerts.Look(alert.Rules{Remedy: func(kind, dest string) string { return alertRemedy(cfg, kind, dest) }}, f)
 }
 
-func (s *standby) serve(listen string) {
-	if listen == "" {
-		return
-	}
-	l, err := net.Listen("tcp", listen) //nolint:noctx // at once
-	if err != nil {
-		return // told when this node leads and the address still cannot be had
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		why := <-s.why
-		s.why <- why
-		http.Error(w, "standby: "+why, http.StatusServiceUnavailable)
-	})
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = s.server.Serve(l) }() // it errs when it is closed
+func (s *standby) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Errorf("standby: %w", s.why)
 }
 
-func (s *standby) end() {
-	if s.server != nil {
-		_ = s.server.Close()
+// end is called when this node leads, or gives up.
+func (s *standby) end(cfg *config.Config) {
+	s.look(cfg, nil)
+	if s.web != nil {
+		_ = s.web.Close()
+		s.web = nil
 	}
 }
 

@@ -34,7 +34,7 @@ func Postgres(t testing.TB) *Server {
 			return []string{
 				postgres, "-D", dir, "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-k", "", "-c", "fsync=off",
 				"-c", "ssl=on", "-c", "ssl_cert_file=" + filepath.Join(filepath.Dir(dir), "cert.pem"), "-c", "ssl_key_file=" + filepath.Join(filepath.Dir(dir), "key.pem"),
-				"-c", "max_connections=200", "-c", "shared_buffers=16MB",
+				"-c", "max_connections=500", "-c", "shared_buffers=16MB",
 			}
 		}, func(ctx context.Context, port int) error {
 			db, err := sql.Open("pgx", PostgresDSN(port, "root", rootPassword, "postgres"))

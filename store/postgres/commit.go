@@ -60,33 +60,39 @@ func (l *link) run(b *batch) error {
 
 // end gives the connection back. One that is inside a transaction, or broken, is closed by the pool.
 func (l *link) end() {
-	if l.conn == nil {
-		return
+	switch {
+	case l.conn == nil:
+	case l.snapshot && l.conn.Conn().PgConn().TxStatus() == 'T':
+		go func() { // nobody need wait for that
+			b := &batch{}
+			b.add(nil, "ROLLBACK")
+			_ = l.run(b) // where that fails, the pool closes the connection
+			l.conn.Release()
+		}()
+	default:
+		l.conn.Release()
 	}
-	if l.snapshot && l.conn.Conn().PgConn().TxStatus() == 'T' {
-		b := &batch{}
-		b.add(nil, "ROLLBACK")
-		_ = l.run(b) // where that fails, the pool closes the connection
-	}
-	l.conn.Release()
 }
 
 // engine runs the transactions of the records in the database.
 func (d *DB) engine() records.Engine { return records.Engine{View: d.view, Update: d.update} }
 
 func (d *DB) view(fn func(records.Tx) error) error {
-	for try := 0; ; try++ {
-		t := newTxn(d, &link{db: d, ctx: d.ctx, snapshot: true})
+	for try, seed := 0, d.seed(); ; try++ {
+		t := newTxn(d, &link{db: d, ctx: d.ctx, snapshot: true}, seed)
+		t.unsure = seed != nil
 		err := fn(t)
 		if t.err != nil {
 			err = t.err
 		}
 		t.link.end()
-		t.remember()
-		if t.err == nil || try == maxTries || !again(err) {
+		stale := errors.Is(t.err, errStale)
+		if !stale && (t.err == nil || try == maxTries || !again(err)) {
 			return err
 		}
-		pause(d.ctx, try)
+		if seed = nil; !stale {
+			pause(d.ctx, try)
+		}
 	}
 }
 
@@ -102,6 +108,9 @@ func (d *DB) update(fn func(records.Tx) (bool, error)) error {
 	_, _ = rand.Read(name) // never fails
 	for try := 0; ; try++ {
 		err := d.attempt(name, try > 0, fn)
+		if err != nil {
+			d.small.Store(nil)
+		}
 		if err == nil || try == maxTries || !again(err) {
 			return err
 		}
@@ -116,14 +125,14 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	if err != nil {
 		return err
 	}
-	t := newTxn(d, &link{db: d, ctx: d.ctx})
+	t := newTxn(d, &link{db: d, ctx: d.ctx}, d.seed())
 	defer t.link.end()
 	if again {
 		b := &batch{}
 		t.load(b)
 		t.run(b)
 		if t.err == nil && bytes.Equal(t.head.lastTx, name) {
-			d.rev.Store(t.head.rev)
+			d.saw(t.head.rev)
 			return nil
 		}
 	}
@@ -131,7 +140,6 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	if t.err != nil {
 		return t.err
 	}
-	t.remember()
 	if err != nil || !changed {
 		return err
 	}
@@ -141,6 +149,10 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	}
 	if t.head.epoch != epoch {
 		return d.deposed()
+	}
+	if t.head.rev < d.rev.Load() {
+		d.held.Load().End()
+		return fmt.Errorf("%w: the database has gone back in time", ErrLost)
 	}
 	whole := &batch{}
 	whole.add(nil, "BEGIN")
@@ -153,7 +165,8 @@ func (d *DB) attempt(name []byte, again bool, fn func(records.Tx) (bool, error))
 	if err := t.link.run(whole); err != nil {
 		return refusal(err)
 	}
-	d.rev.Store(t.head.rev + 1)
+	d.saw(t.head.rev + 1)
+	d.small.Store(t.after())
 	return nil
 }
 
@@ -196,25 +209,6 @@ func (t *txn) changes() *batch {
 		t.run(head)
 	}
 	return b
-}
-
-// remember keeps which generations there are, for what the next transaction expects.
-func (t *txn) remember() {
-	if !t.loaded || t.err != nil {
-		return
-	}
-	seen := map[string][]uint64{}
-	for _, name := range records.Generational {
-		seen[name] = t.Generations(name)
-	}
-	t.db.seen.Store(&seen)
-}
-
-func (d *DB) generations(name string) []uint64 {
-	if seen := d.seen.Load(); seen != nil {
-		return (*seen)[name]
-	}
-	return nil
 }
 
 func (d *DB) deposed() error {

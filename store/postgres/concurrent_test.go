@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,7 @@ func pageOf(n int) store.Page {
 func scanAll(t testing.TB, s store.Store, dest string) (all []store.JobRef) {
 	t.Helper()
 	for from := []byte(nil); ; {
-		jobs, next, err := s.Scan(dest, from, 64, nil)
+		jobs, next, err := s.Scan(dest, from, 256, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,6 +227,86 @@ func TestLeaderStoppedWhileItSends(t *testing.T) {
 		if _, err = p.GetResults(); err == nil {
 			t.Error("the stopped one could go on")
 		}
+	}
+}
+
+// The database is replaced by an older copy of itself, under a leader and between two: it is noticed, and kept for the operator. Another state is not taken at all.
+func TestDatabaseThatWentBack(t *testing.T) {
+	name, dsn, super := dbtest.NewPostgres(t)
+	dir := t.TempDir()
+	at := func(dsn string) (*DB, error) {
+		t.Helper()
+		c := configOf(dsn)
+		c.Dir = dir
+		d, err := Open(t.Context(), c, "default", Node())
+		if err != nil {
+			return nil, err
+		}
+		return d, d.Lead(t.Context())
+	}
+	noticed := func(d *DB) bool {
+		t.Helper()
+		v, err := d.Setting(WentBack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v != nil
+	}
+	d, err := at(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, d)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := super.Exec("CREATE DATABASE " + name + "_copy TEMPLATE template0 OWNER " + name); err != nil {
+		t.Fatal(err)
+	}
+	copied := strings.Replace(dsn, "/"+name+"?", "/"+name+"_copy?", 1)
+	foreign := openAt(t, copied, "default")
+	begin(t, foreign)
+	if err := foreign.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = at(dsn); err != nil || noticed(d) {
+		t.Fatalf("nothing happened, and it is noticed: %v", err)
+	}
+	for n := range 3 {
+		if _, err := d.Ingest(pageOf(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := super.Exec("UPDATE vinfer_sync.pipelines SET rev = rev - 2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Ingest(pageOf(3)); !errors.Is(err, ErrLost) {
+		t.Errorf("the leader goes on: %v", err)
+	}
+	if d.Leading().Err() == nil {
+		t.Error("it still leads")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = at(dsn); err != nil || !noticed(d) {
+		t.Errorf("it is not noticed by the next one: %v", err)
+	}
+	if err := errors.Join(d.PutSetting(WentBack, nil), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = at(dsn); err != nil || noticed(d) {
+		t.Errorf("it is noticed twice: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := at(copied)
+	if !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("another state was taken: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

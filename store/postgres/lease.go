@@ -24,6 +24,7 @@ const (
 type held struct {
 	*lease.Lease
 	epoch int64
+	since time.Time
 }
 
 // Leader is who leads a pipeline.
@@ -40,8 +41,14 @@ func seconds(t time.Duration) arg { return text(strconv.Itoa(int(t/time.Second))
 // Lead takes the lease, unless another node holds it: then it errs with store.ErrLocked and names that one. Before it returns, what other nodes had
 // claimed counts as attempted. Leading tells when the lease is held no more.
 func (d *DB) Lead(ctx context.Context) error {
+	if who, err := d.Leader(ctx); err != nil {
+		return err
+	} else if who.Node != "" {
+		return fmt.Errorf("%w: node %s leads the pipeline %s since %s", store.ErrLocked, who.Node, d.pipeline, who.Since.Format(time.RFC3339))
+	}
 	sent := d.clock()
-	var epoch int64
+	var epoch, rev int64
+	var since time.Time
 	b := &batch{}
 	b.add(nil, "BEGIN")
 	b.add(nil, "SET LOCAL lock_timeout = '1s'")
@@ -50,31 +57,32 @@ func (d *DB) Lead(ctx context.Context) error {
 	b.add(nil, "UPDATE {s}.pipelines SET rev = rev + 1, epoch = (SELECT epoch FROM {s}.leases WHERE id = {p}) WHERE id = {p}")
 	b.add(func(rows [][][]byte) error {
 		epoch = number(rows[0][0])
-		d.rev.Store(number(rows[0][1]))
+		rev, since = number(rows[0][1]), micros(rows[0][2])
 		return nil
-	}, "SELECT epoch, rev FROM {s}.pipelines WHERE id = {p}")
+	}, "SELECT l.epoch, p.rev, "+sinceMicros+" FROM {s}.pipelines p JOIN {s}.leases l ON l.id = p.id WHERE p.id = {p}")
 	b.add(nil, "COMMIT")
 	if err := d.onLeases(ctx, b); codeOf(err) == codeFence {
-		who, err := d.Leader(ctx)
-		if err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: node %s leads the pipeline %s since %s", store.ErrLocked, who.Node, d.pipeline, who.Since.Format(time.RFC3339))
+		return fmt.Errorf("%w: another node has just begun to lead the pipeline %s", store.ErrLocked, d.pipeline)
 	} else if codeOf(err) == codeLockTimeout {
 		return errors.Join(err, d.endAbandoned(ctx))
 	} else if err != nil {
 		return err
 	}
-	l := &held{lease.New(d.clock, sent+trustTime), epoch}
+	before := d.rev.Swap(rev)
+	d.small.Store(nil)
+	l := &held{lease.New(d.clock, sent+trustTime), epoch, since}
 	d.held.Store(l)
 	d.renewals.Go(l.Watch)
 	d.renewals.Go(func() { d.renew(l) })
-	empty, err := d.identify()
-	if err == nil && empty {
-		err = d.engine().Update(func(tx records.Tx) (bool, error) {
-			_, err := records.Create(tx)
+	install, err := d.identify()
+	if err == nil && install == "" {
+		err = d.engine().Update(func(tx records.Tx) (_ bool, err error) {
+			install, err = records.Create(tx)
 			return true, err
 		})
+	}
+	if err == nil && !d.moving {
+		err = d.compare(install, before, rev)
 	}
 	if err == nil && !d.moving {
 		err = d.Reclaim()
@@ -161,6 +169,7 @@ func (d *DB) renew(l *held) {
 			return
 		}
 		l.Extend(sent + trustTime)
+		d.keepSeen()
 	}
 }
 
@@ -175,14 +184,29 @@ func (d *DB) giveUp(l *held) {
 	_ = d.onLeases(ctx, b) // where that fails, it ends by its time
 }
 
-// Leader tells who leads.
+const sinceMicros = "(extract(epoch FROM l.since) * 1000000)::bigint"
+
+func micros(v []byte) time.Time { return time.UnixMicro(number(v)).UTC() }
+
+// Leader tells who leads. A node that does need not ask.
 func (d *DB) Leader(ctx context.Context) (who Leader, err error) {
+	if l := d.held.Load(); l != nil && l.Held() == nil {
+		return Leader{Node: d.node, Since: l.since}, nil
+	}
+	var rev int64
 	b := &batch{}
 	b.add(func(rows [][][]byte) error {
-		if len(rows) == 1 {
-			who = Leader{Node: string(rows[0][0]), Since: time.UnixMicro(number(rows[0][1])).UTC()}
+		if rev = number(rows[0][2]); len(rows[0][0]) > 0 {
+			who = Leader{Node: string(rows[0][0]), Since: micros(rows[0][1])}
 		}
 		return nil
-	}, `SELECT convert_to(node, 'UTF8'), (extract(epoch FROM since) * 1000000)::bigint FROM {s}.leases WHERE id = {p} AND node <> '' AND expires > now()`)
-	return who, d.onLeases(ctx, b)
+	}, "SELECT convert_to(CASE WHEN l.expires > now() THEN l.node ELSE '' END, 'UTF8'), "+sinceMicros+", p.rev FROM {s}.pipelines p JOIN {s}.leases l ON l.id = p.id WHERE p.id = {p}")
+	if err := d.onLeases(ctx, b); err != nil {
+		return who, err
+	}
+	if who.Node != "" { // else it is compared by who leads next
+		d.saw(rev)
+		d.keepSeen()
+	}
+	return who, nil
 }

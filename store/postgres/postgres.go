@@ -26,6 +26,7 @@ import (
 type Config struct {
 	DSN    func() (secret.Text, error) // a URL or key=value words, with what libpq knows; it is asked for each new connection
 	Schema string                      // of the tables
+	Dir    string                      // on this node's disk, where it keeps how far it has seen the database; empty: it does not
 }
 
 // parse reads a DSN. Its errors show nothing of it.
@@ -45,17 +46,21 @@ func parse(dsn string) (*pgxpool.Config, error) {
 type DB struct {
 	*records.DB
 	schema, pipeline, node string
-	leadToWrite            bool // take the lease for the first change
-	moving                 bool // it is opened for MoveTo alone
+	dir                    string
+	keeping                sync.Mutex // over known and kept
+	known                  string     // whose state this node has worked with; empty: none yet
+	kept                   int64      // the rev that stands on the disk
+	leadToWrite            bool       // take the lease for the first change
+	moving                 bool       // it is opened for MoveTo alone
 	id                     int64
 	names                  *strings.Replacer
 	pool                   *pgxpool.Pool // of transactions
 	leases                 *pgxpool.Pool // one connection, for the lease alone: it must not wait for a transaction
 	ctx                    context.Context
 	cancel                 context.CancelFunc
-	writing                sync.Mutex // one transaction at a time writes
-	rev                    atomic.Int64
-	seen                   atomic.Pointer[map[string][]uint64]
+	writing                sync.Mutex           // one transaction at a time writes
+	rev                    atomic.Int64         // the highest that was seen
+	small                  atomic.Pointer[seed] // nil: not known
 	held                   atomic.Pointer[held]
 	clock                  func() time.Duration // of the lease: see internal/lease
 	taking                 sync.Mutex           // held while a command takes the lease
@@ -100,8 +105,14 @@ func OpenForCommand(ctx context.Context, c Config, pipeline, node string) (*DB, 
 }
 
 func open(ctx context.Context, c Config, pipeline, node string, d *DB) (_ *DB, err error) {
-	d.schema, d.pipeline, d.node, d.clock = c.Schema, pipeline, node, lease.SinceBoot
+	d.schema, d.dir, d.pipeline, d.node, d.clock = c.Schema, c.Dir, pipeline, node, lease.SinceBoot
 	d.rename()
+	if d.leadToWrite {
+		d.dir = "" // a command may be another user's
+	}
+	if err := d.loadSeen(); err != nil {
+		return nil, err
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels it
 	defer func() {
 		if err != nil {
@@ -216,6 +227,7 @@ func (d *DB) Close() error {
 	d.cancel()
 	if l := d.held.Load(); l != nil {
 		d.giveUp(l)
+		d.keepSeen()
 	}
 	d.disconnect()
 	return nil

@@ -132,12 +132,14 @@ func (d *DB) enter(ctx context.Context, create bool) error {
 	return fmt.Errorf("pipeline %s: %w: the database has none of that name", d.pipeline, store.ErrUnknown)
 }
 
-// identify errs if the records are not such that this program can read them. A new pipeline has none.
-func (d *DB) identify() (empty bool, err error) {
+// identify returns whose state it is, and errs if the records are not such that this program can read them. A new pipeline has none.
+func (d *DB) identify() (install string, err error) {
 	err = d.engine().View(func(tx records.Tx) error {
-		_, layout, err := records.Identify(tx)
-		switch empty = errors.Is(err, records.ErrForeign); {
-		case empty:
+		var layout int
+		var err error
+		install, layout, err = records.Identify(tx)
+		switch {
+		case errors.Is(err, records.ErrForeign):
 			return nil
 		case errors.Is(err, store.ErrMoved):
 			if d.moving {
@@ -153,7 +155,7 @@ func (d *DB) identify() (empty bool, err error) {
 		}
 		return nil
 	})
-	return empty, err
+	return install, err
 }
 
 func codeOf(err error) string {

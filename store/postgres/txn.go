@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/vinfer-sync/vinfer-sync/store/internal/records"
@@ -15,8 +16,41 @@ type txn struct {
 	caches map[string]*cache
 	gone   []deletion // whole ranges, deleted before anything else is written
 	head   pipelineRow
-	loaded bool
+	loaded bool // head and the small tables
+	unsure bool // they are a seed that was not compared with the database yet
 	err    error
+}
+
+// seed is what the leader knows of the small tables after its last transaction: nobody else writes, and if somebody does, the fence or a comparison of
+// rev finds out.
+type seed struct {
+	head   pipelineRow
+	tables map[string][]entry
+}
+
+// errStale ends a transaction that began with a seed that holds no more.
+var errStale = errors.New("another transaction has written meanwhile")
+
+// seed returns what a transaction may begin with; nil: it has to read.
+func (d *DB) seed() *seed {
+	if l := d.held.Load(); l == nil || l.Held() != nil {
+		return nil
+	}
+	return d.small.Load()
+}
+
+// after returns the seed for the transaction that follows this one.
+func (t *txn) after() *seed {
+	s := &seed{head: t.head, tables: map[string][]entry{}}
+	s.head.rev++
+	for _, name := range small {
+		for _, e := range t.caches[name].entries {
+			if e.value != nil {
+				s.tables[name] = append(s.tables[name], entry{key: e.key, value: e.value})
+			}
+		}
+	}
+	return s
 }
 
 type deletion struct {
@@ -29,16 +63,23 @@ const tableGenerations = "generations"
 
 var small = []string{"meta", "dests", tableGenerations}
 
-func newTxn(db *DB, l *link) *txn {
+func newTxn(db *DB, l *link, from *seed) *txn {
 	t := &txn{db: db, link: l, caches: map[string]*cache{}}
 	for _, name := range append(records.Buckets[:len(records.Buckets):len(records.Buckets)], tableGenerations) {
 		t.caches[name] = &cache{}
 	}
+	if from != nil {
+		t.head, t.loaded = from.head, true
+		for _, name := range small {
+			t.caches[name].learn(from.tables[name])
+			t.caches[name].cover(span{from: []byte{}})
+		}
+	}
 	return t
 }
 
-// chunk is how many keys a cursor reads at a time.
-const chunk = 256
+// chunk is how many keys a cursor reads at a time: somewhat more than a scan looks at.
+const chunk = 288
 
 // load reads the pipeline's row and the small tables, if that has not been done.
 func (t *txn) load(b *batch) {
@@ -54,9 +95,19 @@ func (t *txn) load(b *batch) {
 
 // run sends what is to be read.
 func (t *txn) run(b *batch) {
-	if t.err == nil {
-		t.err = t.link.run(b)
+	if t.err != nil {
+		return
 	}
+	if !t.unsure {
+		t.err = t.link.run(b)
+		return
+	}
+	var now pipelineRow
+	b.readPipeline(&now)
+	if t.err = t.link.run(b); t.err == nil && now.rev != t.head.rev {
+		t.err = errStale
+	}
+	t.unsure = false
 }
 
 // readRange queues reading up to n keys of a range, from its beginning or its end.
@@ -198,7 +249,7 @@ func (t *txn) DropGeneration(name string, g uint64) error {
 	return nil
 }
 
-// Expect reads all that is about to be read in one round trip. Of buckets with generations those are read that the transaction before has found.
+// Expect reads all that is about to be read in one round trip.
 func (t *txn) Expect(expected func() []records.Need) {
 	needs := expected() // which may read, too
 	b := &batch{}
@@ -213,7 +264,7 @@ func (t *txn) Expect(expected func() []records.Need) {
 		prefixes := [][]byte{nil}
 		if slices.Contains(records.Generational, n.Bucket) {
 			prefixes = nil
-			for _, g := range t.db.generations(n.Bucket) {
+			for _, g := range t.Generations(n.Bucket) {
 				prefixes = append(prefixes, prefix(g))
 			}
 		}

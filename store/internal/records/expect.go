@@ -61,7 +61,41 @@ func (t *txn) needsOfRow(r *store.Row, backfill uint64) (needs []Need) {
 	return needs
 }
 
-// expectJobs tells what claiming or settling jobs reads: the jobs and their lanes, then what is kept of their calls and the next jobs of the lanes.
+// expectClaims tells what claiming jobs of destinations with a key reads: the jobs and what is known of their lanes, then what is kept of their calls.
+func (t *txn) expectClaims(refs []store.JobRef) {
+	t.tx.Expect(func() (needs []Need) {
+		for i := range refs {
+			if d, err := t.destByName(refs[i].Dest); err == nil {
+				needs = append(needs, Need{Bucket: bucketOutbox, Key: refKey(d.id, &refs[i]).prefix(), First: fewJobs}, Need{Bucket: bucketLaneState, Key: lanePrefix(d.id, refs[i].Lane)})
+			}
+		}
+		return needs
+	})
+	t.tx.Expect(func() (needs []Need) {
+		for i := range refs {
+			d, err := t.destByName(refs[i].Dest)
+			if err != nil {
+				continue
+			}
+			if j, err := t.findJob(d, &refs[i], true); err == nil && j != nil {
+				needs = append(needs, Need{Bucket: bucketReceipts, Key: receiptKey(j.seen, j.id, d.id)})
+			}
+			needs = append(needs, t.needsOfLane(d, refs[i].Lane)...)
+		}
+		return needs
+	})
+}
+
+// needsOfLane returns where the call is that was delivered last in a lane.
+func (t *txn) needsOfLane(d *destRec, lane store.Lane) []Need {
+	if s, _, err := t.laneState(d.id, lane); err == nil && s != nil && s.deliveredID != "" {
+		return []Need{{Bucket: bucketLedger, Key: callKey(s.deliveredID)}}
+	}
+	return nil
+}
+
+// expectJobs tells what settling jobs, or claiming those of an append-only destination, reads: the jobs and their lanes, then what is kept of their calls and
+// the next jobs of the lanes.
 func (t *txn) expectJobs(refs []store.JobRef) {
 	if len(refs) == 0 {
 		return
@@ -110,10 +144,7 @@ func (t *txn) needsOfJob(d *destRec, ref *store.JobRef) (needs []Need) {
 		}
 		k, v = c.Next()
 	}
-	if s, _, err := t.laneState(d.id, ref.Lane); err == nil && s != nil && s.deliveredID != "" {
-		needs = append(needs, Need{Bucket: bucketLedger, Key: callKey(s.deliveredID)})
-	}
-	return needs
+	return append(needs, t.needsOfLane(d, ref.Lane)...)
 }
 
 // expectLanes tells that a scan is about to look at the lanes of the next jobs from a key of the outbox on.

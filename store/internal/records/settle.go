@@ -33,7 +33,7 @@ func (d *DB) Claim(ctx context.Context, refs []store.JobRef) (claimed []store.Cl
 				return nil
 			}
 		}
-		t.expectJobs(refs)
+		t.expectClaims(refs)
 		return claim(t)
 	})
 	if err == nil && durable {
