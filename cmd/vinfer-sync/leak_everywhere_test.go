@@ -83,7 +83,7 @@ func newLeak(t *testing.T, format string) *leak {
 	l.write("page", "cat >>"+l.dir+"/told; env >>"+l.dir+"/told; echo no >&2; exit 1\n")
 	l.crm, l.vinfer = &echo{}, &echo{next: l.sim}
 	l.crm.says(401, "text", true)
-	l.env = []string{firstBackoff + "=1m", "TMPDIR=" + filepath.Join(l.dir, "tmp"), "HOME=" + filepath.Join(l.dir, "home")}
+	l.env = []string{"TMPDIR=" + filepath.Join(l.dir, "tmp"), "HOME=" + filepath.Join(l.dir, "home")}
 	for i, phone := range []string{"+91" + markPhone, "0" + markPhone, "98123 09876", "0091-98123-09876"} {
 		l.sim.Add(simulator.Call{
 			ID: fmt.Sprintf("call_marked%d", i), Phone: phone, Name: "Asha Rao", Disposition: "callback_requested", Duration: time.Minute,
@@ -202,6 +202,7 @@ func TestNothingSecretIsShownOfAnyKind(t *testing.T) {
 		t.Run(x.format, func(t *testing.T) {
 			t.Parallel()
 			l := newLeak(t, x.format)
+			l.env = append(l.env, firstBackoff+"=1m")
 			for _, r := range x.checks {
 				l.crm.says(r.status, r.form, r.grants)
 				if r.status != http.StatusTooManyRequests { // waited for, minutes long
@@ -276,6 +277,7 @@ func TestTheDaemonShowsNothingSecret(t *testing.T) {
 					l.none(t, "/proc/PID/"+file, string(text))
 				}
 			}
+			l.until("the operator's program is told", func() bool { return exists(filepath.Join(l.dir, "told")) })
 			if err := c.Process.Signal(syscall.SIGQUIT); err != nil {
 				t.Fatal(err)
 			}
@@ -288,9 +290,6 @@ func TestTheDaemonShowsNothingSecret(t *testing.T) {
 				}
 			}
 			l.left()
-			if len(l.lines("told")) == 0 {
-				t.Error("the operator's program was told nothing")
-			}
 		})
 	}
 }
