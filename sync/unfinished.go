@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -92,7 +93,9 @@ func (u *unfinished) add(c vinfer.Call) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if old, there := u.calls[c.ID]; there {
-		u.calls[c.ID] = mergeCalls(old, c)
+		if !reflect.DeepEqual(old, c) { // as at nearly every poll
+			u.calls[c.ID] = mergeCalls(old, c)
+		}
 		return
 	}
 	u.calls[c.ID] = c

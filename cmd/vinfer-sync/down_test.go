@@ -62,6 +62,9 @@ func TestAStateThatCannotBeUsedIsNoReasonToStartAgain(t *testing.T) {
 	if r := w.must(exitLeft, "status"); !strings.Contains(r.stderr, "missing or empty") {
 		t.Errorf("%s", r.stderr)
 	}
+	if r := w.must(exitLeft, "status", "--check"); !strings.HasPrefix(r.stdout, "NEEDS YOU: ") || strings.Count(r.stdout, "\n") != 1 || r.stderr != "" {
+		t.Errorf("%s%s", r.stdout, r.stderr)
+	}
 	if err := os.Remove(filepath.Join(w.dir, "state/state.db.id")); err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,13 @@ import (
 // asProgram makes the test binary be the program: children that are real processes can be killed, and need no build.
 const asProgram = "VINFER_SYNC_TEST_AS_PROGRAM"
 
+// firstBackoff sets the wait before another try at a destination: a long one, and once does not wait for any.
+const firstBackoff = "VINFER_SYNC_TEST_BACKOFF"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		retryWait = 20 * time.Millisecond
+		backoff, _ = time.ParseDuration(os.Getenv(firstBackoff)) // 0 where it is not set
 		os.Exit(run(os.Args[1:]))
 	}
 	goleak.VerifyTestMain(dbtest.Main{M: m})

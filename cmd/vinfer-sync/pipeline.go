@@ -32,6 +32,10 @@ type pipeline struct {
 // retryWait is what VInfer is left in peace before a second try. 0: as long as package vinfer finds right. Tests are in a hurry.
 var retryWait time.Duration
 
+// backoff is the first wait before another try at a destination. 0: as long as package sync finds right. Tests that look at what a run leaves
+// do not wait for what it would try again.
+var backoff time.Duration
+
 // newClient makes the API's client.
 func newClient(cfg *config.Config, log *slog.Logger) (*vinfer.Client, error) {
 	return vinfer.New(vinfer.Config{
@@ -82,7 +86,7 @@ func assemble(cfg *config.Config, st store.Store, log *slog.Logger) (*pipeline, 
 		Start: startOf(cfg), Lookback: cfg.Lookback, MaxCall: cfg.MaxCall, Schedule: cfg.Schedule,
 		Settle: cfg.Settle, AuditDays: cfg.Audit.Days, AuditAt: cfg.Audit.At,
 		FetchTranscripts: cfg.Transcripts.Fetch, GiveUpAfter: cfg.Transcripts.GiveUpAfter,
-		Retention: cfg.Retention, Ledger: cfg.Ledger, Region: cfg.Region, Zone: cfg.Location(), Logger: log,
+		Retention: cfg.Retention, Ledger: cfg.Ledger, Region: cfg.Region, Zone: cfg.Location(), Logger: log, Backoff: backoff,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.release())

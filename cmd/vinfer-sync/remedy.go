@@ -37,7 +37,6 @@ var remedies = []struct {
 	{[]string{"no space left", "disk is full"}, "make room on that disk"},
 	{[]string{"429", "too many requests"}, "the limit is used up, by others too: check again in a minute"},
 	{[]string{"redirects to", "a redirect to"}, "write the final address into {url}"},
-	{[]string{"html or xml"}, "a web page answers, not the API: see the path in {url}, and whether a proxy or a login page answers in its place[ ({proxy})]"},
 	{[]string{"404", "not found", "no such path"}, "see the path in {url}"},
 	{[]string{"500", "502", "503", "504", "answers 5", "bad gateway", "unavailable"}, "the fault is over there: check again later, and ask who runs it if it stays"},
 }

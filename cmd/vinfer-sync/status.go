@@ -46,7 +46,13 @@ func statusCommand(a *app) *cobra.Command {
 			return printStatus(a.screen(c, o), s)
 		}
 		for { // the state is not held between two looks: a daemon may start
-			if err := a.with(c.Context(), toLook, show); err != nil || !watch || !pause(c.Context(), 2*time.Second) {
+			err := a.with(c.Context(), toLook, show)
+			if check && err != nil && err.Error() != "" { // monitoring shows what is on standard output
+				line := strings.NewReplacer("\n", "; ", "|", "/").Replace(err.Error())
+				fmt.Fprintf(c.OutOrStdout(), "NEEDS YOU: the status is not known: %s\n", line)
+				return &exitError{codeOf(err), nil}
+			}
+			if err != nil || !watch || !pause(c.Context(), 2*time.Second) {
 				return err
 			}
 		}

@@ -112,6 +112,9 @@ var scheme = regexp.MustCompile(`(?i)^\s*(tel|sips?|callto|whatsapp|phone|pstn):
 
 // bare takes a number out of an address and cuts its extension off.
 func bare(text string) string {
+	if strings.Trim(text, "+0123456789 ") == "" {
+		return strings.TrimSpace(text) // as nearly all are written
+	}
 	if open := strings.LastIndexByte(text, '<'); open >= 0 { // "Priya" <sip:+919876543210@example.com>
 		text, _, _ = strings.Cut(text[open+1:], ">")
 	}
