@@ -9,7 +9,7 @@ import (
 )
 
 // later are kinds that are planned.
-var later = []string{"freshsales", "dynamics", "dynamics365"}
+var later = []string{"freshsales", "dynamics365"}
 
 // unknown says what is wrong with a key that t does not take, and what was probably meant.
 func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
