@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/kinds"
+	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
 	engine "github.com/vinfer-sync/vinfer-sync/sync"
@@ -119,6 +121,9 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 	if !d.faultyBelow(at) {
 		d.refused(at, k.Validate())
 	}
+	if l, ok := k.(kinds.Loader); ok && !d.operator && !d.faultyBelow(at) {
+		d.loaded(at, l.Load())
+	}
 	if web {
 		d.checkHTTP(*h.HTTP(), at)
 		*h.HTTP() = h.HTTP().Or(dest.HTTP)
@@ -136,6 +141,18 @@ func (d *decoder) checkKind(dest *Destination, key string, files map[string]stri
 	files[f.File()] = at + ".path"
 }
 
+// loaded notes what is wrong with a file that a kind's configuration names: the faults have places of their own.
+func (d *decoder) loaded(key string, err error) {
+	var faults rest.Faults
+	if !errors.As(err, &faults) {
+		d.refused(key, err)
+		return
+	}
+	for _, f := range faults {
+		d.faults = append(d.faults, Fault{File: f.File, Line: f.Line, Column: f.Column, Key: f.Key, Problem: f.Problem, Remedy: f.Remedy})
+	}
+}
+
 // checkFields looks at the names that a destination gives to fields.
 func (d *decoder) checkFields(kind string, names, fields map[string]string, key string) {
 	known := slices.Sorted(maps.Keys(names))
@@ -143,6 +160,9 @@ func (d *decoder) checkFields(kind string, names, fields map[string]string, key 
 		at := join(key, ours)
 		if _, ok := names[ours]; !ok {
 			remedy := kind + " has " + strings.Join(known, ", ")
+			if len(known) == 0 {
+				remedy = "remove it: the recipe has the names of fields"
+			}
 			if near := nearest(ours, known); near != "" {
 				remedy = "did you mean " + near + "? " + remedy
 			}

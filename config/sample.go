@@ -25,6 +25,7 @@ var needs = map[string][]string{
 	"zoho":        {"data_center", "client_id", "client_secret_file", "refresh_token_file"},
 	"leadsquared": {"region", "access_key_file", "secret_key_file"}, "salesforce": {"url", "client_id", "client_secret_file"},
 	"hubspot": {"access_token_file"}, "freshsales": {"url", "api_key_file"}, "dynamics": {"url", "tenant", "client_id", "client_secret_file"},
+	"rest": {"use", "url", "secrets"},
 }
 
 // Sample is the commented example of one kind of destination.

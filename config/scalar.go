@@ -210,7 +210,7 @@ func parseStart(text string) (Start, error) {
 // isPath tells whether a struct's key names a file, so that its value is relative to the configuration.
 func isPath(f field) bool {
 	switch f.key {
-	case "path", "socket", "client_cert", "client_key":
+	case "path", "file", "socket", "client_cert", "client_key":
 		return f.typ.Kind() == reflect.String
 	default:
 		return f.typ.Kind() == reflect.String && strings.HasSuffix(f.key, "_file")

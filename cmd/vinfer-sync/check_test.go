@@ -86,12 +86,13 @@ crm:
 - {name: hub, hubspot: {base_url: 'http://127.0.0.1:1', access_token: x}}
 - {name: zoho, zoho: {accounts_url: 'http://127.0.0.1:1', api_url: 'http://127.0.0.1:1', client_id: a, client_secret: x, refresh_token: y}}
 - {name: lsq, leadsquared: {url: 'http://127.0.0.1:1', access_key: x, secret_key: y}}
+- {name: any, rest: {use: lms, url: 'http://127.0.0.1:1', secrets: {client_id: x, client_secret: y}}}
 - {name: pg, postgres: {dsn: 'postgres://u:p@127.0.0.1:1/crm'}}
 - {name: my, mysql: {dsn: 'u:p@tcp(127.0.0.1:1)/crm'}}
 - {name: far, proxy: 'http://127.0.0.1:1', odoo: {url: 'https://odoo.example', api_key: x}}`, exitUnreachable,
 			[]string{
 				"odoo .*; nothing listens there", "suite .*; nothing listens", "espo .*; nothing listens", "sf .*; nothing listens", "hub .*; nothing listens", "zoho .*; nothing listens",
-				"lsq .*; nothing listens", "pg .*; nothing listens there: see host and port in the dsn, and whether it runs$", "my .*; nothing listens .*dsn", "far .*proxy",
+				"lsq .*; nothing listens", "any .*; nothing listens", "pg .*; nothing listens there: see host and port in the dsn, and whether it runs$", "my .*; nothing listens .*dsn", "far .*proxy",
 			},
 		},
 		{
@@ -102,9 +103,10 @@ crm:
 - {name: espo, espocrm: {url: '${API}', api_key: x}}
 - {name: hub, hubspot: {base_url: '${API}', access_token: x}}
 - {name: zoho, zoho: {accounts_url: '${API}', api_url: '${API}', client_id: a, client_secret: x, refresh_token: y}}
-- {name: lsq, leadsquared: {url: '${API}', access_key: x, secret_key: y}}`, exitRefused,
+- {name: lsq, leadsquared: {url: '${API}', access_key: x, secret_key: y}}
+- {name: any, rest: {use: lms, url: '${API}', secrets: {client_id: x, client_secret: y}}}`, exitRefused,
 			[]string{
-				"odoo .*docs/crm/odoo.md", "suite .*docs/crm/suitecrm.md", "espo .*; copy the API key", "hub .*; copy the service key", "zoho .*docs/crm/zoho.md", "lsq .*; copy the keys",
+				"odoo .*docs/crm/odoo.md", "suite .*docs/crm/suitecrm.md", "espo .*; copy the API key", "hub .*; copy the service key", "zoho .*docs/crm/zoho.md", "lsq .*; copy the keys", "any .*; the client needs the scopes",
 			},
 		},
 	} {

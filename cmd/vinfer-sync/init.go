@@ -166,7 +166,7 @@ func (r *wizard) destination() error {
 			continue // beside the state file
 		}
 		switch {
-		case r.in == nil || r.set != nil && r.values[n.Key] != "":
+		case r.in == nil || r.set != nil && r.values[n.Key] != "" || strings.HasPrefix(n.Example, "{"): // several in one: the file is edited
 		case n.Secret():
 			if isFile(filepath.Join(r.dir(), value)) {
 				r.say("%s is in %s already.", strings.TrimSuffix(n.Key, "_file"), value)

@@ -316,6 +316,10 @@ func TestInitOfEachKind(t *testing.T) {
 					w.write(n.Example, or(map[string]string{"postgres": "postgres://u:p@db.example/crm", "mysql": "u:p@tcp(db.example)/crm"}[kind], "x")+"\n")
 				}
 			}
+			if kind == "rest" { // its secrets are those of the recipe
+				w.write("lms_id", "x\n")
+				w.write("lms_secret", "x\n")
+			}
 			w.must(exitFine, "init", "-c", "config.yaml", "--kind", kind, "--no-check")
 			w.must(exitFine, "check", "--offline")
 			if len(s.Needs) > 0 && !s.Needs[0].Secret() && kind != "exec" {

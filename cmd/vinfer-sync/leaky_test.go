@@ -38,6 +38,7 @@ var leaky = []struct {
 	{"suitecrm", "suitecrm", []string{"url: {URL}", "client_id: me"}, ""},
 	{"odoo", "odoo", []string{"url: {URL}", "database: crm", "user: me", "api: json2"}, ""},
 	{"odoo-jsonrpc", "odoo", []string{"url: {URL}", "database: crm", "user: me", "api: jsonrpc"}, ""},
+	{"rest", "rest", []string{"url: {URL}", "use: lms"}, ""},
 	{"postgres", "postgres", []string{"timeout: 2s"}, ""},
 	{"mysql", "mysql", []string{"timeout: 2s"}, ""},
 	{"exec", "exec", []string{`command: [/bin/sh, -c, "cat >&2; env >&2; exit 1"]`}, ""},
@@ -82,6 +83,8 @@ func leakyDestinations(t *testing.T, dir, url, database, more string) (text stri
 			case "headers{}":
 				http = true
 				text += fmt.Sprintf("      headers: {X-Token_file: %s}\n", file)
+			case "secrets{}":
+				text += fmt.Sprintf("      secrets: {client_id: me, client_secret_file: %s}\n", file)
 			case "env{}":
 				text += fmt.Sprintf("      env: {TOKEN_file: %s}\n", file)
 			default:

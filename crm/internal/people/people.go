@@ -46,6 +46,8 @@ type Record struct {
 	// Superseded: another record has taken its place (a converted lead, a merged contact). It is found, so that no second
 	// contact is made, but it is taken only where nothing else has the number, and its status is left alone.
 	Superseded bool
+	// Picked are other values of the record that the kind needs.
+	Picked map[string]any
 	// Made: Create has made it just now, so nothing of an earlier call stands at it.
 	Made bool
 }

@@ -44,6 +44,9 @@ func (n Number) IsZero() bool { return n.raw == "" }
 // E164 returns the number in international form; empty when it is no possible one.
 func (n Number) E164() string { return n.e164 }
 
+// National returns the digits that are dialled inside the country, without a leading 0; empty when it is no possible number.
+func (n Number) National() string { return n.national }
+
 // String returns the number as a CRM is to store it: in international form, or as VInfer sent it.
 func (n Number) String() string {
 	if n.e164 != "" {
