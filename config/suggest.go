@@ -4,10 +4,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 )
 
 // later are kinds that are planned.
-var later = []string{"freshsales", "pipedrive", "dynamics", "dynamics365"}
+var later = []string{"freshsales", "dynamics", "dynamics365"}
 
 // unknown says what is wrong with a key that t does not take, and what was probably meant.
 func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
@@ -16,6 +18,9 @@ func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
 		return "kind " + key + " is not part of this version", versionKinds()
 	}
 	problem = "unknown key"
+	if t == reflect.TypeFor[Destination]() && slices.Contains(rest.Embedded(), key) {
+		return problem, "it is a recipe: write rest: {use: " + key + ", url: https://host}"
+	}
 	if t == reflect.TypeFor[Destination]() {
 		if key == "type" || key == "kind" {
 			return problem, "the kind is a key itself, as webhook: {url: https://host/path}"

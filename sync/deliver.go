@@ -373,20 +373,7 @@ func (e *Engine) entry(d *Destination, job *store.Job) (entry crm.Entry, notes e
 
 // call makes of VInfer's call what writers get.
 func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
-	c := crm.Call{
-		ID: v.ID, Campaign: v.CampaignID, Contact: crm.Contact{Phone: v.Phone, Name: v.Name}, Direction: v.Direction, Status: v.Status,
-		Disposition: Disposition(v.Disposition), RawDisposition: v.Disposition, Duration: v.DurationSeconds, Language: v.Language,
-		StartedAt: v.StartedAt, EndedAt: v.Completed(), TranscriptURL: v.TranscriptURL,
-		Sentiment: v.Sentiment, QAScore: v.QAScore, Summary: v.Summary, CallbackAt: e.callbackTime(v.CallbackAt),
-	}
-	n := number.Parse(v.Phone, e.o.Region)
-	c.Contact.E164, c.Contact.National = n.E164, n.National
-	if c.Direction == "" {
-		c.Direction = "outbound"
-	}
-	if c.Status == "" {
-		c.Status = "completed"
-	}
+	c := callOf(v, e.o.Region, e.zone)
 	if c.EndedAt.IsZero() {
 		c.EndedAt = when
 	}
@@ -396,9 +383,41 @@ func (e *Engine) call(v vinfer.Call, when time.Time) crm.Call {
 	return c
 }
 
-// callbackTime reads a requested time; one without a zone is in the configured one. Zero: none, or not understood.
-func (e *Engine) callbackTime(s string) time.Time {
-	t, err := vinfer.ParseTime(s, e.zone)
+// FirstEntry returns the first entry of a call by a mapping, for a look at what would be written. It has no transcript.
+func FirstEntry(v vinfer.Call, m Mapping, owner, region string, zone *time.Location) (crm.Entry, error) {
+	if err := m.compile(); err != nil {
+		return crm.Entry{}, err
+	}
+	c := callOf(v, region, zone)
+	rule, _ := m.rule(c.Disposition, c.RawDisposition)
+	task, err := m.task(rule, c, owner)
+	return crm.Entry{
+		Event: crm.CallCompleted, Key: "look", Revision: 1, Attempt: 1, Call: c, Status: rule.Status, SetStatus: rule.Status != "", DoNotCall: c.Disposition == "dnc", Task: task,
+	}, err
+}
+
+// callOf makes a call of what VInfer's API tells by itself. A call-back time without a zone is in zone.
+func callOf(v vinfer.Call, region string, zone *time.Location) crm.Call {
+	c := crm.Call{
+		ID: v.ID, Campaign: v.CampaignID, Contact: crm.Contact{Phone: v.Phone, Name: v.Name}, Direction: v.Direction, Status: v.Status,
+		Disposition: Disposition(v.Disposition), RawDisposition: v.Disposition, Duration: v.DurationSeconds, Language: v.Language,
+		StartedAt: v.StartedAt, EndedAt: v.Completed(), TranscriptURL: v.TranscriptURL,
+		Sentiment: v.Sentiment, QAScore: v.QAScore, Summary: v.Summary, CallbackAt: callbackTime(v.CallbackAt, zone),
+	}
+	n := number.Parse(v.Phone, region)
+	c.Contact.E164, c.Contact.National = n.E164, n.National
+	if c.Direction == "" {
+		c.Direction = "outbound"
+	}
+	if c.Status == "" {
+		c.Status = "completed"
+	}
+	return c
+}
+
+// callbackTime reads a requested time; one without a zone is in the given one. Zero: none, or not understood.
+func callbackTime(s string, zone *time.Location) time.Time {
+	t, err := vinfer.ParseTime(s, zone)
 	if err != nil {
 		return time.Time{}
 	}

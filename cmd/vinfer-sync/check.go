@@ -340,8 +340,11 @@ func mended(c *config.Destination, f crm.Finding) string {
 		do = "it goes through its proxy: see host and port there, and whether that runs"
 	}
 	docs := "docs/crm/" + c.Kind() + ".md"
-	if c.JSONL != nil {
+	switch {
+	case c.JSONL != nil:
 		docs = "docs/DESTINATIONS.md"
+	case c.REST != nil:
+		docs = "docs/recipes.md"
 	}
 	switch told := strings.Contains(f.Detail, " "); { // else it names what was looked at
 	case do != "" && strings.HasPrefix(f.Detail, "see "):

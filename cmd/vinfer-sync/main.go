@@ -147,7 +147,7 @@ func rootCommand(a *app) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	root.AddCommand(
 		initCommand(a), runCommand(a), reloadCommand(a), onceCommand(a), backfillCommand(a), planCommand(a), checkCommand(a), setupCommand(a), statusCommand(a), callsCommand(a), auditCommand(a),
-		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), versionCommand(), manCommand(),
+		deadCommand(a), pauseCommand(a), resumeCommand(a), cursorCommand(a), storeCommand(a), forgetCommand(a), simulateCommand(), demoCommand(a), recipeCommand(a), versionCommand(), manCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -120,19 +120,24 @@ func destination(cfg *config.Config, c *config.Destination) (engine.Destination,
 	if err != nil {
 		return engine.Destination{}, fmt.Errorf("destination %s: %w", c.Name, err)
 	}
-	mapping := engine.Mapping{Unknown: c.Mapping.Unknown, Overdue: c.Mapping.Overdue, Dispositions: map[string]engine.Rule{}}
-	for name, r := range c.Mapping.Dispositions {
+	return engine.Destination{
+		Name: c.Name, Kind: kind, Writer: w, Workers: c.Workers, Identity: identityOf(c, k.Identity()), Mapping: mappingOf(c.Mapping), Owner: c.Owner, OnMissing: c.OnMissing,
+		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
+		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
+	}, nil
+}
+
+// mappingOf returns a mapping as the engine has it.
+func mappingOf(m config.Mapping) engine.Mapping {
+	mapping := engine.Mapping{Unknown: m.Unknown, Overdue: m.Overdue, Dispositions: map[string]engine.Rule{}}
+	for name, r := range m.Dispositions {
 		rule := engine.Rule{Status: r.Status}
 		if r.Task != nil {
 			rule.Task = &engine.TaskRule{Title: r.Task.Title, Due: r.Task.Due, Owner: r.Task.Owner}
 		}
 		mapping.Dispositions[name] = rule
 	}
-	return engine.Destination{
-		Name: c.Name, Kind: kind, Writer: w, Workers: c.Workers, Identity: identityOf(c, k.Identity()), Mapping: mapping, Owner: c.Owner, OnMissing: c.OnMissing,
-		Filter: engine.Filter{Dispositions: c.Filter.Dispositions, Campaigns: c.Filter.Campaigns, Languages: c.Filter.Languages, MinDuration: c.Filter.MinDuration},
-		Off:    engine.Steps{Status: !c.Steps.Status, Activity: !c.Steps.Activity, Link: !c.Steps.Link, Task: !c.Steps.Task, Transcript: !c.Steps.Transcript},
-	}, nil
+	return mapping
 }
 
 // statuses lists the lead statuses that a destination's mapping can set.

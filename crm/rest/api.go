@@ -71,10 +71,19 @@ func (w *Writer) render(q *request, s *scope) (rendered, error) {
 	case q.Form != nil:
 		form := url.Values{}
 		for name, t := range q.Form {
-			if v := t.render(s); v != nil {
+			switch v := t.render(s).(type) {
+			case nil:
+				continue
+			case map[string]any, []any:
+				b, err := json.Marshal(v)
+				if err != nil {
+					return out, err
+				}
+				form.Set(name, string(b))
+			default:
 				form.Set(name, s.text(v))
-				names[name] = true
 			}
+			names[name] = true
 		}
 		out.Body = form
 	case len(s.fields) > 0:

@@ -98,19 +98,15 @@ func Source(name string) (file string, text []byte, err error) {
 // maxRecipe is far more bytes than a recipe needs.
 const maxRecipe = 256 << 10
 
-// Read reads a recipe, by the name of an embedded one or of a file.
-func Read(name string) (*Recipe, error) {
+// Recipe reads the recipe that the configuration names.
+func (c Config) Recipe() (*Recipe, error) {
+	name := c.File
+	if c.Use != "" {
+		name = c.Use
+	}
 	file, text, err := Source(name)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(file, text)
-}
-
-// Recipe reads the recipe that the configuration names.
-func (c Config) Recipe() (*Recipe, error) {
-	if c.Use != "" {
-		return Read(c.Use)
-	}
-	return Read(c.File)
+	return Parse(file, text, c.Vars)
 }

@@ -41,11 +41,15 @@ func (r *rule) fits(status int, code, body string) bool {
 func (a *api) read(answer *httpx.Answer, shape string) (any, error) {
 	said, _ := decode(answer.Body)
 	where := &a.w.recipe.Answers
-	if success := answer.Status/100 == 2; success && (where.OK == nil || where.OK.fits(said)) {
-		if answer.Empty() {
-			return nil, nil
+	if answer.Status/100 == 2 {
+		if !answer.Empty() {
+			if err := answer.JSON(new(any)); err != nil {
+				return nil, err // a page for people, or half an answer, tells nothing
+			}
 		}
-		return said, answer.JSON(new(any)) // a page for people, or half an answer, is no success
+		if where.OK == nil || where.OK.fits(said) {
+			return said, nil
+		}
 	}
 	return said, a.refusal(answer, said, shape)
 }

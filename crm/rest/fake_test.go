@@ -8,7 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
+
+	"github.com/vinfer-sync/vinfer-sync/crm/crmtest"
 )
 
 // object is a record of a fake.
@@ -97,6 +100,21 @@ func unknown(body object, known ...string) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// users fills in what people do in a fake whose contacts are in one table. tables are those of the refs.
+func (s *shelf) users(d *crmtest.Destination, contacts string, tables map[string]string, made func(c crmtest.Contact) object, setStatus func(o object, status string)) {
+	locked := func(do func()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		do()
+	}
+	d.AddContact = func(_ *testing.T, c crmtest.Contact) (id string) {
+		locked(func() { id = str(s.insert(contacts, made(c))["id"]) })
+		return id
+	}
+	d.SetStatus = func(_ *testing.T, id, status string) { locked(func() { setStatus(s.get(contacts, id), status) }) }
+	d.Delete = func(_ *testing.T, ref, id string) { locked(func() { s.remove(tables[ref], id) }) }
 }
 
 // str returns a text of a record; empty: it has none.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
@@ -209,24 +208,10 @@ func (f *lms) state() (s crmtest.State) {
 }
 
 func (f *lms) destination(d *crmtest.Destination) {
-	d.AddContact = func(_ *testing.T, c crmtest.Contact) string {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return str(f.insert("borrowers", object{"primaryMobile": c.Phone, "fullName": c.Name, "followUp": object{"status": c.Status}})["id"])
-	}
-	d.SetStatus = func(_ *testing.T, id, status string) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.get("borrowers", id)["followUp"] = object{"status": status}
-	}
-	d.Delete = func(_ *testing.T, ref, id string) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.remove(map[string]string{"contact": "borrowers", "activity": "interactions", "task": "tasks"}[ref], id)
-	}
+	f.users(d, "borrowers", map[string]string{"contact": "borrowers", "activity": "interactions", "task": "tasks"}, func(c crmtest.Contact) object {
+		return object{"primaryMobile": c.Phone, "fullName": c.Name, "followUp": object{"status": c.Status}}
+	}, func(o object, status string) { o["followUp"] = object{"status": status} })
 	d.Meanwhile.Reassign = func(_ *testing.T, id string) { f.get("borrowers", id)["officer"] = "another" }
 	d.Meanwhile.Owner = func(_ *testing.T, id string) string { return str(f.get("borrowers", id)["officer"]) }
 	d.Refuse = func() { f.refuses = "language" }
 }
-
-var _ = slices.Contains[[]string]

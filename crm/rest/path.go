@@ -20,7 +20,10 @@ type path struct {
 var pathText = regexp.MustCompile(`^(\.|[^.\s]+(\.[^.\s]+)*)$`)
 
 func (p *path) decode(n node) {
-	if n.Kind != yaml.ScalarNode || !pathText.MatchString(n.Value) {
+	if n.Kind == yaml.ScalarNode {
+		n.Node = &yaml.Node{Kind: yaml.ScalarNode, Value: n.expand(n.Value), Line: n.Line, Column: n.Column}
+	}
+	if !pathText.MatchString(n.Value) {
 		n.fault("no path into an answer", "write names with dots between them, as data.0.id, or . for the whole")
 		return
 	}

@@ -19,9 +19,10 @@ import (
 type reader struct {
 	file   string
 	faults Faults
-	vars   map[string]string
-	uses   map[string]node // secrets, by name, with the place of their first use
-	needs  map[string]node // vars without a default
+	vars   map[string]string // of the recipe
+	given  map[string]string // of the destination
+	uses   map[string]node   // secrets, by name, with the place of their first use
+	needs  map[string]node   // vars without a default
 	values int
 }
 
@@ -110,23 +111,24 @@ func (r *reader) scalar(n node, v reflect.Value) {
 		return
 	}
 	var err error
+	text := n.expand(n.Value)
 	switch {
 	case v.Type() == durationType:
 		var d time.Duration
-		d, err = time.ParseDuration(n.Value)
+		d, err = time.ParseDuration(text)
 		if err == nil && d <= 0 {
 			err = errors.New("not above 0")
 		}
 		v.SetInt(int64(d))
 	case v.Kind() == reflect.Int:
 		var i int
-		i, err = strconv.Atoi(n.Value)
+		i, err = strconv.Atoi(text)
 		v.SetInt(int64(i))
 	default:
-		v.SetString(n.Value)
+		v.SetString(text)
 	}
 	if err != nil {
-		n.fault(fmt.Sprintf("%q is not taken", n.Value), map[bool]string{true: "write a time span as 30s or 5m", false: "write a number"}[v.Type() == durationType])
+		n.fault(fmt.Sprintf("%q is not taken", text), map[bool]string{true: "write a time span as 30s or 5m", false: "write a number"}[v.Type() == durationType])
 	}
 }
 
@@ -154,6 +156,24 @@ func (r *reader) object(n node, v reflect.Value) {
 	}
 }
 
+// named finds the vars in paths and in names of fields, which belong to the destination and not to a call.
+var named = regexp.MustCompile(`\{\{ ?\.Vars\.(\w+) ?\}\}`)
+
+// expand puts the destination's vars into a path or a name.
+func (n node) expand(text string) string {
+	return named.ReplaceAllStringFunc(text, func(m string) string {
+		name := named.FindStringSubmatch(m)[1]
+		if v := n.r.given[name]; v != "" {
+			return v
+		}
+		if v, has := n.r.vars[name]; has {
+			return v
+		}
+		n.r.needs[name] = n
+		return name
+	})
+}
+
 // entries calls f for each key of a mapping. The place of a key's value is that of the key: that is where people look.
 func (n node) entries(f func(k string, v node)) {
 	if n.Kind != yaml.MappingNode {
@@ -176,7 +196,7 @@ func (n node) entries(f func(k string, v node)) {
 			val.fault("the key is there twice", "remove one of them")
 		default:
 			seen = append(seen, k.Value)
-			f(k.Value, val)
+			f(val.expand(k.Value), val)
 		}
 	}
 }

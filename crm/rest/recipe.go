@@ -162,7 +162,6 @@ type callRecord struct {
 
 	body, title, owner string // the fields that hold these
 	bodyLimit          int
-	titleLimit         int
 	html               bool
 }
 
@@ -232,9 +231,9 @@ func (p *probe) decode(n node) {
 
 func valueOf(p any) reflect.Value { return reflect.ValueOf(p).Elem() }
 
-// Parse reads a recipe. file names it in faults, which come back as Faults.
-func Parse(file string, text []byte) (*Recipe, error) {
-	r := &reader{file: file, uses: map[string]node{}, needs: map[string]node{}}
+// Parse reads a recipe for a destination with these vars. file names it in faults, which come back as Faults.
+func Parse(file string, text []byte, vars map[string]string) (*Recipe, error) {
+	r := &reader{file: file, given: vars, uses: map[string]node{}, needs: map[string]node{}}
 	doc := r.parse(text)
 	if doc == nil {
 		return nil, r.faults
@@ -373,14 +372,14 @@ func (k *callRecord) validate(n node, name string, r *Recipe) {
 		t.leaves(func(l leaf) { l.allow(allowed) })
 		switch value, limit := t.value(); value {
 		case "Title":
-			k.title, k.titleLimit = field, limit
+			k.title = field
 		case "Text", "HTML":
 			k.body, k.bodyLimit, k.html = field, limit, value == "HTML"
 		}
 	}
 	for field, t := range k.New {
 		t.leaves(func(l leaf) { l.allow(allowed) })
-		if value, _ := t.value(); value == "Owner" {
+		if t.isOwner() {
 			k.owner = field
 		}
 	}

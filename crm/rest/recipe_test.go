@@ -77,12 +77,12 @@ func TestFaultsOfARecipe(t *testing.T) {
 		if text == small {
 			t.Fatalf("%s: %q is not in the recipe", name, x.line)
 		}
-		_, err := rest.Parse("own.yaml", []byte(text))
+		_, err := rest.Parse("own.yaml", []byte(text), nil)
 		if err == nil || !strings.Contains(err.Error(), x.want) || !strings.HasPrefix(err.Error(), "own.yaml:") {
 			t.Errorf("%s: %v, want %q", name, err, x.want)
 		}
 	}
-	if _, err := rest.Parse("own.yaml", []byte(small)); err != nil {
+	if _, err := rest.Parse("own.yaml", []byte(small), nil); err != nil {
 		t.Errorf("the recipe itself: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestFaultsOfARecipe(t *testing.T) {
 // shown returns the requests of a recipe in which one line is another, for a sample.
 func shownBy(t *testing.T, line, with string, e crm.Entry) string {
 	t.Helper()
-	r, err := rest.Parse("own.yaml", []byte(strings.Replace(small, line, with, 1)))
+	r, err := rest.Parse("own.yaml", []byte(strings.Replace(small, line, with, 1)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := rest.Parse("x.yaml", []byte(text))
+		r, err := rest.Parse("x.yaml", []byte(text), nil)
 		if (r == nil) == (err == nil) {
 			t.Errorf("%v, %v", r, err)
 		}

@@ -31,7 +31,7 @@ type expression struct {
 }
 
 // functions are those of templates, with how many arguments they take at least and at most.
-var functions = map[string][2]int{"or": {1, 9}, "cut": {2, 2}, "json": {1, 1}, "at": {2, 2}, "clock": {1, 1}, "secret": {1, 1}}
+var functions = map[string][2]int{"or": {1, 9}, "cut": {2, 2}, "line": {2, 2}, "json": {1, 1}, "at": {2, 2}, "clock": {1, 1}, "number": {1, 1}, "secret": {1, 1}}
 
 var parserFunctions = func() map[string]any {
 	all := map[string]any{}
@@ -141,8 +141,8 @@ func (e expression) arity() error {
 		if n := functions[e.name]; len(e.args) < n[0] || len(e.args) > n[1] {
 			return fmt.Errorf("%s takes %d arguments", e.name, n[0])
 		}
-		if _, number := e.args[0].literal.(int64); e.name == "cut" && !number {
-			return errors.New("cut takes a number first, as {{.Text | cut 2000}}")
+		if _, number := e.args[0].literal.(int64); (e.name == "cut" || e.name == "line") && !number {
+			return fmt.Errorf("%s takes a number first, as {{.Text | cut 2000}} or {{.Name | line 50}}", e.name)
 		}
 		if _, text := e.args[0].literal.(string); (e.name == "at" || e.name == "secret") && !text {
 			return fmt.Errorf("%s takes a text first, as {{at \"15:04\" .Call.StartedAt}} or {{secret \"key\"}}", e.name)

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"maps"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,6 +15,9 @@ type tree struct {
 	list   []tree
 	choice *choice
 }
+
+// among is the key of an object that is laid among the others: {id: "{{.ID}}", +: "{{.Fields}}"}.
+const among = "+"
 
 // choice takes one of several values by another.
 type choice struct {
@@ -83,7 +87,10 @@ func (t tree) render(s *scope) any {
 	case t.object != nil:
 		out := map[string]any{}
 		for k, sub := range t.object {
-			if v := sub.render(s); v != nil {
+			v := sub.render(s)
+			if all, ok := v.(map[string]any); ok && k == among {
+				maps.Copy(out, all)
+			} else if v != nil {
 				out[k] = v
 			}
 		}
@@ -140,14 +147,23 @@ func (t tree) leaves(f func(leaf)) {
 	}
 }
 
+// isOwner tells whether the tree is the owner: {{.Owner}}, or {{or .Owner …}} with whoever it is else.
+func (t tree) isOwner() bool {
+	if t.leaf == nil {
+		return false
+	}
+	e, _ := t.leaf.single()
+	return e.name == "Owner" || e.call && e.name == "or" && e.args[0].name == "Owner"
+}
+
 // value returns the name of the value that the tree is, and the limit of its cut; empty: it is not one value alone.
 func (t tree) value() (name string, limit int) {
 	if t.leaf == nil {
 		return "", 0
 	}
 	e, ok := t.leaf.single()
-	if ok && e.call && e.name == "cut" && !e.args[1].call {
-		return e.args[1].name, int(e.args[0].literal.(int64))
+	if ok && e.call && (e.name == "cut" || e.name == "line") && !e.args[1].call {
+		return e.args[1].name, limitOf(e)
 	}
 	if !ok || e.call {
 		return "", 0

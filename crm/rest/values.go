@@ -127,6 +127,7 @@ func init() { // values refers to functions that refer to it
 		"Phone.Digits":   {of: func(s *scope) any { return str(strings.TrimPrefix(s.number.E164(), "+")) }, class: forAny, safe: true},
 		"Phone.National": {of: func(s *scope) any { return str(s.number.National()) }, class: forAny, safe: true},
 		"Phone.Last10":   {of: func(s *scope) any { return str(s.number.Tail(10)) }, class: forAny, safe: true},
+		"Phone.Pattern":  {of: func(s *scope) any { return str(strings.Join(strings.Split(s.number.Tail(10), ""), "%")) }, class: forAny, safe: true},
 		"Phone.Spellings": {of: func(s *scope) any {
 			if s.number.IsZero() {
 				return nil
@@ -217,8 +218,9 @@ func (s *scope) transcript() crm.Transcript {
 }
 
 var (
-	plainKey = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
-	noKey    = regexp.MustCompile(`[^a-z0-9-]+`)
+	plainKey    = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
+	wholeNumber = regexp.MustCompile(`^(0|[1-9][0-9]{0,17})$`)
+	noKey       = regexp.MustCompile(`[^a-z0-9-]+`)
 )
 
 // keyOf returns the key of a call: letters a to z, digits and dashes, so that it can stand in paths and filters. A call whose id has others, or capitals,
@@ -267,15 +269,16 @@ func (e expression) apply(s *scope) any {
 		return nil
 	}
 	switch e.name {
-	case "cut":
-		limit := int(e.args[0].literal.(int64))
-		switch e.args[1].name {
-		case "HTML":
-			return htmlWithin(s.words(), limit)
-		case "Title":
-			return s.title(limit)
+	case "line":
+		if e.args[1].name == "Title" {
+			return s.title(max(limitOf(e), 1))
 		}
-		return text.Cut(s.text(v), limit)
+		return text.Line(s.text(v), max(limitOf(e), 1))
+	case "cut":
+		if e.args[1].name == "HTML" {
+			return htmlWithin(s.words(), limitOf(e))
+		}
+		return text.Cut(s.text(v), limitOf(e))
 	case "json":
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
@@ -288,6 +291,11 @@ func (e expression) apply(s *scope) any {
 		if t, ok := v.(time.Time); ok {
 			return t.In(s.w.zone).Format(e.args[0].literal.(string))
 		}
+	case "number":
+		if n := json.Number(s.text(v)); wholeNumber.MatchString(n.String()) {
+			return n
+		}
+		return v
 	case "clock":
 		if seconds, ok := v.(int64); ok {
 			minutes := (seconds + 59) / 60
@@ -296,6 +304,9 @@ func (e expression) apply(s *scope) any {
 	}
 	return nil
 }
+
+// limitOf returns the limit of a cut or a line.
+func limitOf(e expression) int { return int(e.args[0].literal.(int64)) }
 
 func htmlWithin(plain string, limit int) string {
 	return text.HTML(text.CutBy(plain, limit, func(s string) int { return len([]rune(text.HTML(s))) }))

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -30,13 +31,45 @@ var systems = map[string]struct {
 	fresh   func() system
 	secrets map[string]string // besides secretOf
 	vars    map[string]string
+	create  string // part of the path of the request that creates a call's record
 	target  crmtest.Target
 }{
 	"lms": {
-		fresh: func() system { return newLMS() }, secrets: map[string]string{"client_id": "vinfer", "client_secret": secretOf("client_secret")},
+		fresh: func() system { return newLMS() }, create: "/interactions", secrets: map[string]string{"client_id": "vinfer", "client_secret": secretOf("client_secret")},
 		target: crmtest.Target{Renews: true, Note: func(s string) string { return s }},
 	},
+	"frappe": {
+		fresh: func() system { return newFrappe() }, create: "/CRM Call Log", secrets: map[string]string{"key": "vinfer", "secret": secretOf("secret")},
+		target: crmtest.Target{NoAnonymous: true, Name: func(s string) string { return text.Line(s, 140) }, Note: noteOfHTML},
+	},
+	"erpnext": {
+		fresh: func() system { return newERPNext() }, create: "/Call Log", secrets: map[string]string{"key": "vinfer", "secret": secretOf("secret")},
+		target: crmtest.Target{NoAnonymous: true, Name: func(s string) string { return text.Line(s, 140) }, Note: noteOfHTML},
+	},
+	"pipedrive": {
+		fresh: func() system { return newPipedrive() }, secrets: map[string]string{"token": secretOf("token")}, create: "/activities",
+		vars:   map[string]string{"status_field": statusField, "do_not_call_field": wishField},
+		target: crmtest.Target{NoAnonymous: true, Name: func(s string) string { return text.Line(s, 200) }, Text: textOfHTML, Note: noteOfHTML, Phones: unbroken},
+	},
+	"bitrix24": {
+		fresh: func() system { return newBitrix24() }, secrets: map[string]string{"webhook": secretOf("webhook")}, vars: map[string]string{"user": "1", "rate": "1000"}, create: "/crm.activity.add",
+		target: crmtest.Target{NoAnonymous: true, Name: func(s string) string { return text.Line(s, 50) }},
+	},
+	"vtiger": {
+		fresh: func() system { return newVtiger() }, secrets: map[string]string{"access_key": secretOf("access_key")}, create: "/create",
+		vars:   map[string]string{"user": "vinfer", "user_id": "19x1", "key_field": keyField, "do_not_call_field": "cf_leads_dnc"},
+		target: crmtest.Target{NoAnonymous: true, Name: func(s string) string { return text.Line(s, 80) }},
+	},
+	"dolibarr": {
+		fresh: func() system { return newDolibarr() }, create: "/agendaevents", secrets: map[string]string{"key": secretOf("key")}, vars: map[string]string{"user_id": "1"},
+		target: crmtest.Target{Name: func(s string) string { return text.Line(s, 50) }},
+	},
 }
+
+// noteOfHTML is what a field for HTML makes of a text: its line ends are all alike.
+func noteOfHTML(s string) string { return strings.ReplaceAll(text.Clean(s), "\r\n", "\n") }
+
+func textOfHTML(s string) string { return noteOfHTML(s) }
 
 func config(name, url string) rest.Config {
 	x := systems[name]
@@ -58,8 +91,17 @@ func open(t *testing.T, name, url string, edit func(*crm.Settings)) *rest.Writer
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close() })
-	w.SetLinger(0)
-	return w
+	return rest.Impatient(w)
+}
+
+// deliver writes an entry and returns the progress.
+func deliver(t *testing.T, w crm.Writer, e crm.Entry, refs crm.Refs) *crm.Progress {
+	t.Helper()
+	p := crm.NewProgress(refs, nil)
+	if err := w.Write(t.Context(), e, p); err != nil {
+		t.Fatalf("%s: %v", e.Key, err)
+	}
+	return p
 }
 
 // TestWriter holds every embedded recipe to the contract of crm.Writer.
