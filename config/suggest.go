@@ -8,15 +8,8 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 )
 
-// later are kinds that are planned.
-var later = []string{"freshsales", "dynamics", "dynamics365"}
-
 // unknown says what is wrong with a key that t does not take, and what was probably meant.
 func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
-	switch {
-	case t == reflect.TypeFor[Destination]() && slices.Contains(later, key):
-		return "kind " + key + " is not part of this version", versionKinds()
-	}
 	problem = "unknown key"
 	if t == reflect.TypeFor[Destination]() && slices.Contains(rest.Embedded(), key) {
 		return problem, "it is a recipe: write rest: {use: " + key + ", url: https://host}"
@@ -24,9 +17,6 @@ func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
 	if t == reflect.TypeFor[Destination]() {
 		if key == "type" || key == "kind" {
 			return problem, "the kind is a key itself, as webhook: {url: https://host/path}"
-		}
-		if near := nearest(key, append(keysOf(t), later...)); slices.Contains(later, near) {
-			return problem, "did you mean " + near + "? That kind is not part of this version; " + versionKinds()
 		}
 	}
 	if word, _, ok := strings.Cut(key, ":"); ok && slices.Contains(keysOf(t), word) {
