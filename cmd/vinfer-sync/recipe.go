@@ -65,6 +65,9 @@ func recipeShowCommand(a *app) *cobra.Command {
 			"With --yaml the recipe itself is printed, as a beginning of one of your own.",
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if source && (id != "" || c.Flags().Changed("sample")) || id != "" && c.Flags().Changed("sample") {
+			return usageError("write one of --call, --sample and --yaml")
+		}
 		file, text, err := rest.Source(args[0])
 		if err != nil {
 			return &exitError{exitConfig, err}
@@ -94,7 +97,6 @@ func recipeShowCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&id, "call", "", "the call of this `id`, asked for at VInfer")
 	c.Flags().StringVar(&sample, "sample", rest.Samples[0], "a made-up `call`: full, empty or hostile")
 	c.Flags().BoolVar(&source, "yaml", false, "print the recipe itself")
-	c.MarkFlagsMutuallyExclusive("call", "sample", "yaml")
 	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
