@@ -39,6 +39,7 @@ var leaky = []struct {
 	{"odoo", "odoo", []string{"url: {URL}", "database: crm", "user: me", "api: json2"}, ""},
 	{"odoo-jsonrpc", "odoo", []string{"url: {URL}", "database: crm", "user: me", "api: jsonrpc"}, ""},
 	{"rest", "rest", []string{"url: {URL}", "use: lms"}, ""},
+	{"rest-url", "rest", []string{"url: {URL}", "use: bitrix24", `vars: {user: "7", rate: "50"}`}, ""},
 	{"postgres", "postgres", []string{"timeout: 2s"}, ""},
 	{"mysql", "mysql", []string{"timeout: 2s"}, ""},
 	{"exec", "exec", []string{`command: [/bin/sh, -c, "cat >&2; env >&2; exit 1"]`}, ""},
@@ -84,7 +85,10 @@ func leakyDestinations(t *testing.T, dir, url, database, more string) (text stri
 				http = true
 				text += fmt.Sprintf("      headers: {X-Token_file: %s}\n", file)
 			case "secrets{}":
-				text += fmt.Sprintf("      secrets: {client_id: me, client_secret_file: %s}\n", file)
+				text += fmt.Sprintf(map[string]string{
+					"rest":     "      secrets: {client_id: me, client_secret_file: %s}\n",
+					"rest-url": "      secrets: {webhook_file: %s}\n",
+				}[d.name], file)
 			case "env{}":
 				text += fmt.Sprintf("      env: {TOKEN_file: %s}\n", file)
 			default:

@@ -21,6 +21,9 @@ var pathText = regexp.MustCompile(`^(\.|[^.\s]+(\.[^.\s]+)*)$`)
 
 func (p *path) decode(n node) {
 	if n.Kind == yaml.ScalarNode {
+		if text := n.expand(n.Value); text != n.Value && (text == "" || strings.HasSuffix(text, ".")) {
+			return // the destination has no such field
+		}
 		n.Node = &yaml.Node{Kind: yaml.ScalarNode, Value: n.expand(n.Value), Line: n.Line, Column: n.Column}
 	}
 	if !pathText.MatchString(n.Value) {

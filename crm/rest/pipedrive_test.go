@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vinfer-sync/vinfer-sync/crm"
 	"github.com/vinfer-sync/vinfer-sync/crm/crmtest"
+	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 )
 
 const statusField, wishField = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
@@ -186,6 +188,22 @@ func (f *pipedrive) destination(d *crmtest.Destination) {
 	d.Meanwhile.Reassign = func(_ *testing.T, id string) { f.get("persons", id)["owner_id"] = 99.0 }
 	d.Meanwhile.Owner = func(_ *testing.T, id string) string { return str(f.get("persons", id)["owner_id"]) }
 	d.Lag = func(on bool) { f.lag, f.hidden = on, 0 }
+}
+
+// Without a field of one's own for the status none is sent: Pipedrive would refuse it.
+func TestPipedriveWithoutFields(t *testing.T) {
+	f := newPipedrive()
+	c := config("pipedrive", crmtest.NewServer(t, f).URL)
+	c.Vars = nil
+	w, err := rest.New(c, crm.Settings{Region: "IN"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	deliver(t, rest.Impatient(w), crmtest.Full(1), nil)
+	if got := f.state(); len(got.Calls) != 1 || f.tables["persons"][0]["custom_fields"] != nil {
+		t.Errorf("%+v %v", got, f.tables["persons"])
+	}
 }
 
 // unbroken are the spellings of a number whose last ten digits are next to each other.

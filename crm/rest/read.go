@@ -196,7 +196,9 @@ func (n node) entries(f func(k string, v node)) {
 			val.fault("the key is there twice", "remove one of them")
 		default:
 			seen = append(seen, k.Value)
-			f(val.expand(k.Value), val)
+			if name := val.expand(k.Value); name != "" { // the destination has no such field
+				f(name, val)
+			}
 		}
 	}
 }

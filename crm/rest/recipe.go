@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/vinfer-sync/vinfer-sync/crm"
+	"github.com/vinfer-sync/vinfer-sync/internal/httpx"
+	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 )
 
 // Recipe describes a REST API. It holds no secret and no host, so it can be given to others.
@@ -299,6 +301,12 @@ func (r *Recipe) validate(n node) {
 	}
 	for _, l := range r.headerLeaves() {
 		l.allow(forHeader)
+	}
+	for name, l := range r.Headers {
+		given := httpx.Config{Headers: map[string]secret.Text{name: secret.New("x")}}
+		if err := given.Validate(); err != nil {
+			l.at.fault(err.Error(), "remove it")
+		}
 	}
 	if t := r.Auth.Token; t != nil {
 		if !t.Value.set {

@@ -69,6 +69,7 @@ func TestFaultsOfARecipe(t *testing.T) {
 		"a rule for all":       {"name: small", "name: small\nerrors: [{verdict: skip}]", "fits every answer"},
 		"a pattern":            {"name: small", "name: small\nerrors: [{is: [\"/(/\"], verdict: skip}]", "missing closing )"},
 		"a time":               {"name: small", "name: small\ntimes: {format: yyyy-mm-dd}", "is not a format of times"},
+		"another host's name":  {"{X-Key:", "{Host: elsewhere.example, X-Key:", "Host cannot be set"},
 		"no check":             {"check: [{get: /me}]\n", "", "check is missing"},
 		"null":                 {"{{.Call.Duration}}\"", "x\", other: ", "there is no value"},
 		"itself":               {"name: small", "name: small\ntask: {once: none, create: {post: /x}, fields: &a {b: *a}}", "more than 10000 values"},

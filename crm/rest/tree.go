@@ -44,6 +44,9 @@ func (t *tree) decode(n node) {
 			n.r.value(v, valueOf(&sub))
 			t.object[k] = sub
 		})
+		if len(t.object) == 0 && len(n.Content) > 0 {
+			t.object = nil // the destination has none of these fields
+		}
 	case yaml.SequenceNode:
 		t.list = []tree{}
 		for i, c := range n.Content {
