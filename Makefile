@@ -50,7 +50,7 @@ demo: build ## show it at work: made-up calls into a database, no account needed
 test: ## run the tests (two minutes)
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) ./...
 
-test-external: ## run the tests that need more than Go: PostgreSQL and MariaDB, which they start themselves, python3 and strace
+test-external: ## run the tests that need more than Go: PostgreSQL, pgbouncer and MariaDB, which they start themselves, python3 and strace
 	CGO_ENABLED=0 $(GO) test -p 1 -tags external ./crm/postgres ./crm/mysql ./crm/exec ./alert ./store/postgres
 	CGO_ENABLED=0 $(GO) test -tags external -run 'Order|Sick|Late|Lease|Plan|Unfinished|Transcript|Disposition|Refused|Backfill' ./sync
 	CGO_ENABLED=0 $(GO) test -tags external -run 'Databases|Connections|Nodes|Migrate' ./cmd/vinfer-sync

@@ -10,6 +10,9 @@ import (
 // Reads returns the files that the service reads: the configuration, secrets and certificates.
 func (c *Config) Reads() []string {
 	all := []string{c.File, c.VInfer.APIKey.File, c.VInfer.CAFile}
+	if c.Store.Postgres != nil {
+		all = append(all, c.Store.Postgres.DSN.File)
+	}
 	for i := range c.CRM {
 		d := &c.CRM[i]
 		for _, s := range d.Secrets {

@@ -5,9 +5,15 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,10 +32,49 @@ crm:
   - {name: events, workers: 4, webhook: {url: "${HOOK}", secret: s3cret}}
 `
 
+// pollers notes which node asks VInfer, and counts how often another one asks than before, and how often two ask at once.
+type pollers struct {
+	api http.Handler
+
+	mu              sync.Mutex
+	asking          map[int]int
+	last            int
+	turns, together int
+}
+
+// of returns the API as a node reaches it.
+func (p *pollers) of(t *testing.T, node int) (url string) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.asking[node]++
+		if len(p.asking) > 1 {
+			p.together++
+		}
+		if p.last != node {
+			p.last = node
+			p.turns++
+		}
+		p.mu.Unlock()
+		defer func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.asking[node]--; p.asking[node] == 0 {
+				delete(p.asking, node)
+			}
+		}()
+		p.api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL + "/v1"
+}
+
+var kills = flag.Int("kills", 2, "how often TestThreeNodesLoseNothing kills the leader")
+
 // member is one of the nodes that share a pipeline: a process in a directory of its own.
 type member struct {
 	*world
 	leads chan<- *member
+	led   atomic.Int32 // how often
 	c     *exec.Cmd
 	ended chan struct{}
 
@@ -55,6 +100,7 @@ func (m *member) start() {
 			m.log.WriteString(lines.Text() + "\n")
 			m.mu.Unlock()
 			if strings.Contains(lines.Text(), "msg=started") {
+				m.led.Add(1)
 				m.leads <- m
 			}
 		}
@@ -81,8 +127,9 @@ func TestThreeNodesLoseNothing(t *testing.T) {
 	w.hook.delay = 200 * time.Millisecond
 	leads := make(chan *member, 16)
 	var nodes []*member
-	for range 3 {
-		m := &member{world: &world{t: t, dir: newDir(t), sim: w.sim, hook: w.hook, api: w.api, hookURL: w.hookURL}, leads: leads}
+	api := &pollers{api: w.sim, asking: map[int]int{}, last: -1}
+	for i := range 3 {
+		m := &member{world: &world{t: t, dir: newDir(t), sim: w.sim, hook: w.hook, api: api.of(t, i), hookURL: w.hookURL}, leads: leads}
 		m.write("config.yaml", sharedPipeline)
 		m.write("dsn", dsn+"\n")
 		m.start()
@@ -115,7 +162,7 @@ func TestThreeNodesLoseNothing(t *testing.T) {
 	leader := next("start", time.Now())
 	<-w.hook.after(50)
 
-	for range 2 {
+	for range *kills {
 		breaks++
 		at := time.Now()
 		leader.signal(syscall.SIGKILL)
@@ -201,6 +248,16 @@ func TestThreeNodesLoseNothing(t *testing.T) {
 	if most := breaks * workers * onTheirWay; repeated > most {
 		t.Errorf("%d deliveries were repeated, at most %d may be", repeated, most)
 	}
+	begun := 0
+	for _, m := range nodes {
+		begun += int(m.led.Load())
+	}
+	api.mu.Lock()
+	t.Logf("nodes led %d times, and took turns in asking VInfer %d times", begun, api.turns)
+	if api.together > 0 || api.turns > begun {
+		t.Errorf("two nodes polled side by side: %d requests at once; %d turns of %d leaders", api.together, api.turns, begun)
+	}
+	api.mu.Unlock()
 	standby := nodes[0]
 	if standby == leader {
 		standby = nodes[1]
@@ -212,6 +269,88 @@ func TestThreeNodesLoseNothing(t *testing.T) {
 		t.Errorf("what acts does not say who leads: %s", r.stderr)
 	}
 	standby.must(exitFine, "store", "check")
+}
+
+// Ten pipelines share a database and three nodes, each a process for each pipeline. One node is killed: all pipelines go on.
+func TestTenPipelinesOnThreeNodes(t *testing.T) {
+	const pipelines = 10
+	_, dsn, _ := dbtest.NewPostgres(t)
+	w := newWorld(t, simulator.Options{Seed: 7, Calls: 20, Contacts: 10, Span: 20 * time.Hour, LimitPerMinute: -1})
+	leads := make(chan *member, 4*pipelines)
+	var nodes [3][]*member
+	hooks := make([]*hook, pipelines)
+	for p := range pipelines {
+		hooks[p] = &hook{}
+		s := httptest.NewServer(hooks[p])
+		t.Cleanup(s.Close)
+		for n := range nodes {
+			m := &member{world: &world{t: t, dir: newDir(t), sim: w.sim, hook: hooks[p], api: w.api, hookURL: s.URL}, leads: leads}
+			m.write("config.yaml", fmt.Sprintf("name: p%d\n%s", p, sharedPipeline))
+			m.write("dsn", dsn+"\n")
+			nodes[n] = append(nodes[n], m)
+		}
+	}
+	arrived := func(call string) {
+		t.Helper()
+		for p, h := range hooks {
+			for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+				if slices.ContainsFunc(h.arrivals(), func(a arrival) bool { return a.CallID == call }) {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("pipeline %d: %s has not arrived", p, call)
+				}
+			}
+		}
+	}
+	stop := func(list []*member, s syscall.Signal) {
+		for _, m := range list {
+			m.signal(s)
+		}
+		for _, m := range list {
+			m.wait()
+			if t.Failed() {
+				t.Logf("a node's log:\n%s", m.log.String())
+			}
+		}
+	}
+	alive := nodes[:]
+	for _, node := range nodes { // the first one leads most of them
+		for _, m := range node {
+			m.start()
+		}
+	}
+	defer func() { stop(slices.Concat(alive...), syscall.SIGTERM) }()
+	for range pipelines {
+		<-leads
+	}
+	for _, c := range w.sim.Calls() {
+		arrived(c.ID)
+	}
+	led := 0
+	for _, m := range nodes[0] {
+		led += int(m.led.Load())
+	}
+	alive = nodes[1:]
+	at := time.Now()
+	stop(nodes[0], syscall.SIGKILL)
+	w.sim.Add(simulator.Call{ID: "after", Phone: "+919876543210", Name: "Asha Rao", Disposition: "interested", Duration: time.Minute, End: time.Now()})
+	arrived("after")
+	t.Logf("a node that led %d of %d pipelines was killed: all had delivered another call after %v", led, pipelines, time.Since(at).Round(100*time.Millisecond))
+	for p, h := range hooks {
+		seen, repeated := map[string]int{}, 0
+		for _, a := range h.arrivals() {
+			if a.Event != "call.completed" {
+				continue
+			}
+			if seen[a.CallID]++; seen[a.CallID] > 1 {
+				repeated++
+			}
+		}
+		if len(seen) < 21 || repeated > workers*onTheirWay {
+			t.Errorf("pipeline %d: %d calls of 21 arrived, %d deliveries were repeated", p, len(seen), repeated)
+		}
+	}
 }
 
 // The state goes from a file into the database and back, with work on both sides, and no call arrives twice.

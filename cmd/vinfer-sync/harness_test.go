@@ -169,7 +169,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 	}
 	c := exec.CommandContext(w.t.Context(), self, args...)
 	c.Dir = w.dir
-	c.Env = append(os.Environ(), asProgram+"=1", "API="+w.api, "HOOK="+w.hookURL)
+	c.Env = append(os.Environ(), asProgram+"=1", "API="+w.api, "HOOK="+w.hookURL, "STATE_DIRECTORY="+w.dir)
 	return c
 }
 

@@ -5,7 +5,6 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -333,7 +332,24 @@ func TestAdvice(t *testing.T) {
 // cutter is a proxy that can take the server's next answer away together with the connection.
 type cutter struct {
 	net.Listener
-	cut atomic.Bool
+	cut    atomic.Bool
+	random atomic.Bool // cut one in so many pieces, in either direction
+}
+
+const cutsOneIn = 40
+
+// copies passes on what comes until it is cut off.
+func (c *cutter) copies(to, from net.Conn, answers bool) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil || answers && c.cut.CompareAndSwap(true, false) || c.random.Load() && rand.IntN(cutsOneIn) == 0 {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
 }
 
 func newCutter(t *testing.T, port int) *cutter {
@@ -358,20 +374,8 @@ func newCutter(t *testing.T, port int) *cutter {
 				continue
 			}
 			both := func() { _, _ = in.Close(), out.Close() }
-			running.Go(func() { _, _ = io.Copy(out, in); both() })
-			running.Go(func() {
-				defer both()
-				buf := make([]byte, 64<<10)
-				for {
-					n, err := out.Read(buf)
-					if err != nil || c.cut.CompareAndSwap(true, false) {
-						return
-					}
-					if _, err := in.Write(buf[:n]); err != nil {
-						return
-					}
-				}
-			})
+			running.Go(func() { defer both(); c.copies(out, in, false) })
+			running.Go(func() { defer both(); c.copies(in, out, true) })
 		}
 	})
 	return c
@@ -405,6 +409,98 @@ func TestLostAnswerToCommit(t *testing.T) {
 	if err != nil || st.Pending != 2000 {
 		t.Errorf("%d pending, %v", st.Pending, err)
 	}
+}
+
+// Connections are cut at any piece that goes either way, the answers to COMMIT among them: what was stored is there once.
+func TestConnectionsCutAtRandom(t *testing.T) {
+	name, dsn, _ := dbtest.NewPostgres(t)
+	c := newCutter(t, dbtest.Postgres(t).Port)
+	d := openAt(t, dbtest.PostgresDSN(c.Addr().(*net.TCPAddr).Port, name, "geheim-"+name, name), "default")
+	begin(t, d)
+	c.random.Store(true)
+	failed := 0
+	for n := range 8 {
+		got, err := d.Ingest(pageOf(n))
+		for ; err != nil && !errors.Is(err, ErrLost); got, err = d.Ingest(pageOf(n)) {
+			failed++
+		}
+		if err != nil || got.New != 0 && got.New != 100 {
+			t.Fatalf("page %d: %+v, %v", n, got, err)
+		}
+	}
+	c.random.Store(false)
+	jobs := scanAll(t, d, "crm")
+	c.random.Store(true)
+	var slots sync.WaitGroup
+	for w := range 8 {
+		slots.Go(func() {
+			for i := w; i < 160; i += 8 {
+				for {
+					_, err := d.Settle(t.Context(), store.Outcome{Job: jobs[i], Verdict: store.Delivered, At: noon})
+					if err == nil {
+						break
+					}
+					if errors.Is(err, ErrLost) {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	slots.Wait()
+	c.random.Store(false)
+	t.Logf("%d transactions failed for good", failed)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = openAt(t, dsn, "default")
+	defer func() { _ = d.Close() }()
+	st, err := d.Stats()
+	if err != nil || st.Pending != 1440 || st.Dests[0].Delivered != 160 {
+		t.Errorf("%d pending, %+v, %v", st.Pending, st.Dests, err)
+	}
+	if err := d.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nodes that begin at the same moment, on a database without tables: one leads.
+func TestNodesThatStartTogether(t *testing.T) {
+	_, dsn, _ := dbtest.NewPostgres(t)
+	var leads atomic.Int32
+	var nodes sync.WaitGroup
+	start, stop := make(chan struct{}), make(chan struct{})
+	var tried sync.WaitGroup
+	for range 4 {
+		tried.Add(1)
+		nodes.Go(func() {
+			<-start
+			d, err := Open(t.Context(), configOf(dsn), "default", Node())
+			if err != nil {
+				t.Error(err)
+				tried.Done()
+				return
+			}
+			defer func() { _ = d.Close() }()
+			switch err := d.Lead(t.Context()); {
+			case err == nil:
+				leads.Add(1)
+				begin(t, d)
+			case !errors.Is(err, store.ErrLocked):
+				t.Error(err)
+			}
+			tried.Done()
+			<-stop
+		})
+	}
+	close(start)
+	tried.Wait()
+	if n := leads.Load(); n != 1 {
+		t.Errorf("%d lead", n)
+	}
+	close(stop)
+	nodes.Wait()
 }
 
 // The server is killed and comes back while pages are stored and outcomes settled: all of them are there once.
@@ -445,6 +541,17 @@ func TestServerThatRestarts(t *testing.T) {
 // What the file does, the database does: the same work on both leaves the same.
 func TestSameAsBolt(t *testing.T) {
 	_, dsn, _ := dbtest.NewPostgres(t)
+	sameAsBolt(t, dsn)
+}
+
+// Pgbouncer gives each transaction another connection of the server.
+func TestSameAsBoltBehindPgbouncer(t *testing.T) {
+	name, _, _ := dbtest.NewPostgres(t)
+	password := "geheim-" + name
+	sameAsBolt(t, dbtest.PostgresDSN(dbtest.Pgbouncer(t, name, password, name), name, password, name))
+}
+
+func sameAsBolt(t *testing.T, dsn string) {
 	pg := openAt(t, dsn, "default")
 	file, err := bolt.Open(filepath.Join(t.TempDir(), "state.db"), bolt.Options{})
 	if err != nil {

@@ -4,10 +4,12 @@ package postgres
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/vinfer-sync/vinfer-sync/internal/dbtest"
+	"github.com/vinfer-sync/vinfer-sync/internal/lease"
 	"github.com/vinfer-sync/vinfer-sync/internal/secret"
 	"github.com/vinfer-sync/vinfer-sync/store"
 	"github.com/vinfer-sync/vinfer-sync/store/storetest"
@@ -25,6 +27,8 @@ func openAt(t testing.TB, dsn, pipeline string) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := lease.SinceBoot()
+	d.clock = func() time.Duration { return now } // the lease is not lost because the machine has much else to do
 	if err := d.Lead(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ type deletion struct {
 // Small tables are read whole when a transaction begins. The one of generations also has the sequences.
 const tableGenerations = "generations"
 
-var small = []string{"meta", "dests", tableGenerations}
+var small = []string{"meta", "dests", "settings", "backfills", tableGenerations}
 
 func newTxn(db *DB, l *link, from *seed) *txn {
 	t := &txn{db: db, link: l, caches: map[string]*cache{}}

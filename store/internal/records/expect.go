@@ -13,6 +13,9 @@ const fewJobs = 4
 
 // expectPage tells what storing a page reads: first of each id whether it is known, then what is kept of those that are to be queued.
 func (t *txn) expectPage(p *store.Page) {
+	if len(p.Rows)+len(p.Unfinished) == 0 {
+		return
+	}
 	t.tx.Expect(func() (needs []Need) {
 		salt := t.bucket(bucketMeta).Get(keySalt)
 		for i := range p.Rows {

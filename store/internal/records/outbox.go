@@ -183,7 +183,7 @@ func (d *DB) Scan(dest string, from []byte, n int, except map[store.Lane]struct{
 	err = d.view(func(t *txn) error {
 		jobs, next = nil, nil
 		to, err := t.destByName(dest)
-		if err != nil {
+		if err != nil || to.Pending == 0 {
 			return err
 		}
 		prefix := u16Key(to.id)

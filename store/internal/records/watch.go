@@ -76,6 +76,10 @@ func (in *ingestTx) mergeWatch(kind store.WatchKind, id string, body []byte) err
 func (d *DB) DueWatches(kind store.WatchKind, now time.Time, n int) (due []store.Watch, next time.Time, err error) {
 	err = d.view(func(t *txn) error {
 		due, next = nil, time.Time{}
+		m, err := t.state()
+		if err != nil || kind == store.TranscriptWatch && m.transcripts == 0 || kind == store.FinishWatch && m.unfinished == 0 {
+			return err
+		}
 		c := t.bucket(bucketDue).Cursor()
 		for k, _ := c.Seek([]byte{byte(kind)}); len(k) > 9 && k[0] == byte(kind); k, _ = c.Next() {
 			at := keyTime(k[1:])
