@@ -186,8 +186,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, key string) {
 			}
 			return
 		}
-		problem, remedy := d.unknown(t, k.Value)
-		d.fault(k, path, "", problem, remedy)
+		d.fault(k, path, "", "unknown key", d.unknown(t, k.Value))
 	})
 	for _, f := range fieldsOf(t) {
 		if holdsSecret(f.typ) {

@@ -8,27 +8,26 @@ import (
 	"github.com/vinfer-sync/vinfer-sync/crm/rest"
 )
 
-// unknown says what is wrong with a key that t does not take, and what was probably meant.
-func (d *decoder) unknown(t reflect.Type, key string) (problem, remedy string) {
-	problem = "unknown key"
+// unknown says what was probably meant by a key that t does not take.
+func (d *decoder) unknown(t reflect.Type, key string) string {
 	if t == reflect.TypeFor[Destination]() && slices.Contains(rest.Embedded(), key) {
-		return problem, "it is a recipe: write rest: {use: " + key + ", url: https://host}"
+		return "it is a recipe: write rest: {use: " + key + ", url: https://host}"
 	}
 	if t == reflect.TypeFor[Destination]() {
 		if key == "type" || key == "kind" {
-			return problem, "the kind is a key itself, as webhook: {url: https://host/path}"
+			return "the kind is a key itself, as webhook: {url: https://host/path}"
 		}
 	}
 	if word, _, ok := strings.Cut(key, ":"); ok && slices.Contains(keysOf(t), word) {
-		return problem, "a space is missing after " + word + ":"
+		return "a space is missing after " + word + ":"
 	}
 	if near := nearest(key, keysOf(t)); near != "" {
-		return problem, "did you mean " + near + "?"
+		return "did you mean " + near + "?"
 	}
 	if where := homeOf(reflect.TypeFor[Config](), "", key); where != "" {
-		return problem, "it belongs to " + where
+		return "it belongs to " + where
 	}
-	return problem, "known here: " + strings.Join(keysOf(t), ", ")
+	return "known here: " + strings.Join(keysOf(t), ", ")
 }
 
 // nearest returns the word that a mistyped one is most like; empty if none is like it.
