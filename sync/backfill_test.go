@@ -85,8 +85,8 @@ func TestBackfillFillsANewDestination(t *testing.T) {
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
 }
 
-// A live call waits for no more of a backfill than the writes that are in flight, also when all of
-// the backfill waits for a destination that was halted.
+// A live call waits for no more of a backfill than what had been claimed when it was stored, also when all of the backfill waits for a destination that was
+// halted. How many of those are written while the live call is claimed depends on the machine.
 func TestALiveCallGoesBeforeABackfill(t *testing.T) {
 	for _, sick := range []bool{false, true} {
 		rows := past(400)
@@ -138,7 +138,7 @@ func TestALiveCallGoesBeforeABackfill(t *testing.T) {
 		}
 		got := rec.ids(crm.CallCompleted)
 		at := slices.Index(got, "live")
-		if at < 0 || at > before+r.o.Destinations[0].Workers || len(got) != 401 {
+		if at < 0 || at > before+r.e.dests["crm"].slots || len(got) != 401 {
 			t.Errorf("sick %v: the live call was number %d of %d; %d had been delivered when it was stored", sick, at, len(got), before)
 		}
 	}
