@@ -460,3 +460,29 @@ func TestStopLetsWritesInFlightFinish(t *testing.T) {
 	r.once()
 	sameIDs(t, rec.ids(crm.CallCompleted), idsOf(rows))
 }
+
+// What is delivered while the process starts belongs to the run that it was started for.
+func TestDeliveredAtTheStartIsCounted(t *testing.T) {
+	var well atomic.Bool
+	rec := &recorder{answer: func(crm.Entry, int) error {
+		if !well.Load() {
+			return crm.Halted(errSick)
+		}
+		return nil
+	}}
+	r := newRig(t, newAPI(t, true, past(3)...), rec, nil)
+	if s := r.once(); s.Delivered != 0 || s.Pending != 3 {
+		t.Fatalf("%+v", s)
+	}
+	well.Store(true)
+	r.restart(func(o *Options) { o.Destinations[0].Identity = "another token" }) // which lifts the halt
+	for r.stats().Pending > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if s := r.once(); s.Delivered != 3 || s.Pending != 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := r.once(); s.Delivered != 0 {
+		t.Errorf("counted twice: %+v", s)
+	}
+}

@@ -92,6 +92,8 @@ type Engine struct {
 	probed   atomic.Pointer[vinfer.Bounds]
 	lone     loneTotals
 	daemon   atomic.Bool // Run works: readings keep their pace
+	// What the last RunOnce has counted as delivered and dead.
+	toldDelivered, toldDead atomic.Int64
 	clock    serverClock
 	observer Observer                         // nil: nobody
 	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs

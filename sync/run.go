@@ -153,6 +153,9 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	delivered, dead := e.counts()
+	if !e.daemon.Load() { // what was delivered while the process started belongs to its first run
+		delivered, dead = e.toldDelivered.Load(), int(e.toldDead.Load())
+	}
 	got, _, err := e.pollAndRecord(ctx, delivered)
 	others := got.others
 	if err == nil {
@@ -179,6 +182,8 @@ func (e *Engine) runOnce(ctx context.Context) (Summary, error) {
 	s := Summary{Fetched: got.fetched, New: got.New}
 	d2, n2 := e.counts()
 	s.Delivered, s.NewDead = d2-delivered, n2-dead
+	e.toldDelivered.Store(d2)
+	e.toldDead.Store(int64(n2))
 	// A run that was broken off by who asked for it says nothing of VInfer.
 	if err == nil || ctx.Err() == nil {
 		if rerr := e.record(began, got, s.Delivered, err); err == nil {
