@@ -88,15 +88,15 @@ type Engine struct {
 	order []*dispatcher
 	began time.Time
 
-	polling  sync.Mutex // one live poll at a time
-	probed   atomic.Pointer[vinfer.Bounds]
-	lone     loneTotals
-	daemon   atomic.Bool // Run works: readings keep their pace
+	polling sync.Mutex // one live poll at a time
+	probed  atomic.Pointer[vinfer.Bounds]
+	lone    loneTotals
+	daemon  atomic.Bool // Run works: readings keep their pace
 	// What the last RunOnce has counted as delivered and dead.
 	toldDelivered, toldDead atomic.Int64
-	clock    serverClock
-	observer Observer                         // nil: nobody
-	next     atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
+	clock                   serverClock
+	observer                Observer                         // nil: nobody
+	next                    atomic.Pointer[func() time.Time] // when the schedule polls next, once it runs
 
 	plan       *plan
 	unfinished unfinished
